@@ -1,0 +1,215 @@
+//! A process for each request.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::Concurrency;
+use crate::handler::Handler;
+use crate::request::Request;
+use crate::session::{Session, Taken};
+use crate::sys;
+use crate::transport::Transport;
+use crate::worker::{self, Ending};
+
+/// How often children are looked after where the system has no descriptor for their end.
+const LOOK_AFTER: Duration = Duration::from_millis(10);
+
+/// Each request runs in a process of its own: Python's `ForkingMixIn`.
+///
+/// Use it from a process with one thread, and call [`serve_forever`](crate::Server::serve_forever)
+/// on that. The number of threads is looked at before each fork; with more than one, the request
+/// is closed and [`handle_error`](Handler::handle_error) gets a
+/// [`ForkRefused`](crate::ForkRefused). It can be looked at on Linux only; elsewhere every request
+/// is refused.
+///
+/// # What a child is
+///
+/// A copy of the process in which the handler's changes to memory stay. It has closed the listening
+/// socket, handles its one request, flushes `std::io::stdout`, and ends in `_exit(2)`: with the
+/// status 0 where the request was handled, 1 where it failed, 101 where it panicked. It never
+/// returns into the caller of `serve_forever`, runs no destructor of the parent's values and no
+/// `atexit` function. Random number generators that the parent has seeded repeat in all children,
+/// those of `HashMap` included. A handler must not touch `parking_lot` locks that threads of the
+/// parent have ever waited for; with one thread there are none.
+///
+/// # Reaping
+///
+/// Only children of this server are waited for, each by its own process id, so a
+/// `std::process::Child` keeps its status. They are reaped as soon as they end where the server has
+/// nothing else to do (Linux 5.3: `pidfd_open(2)`), and otherwise when the next request comes.
+#[derive(Debug)]
+#[doc(alias = "ForkingMixIn")]
+pub struct Forking {
+    max_children: usize,
+    block_on_close: bool,
+    children: VecDeque<Child>,
+}
+
+#[derive(Debug)]
+struct Child {
+    pid: Pid,
+    /// Readable when the child ends; opened when there is time to wait for it.
+    end: Option<OwnedFd>,
+}
+
+impl Forking {
+    /// At most 40 children at a time, waited for at close.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { max_children: 40, block_on_close: true, children: VecDeque::new() }
+    }
+
+    /// How many children there may be at a time. While there are as many, no request is taken;
+    /// they wait in the kernel's queue, and a stop is heard as always.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for 0.
+    pub fn max_children(mut self, most: usize) -> io::Result<Self> {
+        if most == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "max_children of 0 would never handle a request; it has to be at least 1",
+            ));
+        }
+        self.max_children = most;
+        Ok(self)
+    }
+
+    /// Whether closing the server waits for the children; it does by default. Otherwise they go
+    /// on, and are zombies from their end to that of this process.
+    #[must_use]
+    pub fn block_on_close(mut self, block: bool) -> Self {
+        self.block_on_close = block;
+        self
+    }
+
+    /// The process ids of the children that have not been reaped: Python's `active_children`.
+    pub fn active_children(&self) -> impl Iterator<Item = u32> + '_ {
+        self.children.iter().map(|child| child.pid.as_raw().unsigned_abs())
+    }
+
+    fn start<T: Transport, H: Handler<T::Request>>(
+        &mut self,
+        session: &Session<T, H>,
+        request: T::Request,
+    ) {
+        let mut request = Some(request);
+        let started = sys::fork(|child| {
+            session.transport().after_fork(child);
+            match request.take().map(|request| session.finish_request(request)) {
+                Some(Ending::Finished) | None => 0,
+                Some(Ending::Failed) => 1,
+                Some(Ending::Panicked) => 101,
+            }
+        });
+        match (started, request) {
+            (Ok(pid), Some(request)) => {
+                self.children.push_back(Child { pid, end: None });
+                // The connection is the child's now: it must not be shut down here.
+                worker::quietly(|| request.close_request());
+            }
+            (Err(error), Some(request)) => session.refuse_request(request, error),
+            // Only a child takes the request out, and it does not come here.
+            (_, None) => {}
+        }
+    }
+
+    /// Waits until a child ends; returns whether the session goes on.
+    fn wait_for_room<T: Transport, H: Handler<T::Request>>(
+        &mut self,
+        session: &Session<T, H>,
+    ) -> io::Result<bool> {
+        self.reap_all();
+        if self.children.len() < self.max_children {
+            return Ok(true);
+        }
+        let all = self.children.len();
+        let ends = self.ends();
+        // A child whose end no descriptor tells of is looked after from time to time.
+        let at_most = (ends.len() < all).then_some(LOOK_AFTER);
+        session.pause(&ends, at_most)
+    }
+
+    /// Reaps the oldest children, up to the first that still runs: one call more than there is to
+    /// reap.
+    fn reap_oldest(&mut self) {
+        while self.children.front().is_some_and(Child::has_ended) {
+            self.children.pop_front();
+        }
+    }
+
+    fn reap_all(&mut self) {
+        self.children.retain(|child| !child.has_ended());
+    }
+
+    /// What to wait for beside a request: the ends of the children.
+    fn ends(&mut self) -> Vec<BorrowedFd<'_>> {
+        for child in &mut self.children {
+            // Without it, the child is reaped when the next request comes.
+            child.end = child.end.take().or_else(|| sys::watch_child(child.pid).ok());
+        }
+        self.children.iter().filter_map(|child| child.end.as_ref().map(AsFd::as_fd)).collect()
+    }
+}
+
+impl Default for Forking {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
+    fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
+        loop {
+            self.reap_oldest();
+            if self.children.len() >= self.max_children {
+                if !self.wait_for_room(session)? {
+                    return Ok(());
+                }
+                continue;
+            }
+            match session.try_next()? {
+                Taken::Request(request) => self.start(session, request),
+                Taken::Idle => {
+                    self.reap_all();
+                    session.wait(&self.ends())?;
+                }
+                Taken::End => return Ok(()),
+            }
+        }
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        if !self.block_on_close {
+            return Ok(());
+        }
+        for child in self.children.drain(..) {
+            child.wait()?;
+        }
+        Ok(())
+    }
+}
+
+impl Child {
+    /// Reaps the child if it has ended. One that somebody else has waited for (ECHILD) has.
+    fn has_ended(&self) -> bool {
+        !matches!(waitpid(self.pid, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive))
+    }
+
+    fn wait(self) -> io::Result<()> {
+        loop {
+            match waitpid(self.pid, None) {
+                Ok(_) | Err(Errno::ECHILD) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}

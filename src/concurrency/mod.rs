@@ -1,0 +1,62 @@
+//! Where requests run.
+
+mod forking;
+mod sync;
+mod threading;
+
+pub use forking::Forking;
+pub use sync::Sync;
+pub use threading::Threading;
+
+use std::io;
+
+use crate::session::Session;
+
+/// Where requests run: Python's mix-in classes, and their absence.
+///
+/// # Choosing one
+///
+/// | strategy | each request runs | good for | Python |
+/// | --- | --- | --- | --- |
+/// | [`Sync`] | on the thread that serves, one after the other | packets, short exchanges, tests | no mix-in |
+/// | [`Threading`] | on a thread of its own | connections that last, shared state | `ThreadingMixIn` |
+/// | [`Forking`] | in a process of its own | isolation: a crash, a leak, a privilege dropped | `ForkingMixIn` |
+///
+/// # Implementing your own
+///
+/// A strategy pulls: `serve` calls [`Session::next_request`] until that says `None`, and has each
+/// request finished, by [`Session::finish_request`] here or by a [`Worker`](crate::Worker)
+/// elsewhere. That is Python's `process_request`; the loop around it is the session's. So a
+/// strategy that wraps another delegates both methods, and one that has several threads or
+/// processes pull calls `next_request` from each of them, on a clone of the session.
+///
+/// A strategy for all transports and handlers is generic over `T` and `H`, with the bounds it
+/// needs; for one that runs requests on other threads these are
+/// `T::Request: Send` and `H: Send + Sync + 'static`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot run `{H}` on requests of `{T}`",
+    label = "this strategy does not go with this transport and handler",
+    note = "strategies are `Sync`, `Threading`, `Forking`, and types that implement \
+            `Concurrency<T, H>`; the handler has to handle the transport's requests, and under \
+            `Threading` it has to be `Send + Sync + 'static`"
+)]
+#[doc(alias("ThreadingMixIn", "ForkingMixIn", "process_request"))]
+pub trait Concurrency<T, H> {
+    /// Serves until the session is over. Requests that run elsewhere by then go on.
+    ///
+    /// # Errors
+    ///
+    /// Where the session says one, or the strategy can't serve at all. What goes wrong with one
+    /// request is no such error: see [`Session::refuse_request`].
+    fn serve(&mut self, session: &Session<T, H>) -> io::Result<()>;
+
+    /// Called once, when the transport has been closed: waits for what runs elsewhere if the
+    /// strategy is configured to. The strategy's part of Python's `server_close`.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be waited for.
+    fn close(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,244 @@
+//! A thread for each request.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::io;
+use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle, ThreadId};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Concurrency;
+use crate::handler::Handler;
+use crate::session::Session;
+use crate::sys;
+use crate::transport::Transport;
+
+/// Each request runs on a thread of its own: Python's `ThreadingMixIn`.
+///
+/// The number of threads is not limited. A request for which no thread can be had is closed, and
+/// [`handle_error`](Handler::handle_error) told.
+///
+/// What becomes of the requests in flight when the server is closed, and when the process ends, is
+/// configured as in Python:
+///
+/// | `block_on_close` | `daemon_threads` | [`close`](crate::Server::close) | the end of the process |
+/// | --- | --- | --- | --- |
+/// | `true` (default) | `false` (default) | joins the threads | a server that was dropped instead of closed: cuts them off |
+/// | `false` | `false` | returns at once | waits for them |
+/// | `true` or `false` | `true` | returns at once | cuts them off |
+///
+/// "Waits for them" holds where the process ends by a return from `main` or by
+/// [`std::process::exit`] (an exit function registered with atexit(3)), as Python waits for its
+/// non-daemon threads. In the second row the wait has no limit: a request that never ends keeps
+/// the process from ending.
+#[derive(Debug)]
+#[doc(alias = "ThreadingMixIn")]
+pub struct Threading {
+    block_on_close: bool,
+    daemon_threads: bool,
+    threads: Arc<Mutex<Threads>>,
+    active: Arc<AtomicUsize>,
+}
+
+impl Threading {
+    /// Threads that are joined at close.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            block_on_close: true,
+            daemon_threads: false,
+            threads: Arc::default(),
+            active: Arc::default(),
+        }
+    }
+
+    /// Whether closing the server waits for the requests in flight; see the table above.
+    #[must_use]
+    pub fn block_on_close(mut self, block: bool) -> Self {
+        self.block_on_close = block;
+        self
+    }
+
+    /// Whether the requests in flight are nobody's concern, neither at close nor at the end of the
+    /// process; see the table above.
+    #[must_use]
+    pub fn daemon_threads(mut self, daemon: bool) -> Self {
+        self.daemon_threads = daemon;
+        self
+    }
+
+    /// How many requests run right now.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.active.load(Ordering::SeqCst)
+    }
+
+    fn start<T, H>(&self, session: &Session<T, H>, request: T::Request)
+    where
+        T: Transport,
+        T::Request: Send + 'static,
+        H: Handler<T::Request> + Send + Sync + 'static,
+    {
+        // A thread that can't be started drops its closure: the request is left where it can be
+        // taken from by either side.
+        let slot = Arc::new(Mutex::new(Some(request)));
+        let job = {
+            let (slot, worker) = (Arc::clone(&slot), session.worker());
+            move || {
+                if let Some(request) = slot.lock().take() {
+                    worker.finish_request(request);
+                }
+            }
+        };
+        if let Err(error) = self.spawn(job) {
+            if let Some(request) = slot.lock().take() {
+                session.refuse_request(request, error);
+            }
+        }
+    }
+
+    fn spawn(&self, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let active = Count::new(&self.active);
+        match (self.daemon_threads, self.block_on_close) {
+            (true, _) => spawn(move || {
+                job();
+                drop(active);
+            })
+            .map(drop),
+            (false, false) => {
+                let awaited = Awaited::new()?;
+                spawn(move || {
+                    IS_AWAITED.set(true);
+                    job();
+                    drop((active, awaited));
+                })
+                .map(drop)
+            }
+            (false, true) => {
+                let threads = Arc::clone(&self.threads);
+                let mut table = self.threads.lock();
+                table.join_ended();
+                let handle = spawn(move || {
+                    job();
+                    drop(active);
+                    threads.lock().ended.push(thread::current().id());
+                })?;
+                table.running.insert(handle.thread().id(), handle);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Default for Threading {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T, H> Concurrency<T, H> for Threading
+where
+    T: Transport,
+    T::Request: Send + 'static,
+    H: Handler<T::Request> + Send + Sync + 'static,
+{
+    fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
+        while let Some(request) = session.next_request()? {
+            self.start(session, request);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        let running = mem::take(&mut self.threads.lock().running);
+        for (id, handle) in running {
+            // A server that is closed by one of its own handlers can't wait for that one.
+            if id != thread::current().id() {
+                // A worker contains every panic, so there is no other result.
+                let _ = handle.join();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `thread::spawn` panics where no thread can be had; this returns.
+fn spawn(job: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().spawn(job)
+}
+
+/// The threads that `close` joins.
+#[derive(Debug, Default)]
+struct Threads {
+    running: HashMap<ThreadId, JoinHandle<()>>,
+    /// Those that have ended, or are about to, and have not been joined.
+    ended: Vec<ThreadId>,
+}
+
+impl Threads {
+    fn join_ended(&mut self) {
+        for id in self.ended.drain(..) {
+            if let Some(handle) = self.running.remove(&id) {
+                let _ = handle.join();
+            }
+        }
+    }
+}
+
+/// One of what is counted, while it lives.
+struct Count(Arc<AtomicUsize>);
+
+impl Count {
+    fn new(of: &Arc<AtomicUsize>) -> Self {
+        of.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(of))
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A thread that the end of the process waits for.
+struct Awaited;
+
+static AWAITED: Mutex<usize> = Mutex::new(0);
+static NONE_AWAITED: Condvar = Condvar::new();
+
+thread_local! {
+    static IS_AWAITED: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Awaited {
+    fn new() -> io::Result<Self> {
+        static REGISTERED: OnceLock<()> = OnceLock::new();
+        if REGISTERED.get().is_none() {
+            sys::at_exit(wait_for_awaited)?;
+            // A second registration by a race waits a second time for nobody.
+            let _ = REGISTERED.set(());
+        }
+        *AWAITED.lock() += 1;
+        Ok(Self)
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        *AWAITED.lock() -= 1;
+        NONE_AWAITED.notify_all();
+    }
+}
+
+extern "C" fn wait_for_awaited() {
+    // A handler that calls `exit` does not wait for itself.
+    let own = usize::from(IS_AWAITED.get());
+    let mut awaited = AWAITED.lock();
+    while *awaited > own {
+        NONE_AWAITED.wait(&mut awaited);
+    }
+}

@@ -1,0 +1,146 @@
+//! What can go wrong with a request, classified.
+
+use std::any::Any;
+use std::io::{self, ErrorKind, Write};
+use std::{error, fmt};
+
+/// Where in its life a request failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// The handler's [`verify_request`](crate::Handler::verify_request).
+    Verify,
+    /// Nothing was there to run it: no thread, no process.
+    Start,
+    /// The request's own [`establish`](crate::Request::establish).
+    Establish,
+    /// The handler's [`setup`](crate::Handler::setup).
+    Setup,
+    /// The handler's [`handle`](crate::Handler::handle).
+    Handle,
+    /// The handler's [`finish`](crate::Handler::finish).
+    Finish,
+    /// The request's own [`deliver`](crate::Request::deliver).
+    Deliver,
+}
+
+/// What kind of failure it is: what decides whom it concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// The peer went away: reset, aborted, closed in the middle. Part of every server's day.
+    PeerGone,
+    /// A read or write took longer than its timeout.
+    TimedOut,
+    /// The handler, or the request itself, returned an error.
+    Error,
+    /// A panic, contained.
+    Panic,
+    /// The request could not be started: no thread, no process.
+    NotStarted,
+}
+
+/// A request's failure, as [`handle_error`](crate::Handler::handle_error) gets it; Python leaves
+/// it in `sys.exc_info()`.
+pub struct Failure {
+    stage: Stage,
+    cause: Cause,
+}
+
+enum Cause {
+    Error(io::Error),
+    Panic(Box<dyn Any + Send>),
+}
+
+impl Failure {
+    pub(crate) fn error(stage: Stage, error: io::Error) -> Self {
+        Self { stage, cause: Cause::Error(error) }
+    }
+
+    pub(crate) fn panic(stage: Stage, payload: Box<dyn Any + Send>) -> Self {
+        Self { stage, cause: Cause::Panic(payload) }
+    }
+
+    /// Where it happened.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// What kind it is.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        match &self.cause {
+            Cause::Panic(_) => FailureKind::Panic,
+            Cause::Error(_) if self.stage == Stage::Start => FailureKind::NotStarted,
+            Cause::Error(error) => match error.kind() {
+                ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::NotConnected
+                | ErrorKind::UnexpectedEof => FailureKind::PeerGone,
+                // An expired SO_RCVTIMEO or SO_SNDTIMEO is EAGAIN (socket(7)).
+                ErrorKind::TimedOut | ErrorKind::WouldBlock => FailureKind::TimedOut,
+                _ => FailureKind::Error,
+            },
+        }
+    }
+
+    /// The error, unless it was a panic.
+    #[must_use]
+    pub fn as_error(&self) -> Option<&io::Error> {
+        match &self.cause {
+            Cause::Error(error) => Some(error),
+            Cause::Panic(_) => None,
+        }
+    }
+
+    /// The panic's message, where it was a panic and has one.
+    #[must_use]
+    pub fn panic_message(&self) -> Option<&str> {
+        let Cause::Panic(payload) = &self.cause else { return None };
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        text.or_else(|| payload.downcast_ref::<&'static str>().copied())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.stage {
+            Stage::Verify => f.write_str("verify_request")?,
+            Stage::Start => f.write_str("the request could not be started")?,
+            Stage::Establish => f.write_str("establishing the request")?,
+            Stage::Setup => f.write_str("setup")?,
+            Stage::Handle => f.write_str("handle")?,
+            Stage::Finish => f.write_str("finish")?,
+            Stage::Deliver => f.write_str("sending what was written")?,
+        }
+        match (&self.cause, self.panic_message()) {
+            (Cause::Error(error), _) => write!(f, ": {error}"),
+            (Cause::Panic(_), Some(message)) => write!(f, " panicked: {message}"),
+            (Cause::Panic(_), None) => f.write_str(" panicked"),
+        }
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failure")
+            .field("stage", &self.stage)
+            .field("kind", &self.kind())
+            .field("text", &format_args!("{self}"))
+            .finish()
+    }
+}
+
+impl error::Error for Failure {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.as_error().map(|error| error as _)
+    }
+}
+
+/// One line on stderr, for what nobody has said where to send; a stderr that is gone is no reason
+/// to panic.
+pub(crate) fn complain(what: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "socketserver: {what}");
+}

@@ -1,0 +1,171 @@
+//! What is done with a request.
+
+mod closure;
+mod forward;
+
+pub use closure::{HandlerFn, handler_fn};
+
+use std::io;
+
+use crate::failure::{self, Failure, FailureKind};
+
+/// What [`Handler::handle`] answers: whether the connection lives on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Next {
+    /// This request is done: finish it and close it. What `()` stands for in closures.
+    #[default]
+    Done,
+    /// This exchange is done, and the connection may have another: call `handle` again. Once the
+    /// server has been asked to stop, it means the same as `Done`. At the end of the input a
+    /// handler has to say `Done`.
+    Again,
+}
+
+impl From<()> for Next {
+    fn from((): ()) -> Self {
+        Self::Done
+    }
+}
+
+/// What is done with each request: Python's request handler classes, and those hooks of its server
+/// classes that a user overrides.
+///
+/// One value handles all requests, from all threads at once under
+/// [`Threading`](crate::Threading); what the requests share are its fields, and what belongs to
+/// one request is a local variable of [`handle`](Self::handle). (Python makes an instance of the
+/// handler's class for each request and keeps what they share in attributes of the server.)
+///
+/// # Choosing one
+///
+/// * A closure, through `bind_fn` or [`handler_fn`].
+/// * A type that implements `Handler<R>` for the requests it can handle: for one
+///   ([`TcpRequest`](crate::TcpRequest)), for several, or for all that can be read and written,
+///   as below.
+/// * `Box<dyn Handler<R>>`, `Arc<H>` and `&H`, which are handlers too.
+///
+/// # Implementing your own
+///
+/// Only [`handle`](Self::handle) is required. The others are hooks with defaults that do nothing
+/// and cost nothing. For one request they are called in this order, under every strategy:
+///
+/// | the request | hooks |
+/// | --- | --- |
+/// | handled | `verify_request`, `setup`, `handle`, `finish` |
+/// | rejected | `verify_request` |
+/// | error or panic in `verify_request` | `verify_request`, `handle_error` |
+/// | error or panic in `setup` | `verify_request`, `setup`, `handle_error` |
+/// | error or panic in `handle` | `verify_request`, `setup`, `handle`, `finish`, `handle_error` |
+/// | error or panic in `finish` | `verify_request`, `setup`, `handle`, `finish`, `handle_error` |
+/// | could not be started | `verify_request`, `handle_error` |
+///
+/// and then, always, the request's own [`shutdown_request`](crate::Request::shutdown_request).
+/// `verify_request` runs where the loop is, the rest where the strategy puts it. No hook can end
+/// the loop: a panic in any of them is contained (with `panic = "abort"`, nothing can be).
+///
+/// # Examples
+///
+/// One handler for all four transports, with state that its requests share:
+///
+/// ```
+/// use std::io::{self, BufRead, Write};
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use socketserver::{Handler, Next, ReadLine, Server, Tcp, Threading, Udp, Sync};
+///
+/// #[derive(Default)]
+/// struct Upper {
+///     lines: AtomicU64,
+/// }
+///
+/// impl<R: BufRead + Write> Handler<R> for Upper {
+///     fn handle(&self, request: &mut R) -> io::Result<Next> {
+///         let mut line = String::new();
+///         request.read_line_bounded(&mut line, 1024)?;
+///         self.lines.fetch_add(1, Ordering::Relaxed);
+///         request.write_all(line.to_uppercase().as_bytes())?;
+///         Ok(Next::Done)
+///     }
+/// }
+///
+/// let connections: Server<Tcp, Threading, _> = Server::bind("127.0.0.1:0", Upper::default())?;
+/// let packets: Server<Udp, Sync, _> = Server::bind("127.0.0.1:0", Upper::default())?;
+/// # Ok::<(), io::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot handle `{R}` requests",
+    label = "this is not a handler of `{R}`",
+    note = "the transport decides what a request is: `Tcp` and `UnixStream` have connections \
+            (`StreamRequest`), `Udp` and `UnixDatagram` have packets (`Datagram`)",
+    note = "implement `Handler<{R}>` for `{Self}`, or `Handler<R>` for every `R: BufRead + Write`; \
+            wrap a closure in `handler_fn`, or pass it to `bind_fn`"
+)]
+#[doc(alias("BaseRequestHandler", "RequestHandlerClass", "StreamRequestHandler"))]
+pub trait Handler<R> {
+    /// Handles the request.
+    ///
+    /// # Errors
+    ///
+    /// An error ends the request; `finish` is called, then
+    /// [`handle_error`](Self::handle_error).
+    fn handle(&self, request: &mut R) -> io::Result<Next>;
+
+    /// Called before `handle`. Where it fails, neither `handle` nor `finish` is called.
+    ///
+    /// # Errors
+    ///
+    /// An error ends the request.
+    fn setup(&self, _request: &mut R) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Called after `handle`, whether or not that failed.
+    ///
+    /// # Errors
+    ///
+    /// An error ends the request; where `handle` failed too, its error is the one that counts.
+    fn finish(&self, _request: &mut R) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether the request may be handled at all: Python's `verify_request`. A rejected one is
+    /// shut down and closed without a word.
+    ///
+    /// It runs in the serve loop, before a thread or process is spent on the request, and before
+    /// its second stage: it may look at the peer's address and at a packet's bytes, and must not
+    /// wait for anything.
+    ///
+    /// # Errors
+    ///
+    /// An error goes to [`handle_error`](Self::handle_error), and the request is closed. (In
+    /// Python it ends the loop, and leaves the connection open.)
+    fn verify_request(&self, _request: &R) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// Called once for each request that failed, with the request still open.
+    ///
+    /// By default it writes one line to stderr, but for peers that went away and timeouts, which
+    /// are no news. (Python prints a traceback for each.)
+    fn handle_error(&self, _request: &R, failure: &Failure) {
+        if !matches!(failure.kind(), FailureKind::PeerGone | FailureKind::TimedOut) {
+            failure::complain(format_args!("{failure}"));
+        }
+    }
+
+    /// Called when [`handle_request`](crate::Server::handle_request) has waited for its whole
+    /// timeout.
+    fn handle_timeout(&self) {}
+
+    /// Called in the serve loop after each request that it took, and every
+    /// [`service_interval`](crate::Server::service_interval) where one is set; never in
+    /// [`handle_request`](crate::Server::handle_request).
+    fn service_actions(&self) {}
+
+    /// Called for an error that belongs to no request: the loop can't get requests for now, as
+    /// descriptors or memory have run out. It has paused, and will go on; one report is made for
+    /// each such time. By default it writes one line to stderr.
+    ///
+    /// (Python ignores such errors, and retries without a pause.)
+    fn get_request_error(&self, error: &io::Error) {
+        failure::complain(format_args!("no requests can be taken for now: {error}"));
+    }
+}

@@ -1,0 +1,223 @@
+//! A packet.
+
+use std::fmt;
+use std::io::{self, BufRead, Read, Write};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{self as unix, UnixDatagram};
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender};
+use socket2::{SockAddr, SockRef};
+
+use super::Request;
+use crate::sys;
+
+/// A packet of [`Udp`](crate::Udp).
+pub type UdpRequest = Datagram<UdpSocket, SocketAddr>;
+
+/// A packet of [`UnixDatagram`](crate::UnixDatagram). Its peer is `None` where the client has not
+/// bound its socket: such a client can't be answered.
+pub type UnixDatagramRequest = Datagram<UnixDatagram, Option<unix::SocketAddr>>;
+
+/// What a [`Datagram`] needs of its socket. Sealed: implemented by [`UdpSocket`] and
+/// [`std::os::unix::net::UnixDatagram`].
+pub trait DatagramSocket: sealed::Sealed + AsFd + fmt::Debug {
+    /// `MSG_DONTWAIT` where the *peer* decides whether a send would have to wait.
+    #[doc(hidden)]
+    const SEND_FLAGS: i32;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+impl sealed::Sealed for UdpSocket {}
+impl sealed::Sealed for UnixDatagram {}
+
+impl DatagramSocket for UdpSocket {
+    const SEND_FLAGS: i32 = 0;
+}
+
+impl DatagramSocket for UnixDatagram {
+    // The queue is the receiver's (unix(7): max_dgram_qlen), and one that does not read it must
+    // not hold the server.
+    const SEND_FLAGS: i32 = nix::libc::MSG_DONTWAIT;
+}
+
+/// A packet, its peer, and a reply that is sent when it is asked for.
+///
+/// Reading gives the packet's bytes, then the end of the input; [`data`](Self::data) has them as
+/// a slice, however much has been read. There are two ways to answer. [`reply`](Self::reply)
+/// sends one datagram at once. And what is written with [`Write`] is put together into one
+/// datagram, sent by [`flush`](Write::flush) or after the handler has succeeded; so a handler
+/// that knows only [`BufRead`] and [`Write`] serves connections and packets alike.
+///
+/// Unlike Python's `DatagramRequestHandler`, a handler that wrote nothing sends nothing, and one
+/// that failed does not send the half it had written.
+#[doc(alias("DatagramRequestHandler", "packet"))]
+pub struct Datagram<S: DatagramSocket, A> {
+    buffer: Box<[u8]>,
+    length: usize,
+    read: usize,
+    truncated: bool,
+    peer: A,
+    sender: SockAddr,
+    output: Vec<u8>,
+    socket: Arc<S>,
+    spares: Sender<Box<[u8]>>,
+}
+
+impl<S: DatagramSocket, A> Datagram<S, A> {
+    /// Takes one datagram from the queue of `socket` into a spare buffer, which goes back when the
+    /// request is over.
+    pub(crate) fn receive(
+        socket: &Arc<S>,
+        spares: &Spares,
+        peer: impl FnOnce(&SockAddr) -> A,
+    ) -> io::Result<Self> {
+        let mut buffer = spares.take();
+        match sys::receive(socket, &mut buffer) {
+            Ok(received) => Ok(Self {
+                buffer,
+                length: received.length,
+                read: 0,
+                truncated: received.truncated,
+                peer: peer(&received.sender),
+                sender: received.sender,
+                output: Vec::new(),
+                socket: Arc::clone(socket),
+                spares: spares.back.clone(),
+            }),
+            Err(error) => {
+                let _ = spares.back.try_send(buffer);
+                Err(error)
+            }
+        }
+    }
+
+    /// The packet's bytes, at most `max_packet_size` of them.
+    pub fn data(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+
+    /// Who sent it: Python's `client_address`.
+    #[doc(alias = "client_address")]
+    pub fn peer(&self) -> &A {
+        &self.peer
+    }
+
+    /// Whether the packet was longer than `max_packet_size` bytes, and its end has been lost.
+    /// Python does not tell.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// Sends one datagram to the peer, an empty one too. It may be called any number of times.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` where the peer has no address; `EMSGSIZE` where `bytes` are more than a
+    /// datagram holds; `WouldBlock` where a Unix peer's queue is full. The datagram has not been
+    /// sent then.
+    pub fn reply(&self, bytes: &[u8]) -> io::Result<()> {
+        if self.sender.len() == 0 || self.sender.is_unnamed() {
+            return Err(io::Error::new(
+                io::ErrorKind::NotConnected,
+                "the sender of this datagram has no address to reply to: its socket is not bound",
+            ));
+        }
+        SockRef::from(&*self.socket).send_to_with_flags(bytes, &self.sender, S::SEND_FLAGS)?;
+        Ok(())
+    }
+
+    /// The server's socket, for what it can do beyond replying.
+    pub fn get_ref(&self) -> &S {
+        &self.socket
+    }
+}
+
+impl<S: DatagramSocket, A> Request for Datagram<S, A> {
+    fn deliver(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+}
+
+impl<S: DatagramSocket, A> Drop for Datagram<S, A> {
+    /// Gives the buffer back for the next packet; where enough are waiting, it is freed.
+    fn drop(&mut self) {
+        let _ = self.spares.try_send(std::mem::take(&mut self.buffer));
+    }
+}
+
+impl<S: DatagramSocket, A> Read for Datagram<S, A> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(bytes)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<S: DatagramSocket, A> BufRead for Datagram<S, A> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        Ok(&self.buffer[self.read..self.length])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.read = self.length.min(self.read + amount);
+    }
+}
+
+impl<S: DatagramSocket, A> Write for Datagram<S, A> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.output.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let sent = self.reply(&self.output);
+        self.output.clear();
+        sent
+    }
+}
+
+impl<S: DatagramSocket, A> AsFd for Datagram<S, A> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl<S: DatagramSocket, A: fmt::Debug> fmt::Debug for Datagram<S, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Datagram")
+            .field("length", &self.length)
+            .field("truncated", &self.truncated)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Buffers that wait for the next packet: any worker gives one back, and the loop takes it.
+#[derive(Debug)]
+pub(crate) struct Spares {
+    size: usize,
+    back: Sender<Box<[u8]>>,
+    waiting: Receiver<Box<[u8]>>,
+}
+
+impl Spares {
+    /// How many wait at most: enough that a steady load allocates nothing.
+    const MOST: usize = 64;
+
+    pub(crate) fn new(size: usize) -> Self {
+        let (back, waiting) = crossbeam_channel::bounded(Self::MOST);
+        Self { size, back, waiting }
+    }
+
+    fn take(&self) -> Box<[u8]> {
+        self.waiting.try_recv().unwrap_or_else(|_| vec![0; self.size].into())
+    }
+}

@@ -1,0 +1,88 @@
+//! Lines with a bound.
+
+use std::io::{self, BufRead, ErrorKind};
+use std::{error, fmt};
+
+/// Reading lines that a peer can't make longer than the server allows.
+///
+/// [`BufRead::read_line`] takes all that the peer sends before its first newline into memory. This
+/// is the reader to use on what comes from the network; every request of this crate has it.
+///
+/// # Examples
+///
+/// ```
+/// use socketserver::ReadLine;
+///
+/// let mut input = &b"GET /\nmore"[..];
+/// let mut line = String::new();
+/// assert_eq!(input.read_line_bounded(&mut line, 80)?, 6);
+/// assert_eq!(line, "GET /\n");
+///
+/// let mut endless = std::io::BufReader::new(std::io::repeat(b'a'));
+/// assert!(endless.read_line_bounded(&mut line, 80).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub trait ReadLine: BufRead {
+    /// Appends the next line, its `\n` included, to `line`, and returns how many bytes that are; 0
+    /// at the end of the input. The last line may lack its `\n`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` holding [`LineTooLong`] where more than `max` bytes have come without a
+    /// newline; at most `max` of them have been taken, and they are lost. `InvalidData` where the
+    /// line is not UTF-8. Otherwise what reading says.
+    fn read_line_bounded(&mut self, line: &mut String, max: usize) -> io::Result<usize> {
+        let mut bytes = Vec::new();
+        let count = self.read_bytes_bounded(&mut bytes, max)?;
+        let text =
+            std::str::from_utf8(&bytes).map_err(|e| io::Error::new(ErrorKind::InvalidData, e))?;
+        line.push_str(text);
+        Ok(count)
+    }
+
+    /// As [`read_line_bounded`](Self::read_line_bounded), for lines that need not be UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// As there, without the one about UTF-8.
+    fn read_bytes_bounded(&mut self, line: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+        let mut count = 0;
+        loop {
+            let available = match self.fill_buf() {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            let newline = available.iter().position(|byte| *byte == b'\n');
+            let part = newline.map_or(available.len(), |at| at + 1);
+            if count + part > max {
+                let rest = max - count;
+                self.consume(rest);
+                return Err(io::Error::new(ErrorKind::InvalidData, LineTooLong { max }));
+            }
+            line.extend_from_slice(&available[..part]);
+            self.consume(part);
+            count += part;
+            if newline.is_some() || part == 0 {
+                return Ok(count);
+            }
+        }
+    }
+}
+
+impl<R: BufRead + ?Sized> ReadLine for R {}
+
+/// A peer sent a line longer than the server reads; found inside an [`io::Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LineTooLong {
+    /// How many bytes a line may have, its newline included.
+    pub max: usize,
+}
+
+impl fmt::Display for LineTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a line is longer than the {} bytes allowed", self.max)
+    }
+}
+
+impl error::Error for LineTooLong {}

@@ -1,0 +1,68 @@
+//! What is handled: an owned value that moves into the worker and closes itself exactly once.
+
+mod buffer;
+mod datagram;
+mod line;
+mod stream;
+
+pub(crate) use datagram::Spares;
+pub use datagram::{Datagram, DatagramSocket, UdpRequest, UnixDatagramRequest};
+pub use line::{LineTooLong, ReadLine};
+pub(crate) use stream::StreamSettings;
+pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};
+
+use std::io;
+
+/// A request: what a [`Transport`](crate::Transport) gets, and what a
+/// [`Handler`](crate::Handler) handles.
+///
+/// It has two stages. The serve loop *gets* it, and has read nothing from the peer by then (a
+/// datagram's packet, which the kernel held, excepted); then the worker *establishes* it, with all
+/// the time it takes: a TLS handshake, a PROXY header, a banner. The loop itself never waits for a
+/// peer.
+///
+/// All methods have defaults. A value that needs no second stage and is closed by being dropped
+/// says `impl Request for Job {}`.
+///
+/// # Implementing your own
+///
+/// The methods are called once each, in the order they stand here, on the worker's thread or in
+/// its process: `establish`, then `deliver` where the handler succeeded, then `shutdown_request`
+/// in any case. `close_request` alone is called on the copy that the parent of a forked child
+/// keeps. A panic in any of them is contained. A request that is dropped without having been
+/// closed (its thread could not be started, its strategy lost it) must free what it holds.
+pub trait Request: Sized {
+    /// The second stage, in the worker: whatever has to be done with the peer or the socket before
+    /// the handler may have the request. Python has no such step, and pays for it: its users put
+    /// handshakes into `get_request`, where one silent peer stops the server.
+    ///
+    /// # Errors
+    ///
+    /// An error ends the request: the handler's `setup`, `handle` and `finish` are not called,
+    /// its [`handle_error`](crate::Handler::handle_error) is.
+    fn establish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Sends what the handler wrote and the request still holds back, after a success: what
+    /// `finish` of Python's `StreamRequestHandler` and `DatagramRequestHandler` does.
+    ///
+    /// # Errors
+    ///
+    /// An error turns the request into a failed one.
+    fn deliver(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Ends the request in the way that suits the peer, and closes it: Python's
+    /// `shutdown_request`.
+    fn shutdown_request(self) {
+        self.close_request();
+    }
+
+    /// Frees what the request holds, and says nothing to the peer: Python's `close_request`. Under
+    /// [`Forking`](crate::Forking) the parent does this with its copy while the child goes on.
+    fn close_request(self) {
+        drop(self);
+    }
+}

@@ -1,0 +1,255 @@
+//! A connection.
+
+use std::fmt;
+use std::io::{self, BufRead, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{self as unix, UnixStream};
+use std::time::Duration;
+
+use super::Request;
+use super::buffer::{ReadBuffer, WriteBuffer};
+
+/// A connection of [`Tcp`](crate::Tcp).
+pub type TcpRequest = StreamRequest<TcpStream, SocketAddr>;
+
+/// A connection of [`UnixStream`](crate::UnixStream). Its peer is the client's address, which is
+/// unnamed unless the client has bound its socket.
+pub type UnixStreamRequest = StreamRequest<UnixStream, unix::SocketAddr>;
+
+/// What a [`StreamRequest`] needs of its socket. Sealed: implemented by [`TcpStream`] and
+/// [`std::os::unix::net::UnixStream`].
+pub trait StreamSocket: sealed::Sealed + AsFd + fmt::Debug + Sized {
+    #[doc(hidden)]
+    fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()>;
+    #[doc(hidden)]
+    fn disable_nagle(&self) -> io::Result<()>;
+    #[doc(hidden)]
+    fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+    #[doc(hidden)]
+    fn try_clone(&self) -> io::Result<Self>;
+    #[doc(hidden)]
+    fn recv(&self, bytes: &mut [u8]) -> io::Result<usize>;
+    #[doc(hidden)]
+    fn send(&self, bytes: &[u8]) -> io::Result<usize>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! stream_socket {
+    ($($socket:ty, $disable_nagle:expr;)*) => {$(
+        impl sealed::Sealed for $socket {}
+
+        impl StreamSocket for $socket {
+            fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()> {
+                self.set_read_timeout(timeout)?;
+                self.set_write_timeout(timeout)
+            }
+
+            fn disable_nagle(&self) -> io::Result<()> {
+                $disable_nagle(self)
+            }
+
+            fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+                self.shutdown(how)
+            }
+
+            fn try_clone(&self) -> io::Result<Self> {
+                self.try_clone()
+            }
+
+            fn recv(&self, bytes: &mut [u8]) -> io::Result<usize> {
+                (&*self).read(bytes)
+            }
+
+            fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+                (&*self).write(bytes)
+            }
+        }
+    )*};
+}
+
+stream_socket! {
+    TcpStream, |socket: &Self| socket.set_nodelay(true);
+    UnixStream, |_| Ok(());
+}
+
+/// What is set up for each connection of a stream transport.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StreamSettings {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) rbufsize: usize,
+    pub(crate) wbufsize: usize,
+    pub(crate) nodelay: bool,
+}
+
+/// A connection: [`BufRead`] and [`Write`], with the socket underneath to be had on request.
+///
+/// Python's `StreamRequestHandler` has `rfile` and `wfile`; this is both. Reading is buffered with
+/// `rbufsize` bytes, which are allocated by the first read that needs them. Writing is not
+/// buffered unless the transport was given a `wbufsize`: `write_all` hands its bytes to the kernel
+/// before it returns. What a write buffer holds is sent by [`flush`](Write::flush), and after the
+/// handler; a failed handler's too.
+///
+/// When the request is over, its sending side is shut down (`SHUT_WR`) and its socket closed.
+///
+/// A timeout that expires in a read or write is an error of the kind `WouldBlock` or `TimedOut`;
+/// unlike Python's `rfile`, the request can still be read after it.
+#[doc(alias("rfile", "wfile", "StreamRequestHandler"))]
+pub struct StreamRequest<S: StreamSocket, A> {
+    socket: S,
+    peer: A,
+    reader: ReadBuffer,
+    writer: WriteBuffer,
+    settings: StreamSettings,
+    detached: bool,
+}
+
+impl<S: StreamSocket, A> StreamRequest<S, A> {
+    pub(crate) fn new(socket: S, peer: A, settings: StreamSettings) -> Self {
+        let reader = ReadBuffer::new(settings.rbufsize);
+        let writer = WriteBuffer::new(settings.wbufsize);
+        Self { socket, peer, reader, writer, settings, detached: false }
+    }
+
+    /// Who is at the other end: Python's `client_address`.
+    #[doc(alias = "client_address")]
+    pub fn peer(&self) -> &A {
+        &self.peer
+    }
+
+    /// The socket, for what it can do beyond reading and writing: options, `peek`, `try_clone`.
+    ///
+    /// Bytes that wait in [`unread`](Self::unread) are not seen by whoever reads from it.
+    pub fn get_ref(&self) -> &S {
+        &self.socket
+    }
+
+    /// Gives up the connection: the socket, for the handler to keep, to hand to another thread, to
+    /// speak another protocol over. The server flushes what was written and closes its own
+    /// descriptor without shutting the connection down.
+    ///
+    /// What is [`unread`](Self::unread) belongs to whoever takes the connection.
+    ///
+    /// # Errors
+    ///
+    /// Where the descriptor can't be duplicated: `EMFILE`, dup(2).
+    pub fn detach(&mut self) -> io::Result<S> {
+        let socket = self.socket.try_clone()?;
+        self.detached = true;
+        Ok(socket)
+    }
+
+    /// The bytes that have been received and not yet been read.
+    pub fn unread(&self) -> &[u8] {
+        self.reader.unread()
+    }
+
+    /// Sets the timeout of each single read and write, in place of the transport's; `None` waits
+    /// for ever. It is no deadline: a peer that sends a byte in time each time is never timed out.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a timeout of zero, and what setsockopt(2) says.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.socket.set_timeouts(timeout)
+    }
+}
+
+impl StreamRequest<TcpStream, SocketAddr> {
+    /// Switches Nagle's algorithm off (`true`) or on, in place of the transport's choice.
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says.
+    pub fn set_nodelay(&mut self, nodelay: bool) -> io::Result<()> {
+        self.socket.set_nodelay(nodelay)
+    }
+}
+
+impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
+    fn establish(&mut self) -> io::Result<()> {
+        if self.settings.nodelay {
+            self.socket.disable_nagle()?;
+        }
+        match self.settings.timeout {
+            None => Ok(()),
+            timeout => self.socket.set_timeouts(timeout),
+        }
+    }
+
+    fn deliver(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+
+    fn shutdown_request(mut self) {
+        // The request has failed already, or has been flushed; a peer that is gone can't be told.
+        let _ = self.flush();
+        if !self.detached {
+            let _ = self.socket.shutdown(Shutdown::Write);
+        }
+        self.close_request();
+    }
+}
+
+impl<S: StreamSocket, A> Read for StreamRequest<S, A> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(Raw(&self.socket), bytes)
+    }
+}
+
+impl<S: StreamSocket, A> BufRead for StreamRequest<S, A> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.reader.fill(Raw(&self.socket))
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.reader.consume(amount);
+    }
+}
+
+impl<S: StreamSocket, A> Write for StreamRequest<S, A> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(Raw(&self.socket), bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush(Raw(&self.socket))
+    }
+}
+
+impl<S: StreamSocket, A> AsFd for StreamRequest<S, A> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl<S: StreamSocket, A: fmt::Debug> fmt::Debug for StreamRequest<S, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamRequest")
+            .field("socket", &self.socket)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A socket through a shared reference, which is how the kernel has it.
+struct Raw<'a, S>(&'a S);
+
+impl<S: StreamSocket> Read for Raw<'_, S> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.recv(bytes)
+    }
+}
+
+impl<S: StreamSocket> Write for Raw<'_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.send(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

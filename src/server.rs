@@ -1,0 +1,316 @@
+//! `Server<Transport, Concurrency, Handler>`.
+
+use std::any::type_name;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::concurrency::{Concurrency, Forking};
+use crate::control::{Control, StopHandle};
+use crate::handler::{Handler, HandlerFn, Next, handler_fn};
+use crate::running::Running;
+use crate::session::{Limits, Outcome, Session};
+use crate::transport::{Bind, LocalAddr, Transport};
+use crate::worker::{Shared, Worker};
+
+/// A server: requests of the transport `T` run by the strategy `C` in the handler `H`.
+///
+/// The three are values, put together at compile time; a server does what the same loop written by
+/// hand does. The usual combinations have Python's names, [`ThreadingTcpServer`](crate::ThreadingTcpServer)
+/// and its kin.
+///
+/// A server is bound when it is made, serves when it is told to, and can serve again after a stop.
+/// It is closed by [`close`](Self::close), or by going out of scope: that closes the transport, and
+/// waits for nothing.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::{BufRead, Write};
+/// use socketserver::ThreadingTcpServer;
+///
+/// let mut server = ThreadingTcpServer::bind_fn("127.0.0.1:0", |conn| {
+///     let mut line = Vec::new();
+///     conn.read_until(b'\n', &mut line)?;
+///     conn.write_all(&line)
+/// })?;
+/// println!("listening on {}", server.local_addr()?);
+/// # server.stop_handle().stop();
+/// server.serve_forever()?;
+/// server.close()
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
+#[doc(alias("BaseServer", "socketserver"))]
+pub struct Server<T, C, H> {
+    pub(crate) transport: Arc<T>,
+    concurrency: C,
+    shared: Arc<Shared<H>>,
+    timeout: Option<Duration>,
+    service_interval: Option<Duration>,
+}
+
+impl<T, C, H> Server<T, C, H> {
+    /// Puts a server together from its three parts.
+    ///
+    /// # Errors
+    ///
+    /// Where the system has no descriptor or memory for the wake-up of its loop.
+    pub fn new(transport: T, concurrency: C, handler: H) -> io::Result<Self>
+    where
+        T: Transport,
+        H: Handler<T::Request>,
+        C: Concurrency<T, H>,
+    {
+        let control = Arc::new(Control::new()?);
+        Ok(Self {
+            transport: Arc::new(transport),
+            concurrency,
+            shared: Arc::new(Shared { handler, control }),
+            timeout: None,
+            service_interval: None,
+        })
+    }
+
+    /// Binds the transport to `address` with default options, and puts a server together with the
+    /// strategy's default.
+    ///
+    /// # Errors
+    ///
+    /// As binding the transport, and as [`new`](Self::new).
+    #[doc(alias("server_bind", "server_activate"))]
+    pub fn bind<A>(address: A, handler: H) -> io::Result<Self>
+    where
+        T: Bind<A>,
+        H: Handler<T::Request>,
+        C: Concurrency<T, H> + Default,
+    {
+        Self::new(T::bind(address)?, C::default(), handler)
+    }
+
+    /// How long [`handle_request`](Self::handle_request) waits for a request: Python's `timeout`.
+    /// For ever by default. [`serve_forever`](Self::serve_forever) ignores it.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How often [`service_actions`](Handler::service_actions) is called even while no request
+    /// comes. Never by default: a server without it is not woken by time.
+    #[doc(alias = "poll_interval")]
+    #[must_use]
+    pub fn service_interval(mut self, interval: Duration) -> Self {
+        self.service_interval = Some(interval);
+        self
+    }
+
+    /// Serves until it is stopped by a [`StopHandle`]. Requests that run elsewhere by then go on;
+    /// [`close`](Self::close) waits for them. It may be called again.
+    ///
+    /// # Errors
+    ///
+    /// Where the transport is broken, or the strategy can't serve at all. Nothing that a peer or
+    /// the handler does is an error here.
+    pub fn serve_forever(&mut self) -> io::Result<()>
+    where
+        T: Transport,
+        H: Handler<T::Request>,
+        C: Concurrency<T, H>,
+    {
+        let limits = Limits { service_interval: self.service_interval, ..Limits::default() };
+        let (session, _serving) = self.begin(limits);
+        self.concurrency.serve(&session)
+    }
+
+    /// Waits for one request, for as long as [`timeout`](Self::timeout) says, and gives it to the
+    /// strategy. Signals do not lengthen the wait.
+    ///
+    /// For loops of your own. A stop that comes between two calls is kept for the next, which
+    /// returns [`Outcome::Stopped`].
+    ///
+    /// # Errors
+    ///
+    /// As [`serve_forever`](Self::serve_forever); and where descriptors or memory have run out,
+    /// as the pause that then is needed is the caller's.
+    pub fn handle_request(&mut self) -> io::Result<Outcome>
+    where
+        T: Transport,
+        H: Handler<T::Request>,
+        C: Concurrency<T, H>,
+    {
+        let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let limits = Limits { once: true, deadline, service_interval: None };
+        let (session, mut serving) = self.begin(limits);
+        serving.ends_session = false;
+        self.concurrency.serve(&session)?;
+        serving.ends_session = session.outcome() == Outcome::Stopped;
+        Ok(session.outcome())
+    }
+
+    /// A handle that stops this server, from wherever.
+    #[doc(alias = "shutdown")]
+    #[must_use]
+    pub fn stop_handle(&self) -> StopHandle {
+        StopHandle::new(Arc::clone(&self.shared.control))
+    }
+
+    /// Serves on a thread of its own, and returns what is needed from outside: the address, the
+    /// stop, and the way to get the server back. Connections are accepted from the moment the
+    /// server is bound, so there is nothing to wait for.
+    ///
+    /// Not for [`Forking`](crate::Forking), which needs a process with one thread and will refuse
+    /// every request.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no thread; the server is closed then.
+    pub fn spawn(self) -> io::Result<Running<T, C, H>>
+    where
+        T: Transport + Send + Sync + 'static,
+        H: Handler<T::Request> + Send + Sync + 'static,
+        C: Concurrency<T, H> + Send + 'static,
+    {
+        Running::start(self)
+    }
+
+    /// Closes the server: the transport first, so that nobody can connect any more, then the
+    /// strategy, which waits for what is in flight if it is configured to. Python's
+    /// `server_close`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever could not be put back as it was: a socket file that could not be removed, a child
+    /// that could not be waited for. The rest has been closed all the same.
+    #[doc(alias("server_close", "join"))]
+    pub fn close(self) -> io::Result<()>
+    where
+        T: Transport,
+        C: Concurrency<T, H>,
+    {
+        let Self { transport, mut concurrency, .. } = self;
+        // Whoever else holds it is a strategy whose threads have not ended yet: the last closes it.
+        let closed = Arc::into_inner(transport).map_or(Ok(()), T::server_close);
+        concurrency.close().and(closed)
+    }
+
+    /// The address that the server is bound to: Python's `server_address`.
+    ///
+    /// # Errors
+    ///
+    /// As [`LocalAddr::local_addr`].
+    #[doc(alias = "server_address")]
+    pub fn local_addr(&self) -> io::Result<T::Addr>
+    where
+        T: LocalAddr,
+    {
+        self.transport.local_addr()
+    }
+
+    /// The handler.
+    #[must_use]
+    pub fn handler(&self) -> &H {
+        &self.shared.handler
+    }
+
+    /// The strategy.
+    #[must_use]
+    pub fn concurrency(&self) -> &C {
+        &self.concurrency
+    }
+
+    /// The transport.
+    #[must_use]
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    fn begin(&self, limits: Limits) -> (Session<T, H>, Serving) {
+        let serving = Serving::begin(&self.shared.control);
+        let worker = Worker::new(Arc::clone(&self.shared), serving.number);
+        (Session::new(Arc::clone(&self.transport), worker, limits), serving)
+    }
+}
+
+impl<T, C, F> Server<T, C, HandlerFn<F>> {
+    /// As [`new`](Self::new), with a closure as the handler, whose argument's type is inferred:
+    /// `|conn| Ok(())`.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn new_fn<N>(transport: T, concurrency: C, function: F) -> io::Result<Self>
+    where
+        T: Transport,
+        F: Fn(&mut T::Request) -> io::Result<N>,
+        N: Into<Next>,
+        C: Concurrency<T, HandlerFn<F>>,
+    {
+        Self::new(transport, concurrency, handler_fn(function))
+    }
+
+    /// As [`bind`](Self::bind), with a closure as the handler, whose argument's type is inferred:
+    /// `|conn| Ok(())`.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn bind_fn<A, N>(address: A, function: F) -> io::Result<Self>
+    where
+        T: Bind<A>,
+        F: Fn(&mut T::Request) -> io::Result<N>,
+        N: Into<Next>,
+        C: Concurrency<T, HandlerFn<F>> + Default,
+    {
+        Self::new_fn(T::bind(address)?, C::default(), function)
+    }
+}
+
+impl<T, H> Server<T, Forking, H> {
+    /// The process ids of the children that have not been reaped.
+    pub fn active_children(&self) -> impl Iterator<Item = u32> + '_ {
+        self.concurrency.active_children()
+    }
+}
+
+/// The descriptor that requests come from, for a selector of your own: Python's `fileno`.
+impl<T: AsFd, C, H> AsFd for Server<T, C, H> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.transport.as_fd()
+    }
+}
+
+impl<T: fmt::Debug, C: fmt::Debug, H> fmt::Debug for Server<T, C, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("transport", &self.transport)
+            .field("concurrency", &self.concurrency)
+            .field("handler", &format_args!("{}", type_name::<H>()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// The time in which somebody serves; over when it is dropped, however the strategy returned.
+struct Serving {
+    control: Arc<Control>,
+    number: u64,
+    /// Whether the session ends with it, or goes on in the next call.
+    ends_session: bool,
+}
+
+impl Serving {
+    fn begin(control: &Arc<Control>) -> Self {
+        Self { control: Arc::clone(control), number: control.begin(), ends_session: true }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if self.ends_session {
+            self.control.end(self.number);
+        } else {
+            self.control.pause();
+        }
+    }
+}

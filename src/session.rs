@@ -1,0 +1,388 @@
+//! The first half of a request's life, and the loop: wait, get, verify.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::libc;
+
+use crate::control::Waiter;
+use crate::handler::Handler;
+use crate::transport::Transport;
+use crate::worker::{self, Ending, Rejected, Worker};
+
+/// The first pause after an error that asks for one, and the longest.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+/// So many errors in a row that belong to one request each are no coincidence.
+const ERRORS_IN_A_ROW: u32 = 64;
+
+/// What a strategy pulls requests from, while the server serves.
+///
+/// The serve loop stands here, once: a strategy is who calls [`next_request`](Self::next_request)
+/// and where the request is then [finished](Self::finish_request).
+///
+/// A clone pulls from the same session on another thread.
+pub struct Session<T, H> {
+    transport: Arc<T>,
+    worker: Worker<H>,
+    limits: Limits,
+    taken: Cell<bool>,
+    ended: Cell<Option<Outcome>>,
+    back_off: Cell<Duration>,
+    errors: Cell<u32>,
+    next_service: Cell<Option<Instant>>,
+}
+
+/// How long a session goes on, and what it does meanwhile.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Limits {
+    /// Ends after one request.
+    pub(crate) once: bool,
+    /// Ends where none has come by then.
+    pub(crate) deadline: Option<Instant>,
+    /// Calls `service_actions` so often even when nothing happens.
+    pub(crate) service_interval: Option<Duration>,
+}
+
+/// What a look at the transport gives.
+#[derive(Debug)]
+pub enum Taken<R> {
+    /// A request that has been verified.
+    Request(R),
+    /// Nothing for now: [`wait`](Session::wait).
+    Idle,
+    /// The session is over: it has been stopped, or was for one request only.
+    End,
+}
+
+/// What [`handle_request`](crate::Server::handle_request) did; Python does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// A request was taken and given to the strategy: handled by now under
+    /// [`Sync`](crate::Sync), running in its thread or process under the others. Whether it
+    /// succeeded is the business of [`handle_error`](Handler::handle_error).
+    Handled,
+    /// [`verify_request`](Handler::verify_request) rejected a request.
+    Rejected,
+    /// A request failed before it could be run: in `verify_request`, or for want of a thread or
+    /// process. `handle_error` has been told.
+    Failed,
+    /// No request came in time.
+    TimedOut,
+    /// The server was asked to stop.
+    Stopped,
+}
+
+impl<T, H> Session<T, H> {
+    pub(crate) fn new(transport: Arc<T>, worker: Worker<H>, limits: Limits) -> Self {
+        Self {
+            transport,
+            worker,
+            limits,
+            taken: Cell::new(false),
+            ended: Cell::new(None),
+            back_off: Cell::new(BACK_OFF.0),
+            errors: Cell::new(0),
+            next_service: Cell::new(limits.service_interval.map(|every| Instant::now() + every)),
+        }
+    }
+
+    /// The transport that the requests come from.
+    #[must_use]
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// What finishes requests elsewhere: to be moved to another thread.
+    #[must_use]
+    pub fn worker(&self) -> Worker<H> {
+        self.worker.clone()
+    }
+
+    /// Whether the server has been asked to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.worker.is_stopping()
+    }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.ended.get().unwrap_or(Outcome::Stopped)
+    }
+}
+
+impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
+    /// Waits for the next request and returns it, verified, or `None` when the session is over.
+    ///
+    /// # Errors
+    ///
+    /// Where the transport is broken for good; all that passes is waited out here.
+    pub fn next_request(&self) -> io::Result<Option<T::Request>> {
+        loop {
+            match self.try_next()? {
+                Taken::Request(request) => return Ok(Some(request)),
+                Taken::Idle => self.wait(&[])?,
+                Taken::End => return Ok(None),
+            }
+        }
+    }
+
+    /// Takes the next request if there is one. Where the system has run out of something, this
+    /// pauses, up to a second at a time and until the server is stopped.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_request`](Self::next_request).
+    pub fn try_next(&self) -> io::Result<Taken<T::Request>> {
+        loop {
+            self.service_taken();
+            if self.is_over() {
+                return Ok(Taken::End);
+            }
+            match get_request(&*self.transport) {
+                Ok(request) => {
+                    self.take();
+                    match self.worker.verify(request) {
+                        Ok(request) => return Ok(Taken::Request(request)),
+                        Err(Rejected::ByHandler) => self.settle(Outcome::Rejected),
+                        Err(Rejected::ByFailure) => self.settle(Outcome::Failed),
+                    }
+                }
+                Err(error) if Reaction::to(&error) == Reaction::Wait => {
+                    return Ok(if self.is_late() { Taken::End } else { Taken::Idle });
+                }
+                Err(error) => self.react(error)?,
+            }
+        }
+    }
+
+    /// Waits until there may be a request, one of `watch` is readable, or the session may be over.
+    /// It may return early.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_request`](Self::next_request).
+    pub fn wait(&self, watch: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let waited = self.waiting(watch, None, |waiter| self.transport.wait(waiter));
+        waited.or_else(|error| self.react(error))
+    }
+
+    /// Waits as [`wait`](Self::wait) does, but for no request, and no longer than `at_most`: for a
+    /// strategy that has no room for a request. Returns whether the session goes on.
+    ///
+    /// # Errors
+    ///
+    /// What poll(2) says.
+    pub fn pause(&self, watch: &[BorrowedFd<'_>], at_most: Option<Duration>) -> io::Result<bool> {
+        let until = at_most.map(|time| Instant::now() + time);
+        self.waiting(watch, until, |waiter| waiter.pause())?;
+        Ok(!self.is_over() && !self.is_late())
+    }
+
+    /// See [`Worker::finish_request`]; on this thread, in this process.
+    pub fn finish_request(&self, request: T::Request) -> Ending {
+        self.worker.finish_request(request)
+    }
+
+    /// See [`Worker::refuse_request`].
+    pub fn refuse_request(&self, request: T::Request, error: io::Error) {
+        self.worker.refuse_request(request, error);
+        self.settle(Outcome::Failed);
+    }
+
+    /// A request has been taken: `handle_request` is content with it, and the errors are over.
+    fn take(&self) {
+        self.taken.set(true);
+        self.settle(Outcome::Handled);
+        self.back_off.set(BACK_OFF.0);
+        self.errors.set(0);
+    }
+
+    /// Notes how the session ended, if it was for one request.
+    fn settle(&self, outcome: Outcome) {
+        if self.limits.once {
+            self.ended.set(Some(outcome));
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        if self.ended.get().is_none() && self.is_stopping() {
+            self.ended.set(Some(Outcome::Stopped));
+        }
+        self.ended.get().is_some()
+    }
+
+    /// Whether no request has come in time; where so, says so.
+    fn is_late(&self) -> bool {
+        let late = self.limits.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        if late {
+            self.ended.set(Some(Outcome::TimedOut));
+            worker::quietly(|| self.worker.handler().handle_timeout());
+        }
+        late
+    }
+
+    fn waiting<V>(
+        &self,
+        watch: &[BorrowedFd<'_>],
+        until: Option<Instant>,
+        wait: impl FnOnce(&Waiter<'_>) -> V,
+    ) -> V {
+        let reasons = [until, self.limits.deadline, self.next_service.get()];
+        let until = reasons.into_iter().flatten().min();
+        let waiter = Waiter::new(self.worker.control(), self.worker.session(), watch, until);
+        let value = wait(&waiter);
+        if self.next_service.get().is_some_and(|at| at <= Instant::now()) {
+            self.service();
+        }
+        value
+    }
+
+    fn service_taken(&self) {
+        if self.taken.take() && !self.limits.once {
+            self.service();
+        }
+    }
+
+    fn service(&self) {
+        worker::quietly(|| self.worker.handler().service_actions());
+        if let Some(every) = self.limits.service_interval {
+            self.next_service.set(Some(Instant::now() + every));
+        }
+    }
+
+    fn react(&self, error: io::Error) -> io::Result<()> {
+        self.errors.set(self.errors.get() + 1);
+        match Reaction::to(&error) {
+            Reaction::Wait => Ok(()),
+            Reaction::Retry if self.errors.get() < ERRORS_IN_A_ROW => Ok(()),
+            Reaction::Retry | Reaction::BackOff if !self.limits.once => self.pause_for(&error),
+            Reaction::Retry | Reaction::BackOff | Reaction::End => Err(error),
+        }
+    }
+
+    /// Waits for the next of the lengthening pauses, or for the stop.
+    fn pause_for(&self, error: &io::Error) -> io::Result<()> {
+        let pause = self.back_off.get();
+        if pause == BACK_OFF.0 {
+            worker::quietly(|| self.worker.handler().get_request_error(error));
+        }
+        self.back_off.set(BACK_OFF.1.min(pause * 2));
+        let until = Instant::now() + pause;
+        let (control, session) = (self.worker.control(), self.worker.session());
+        while !self.is_stopping() && Instant::now() < until {
+            Waiter::new(control, session, &[], Some(until)).pause()?;
+        }
+        Ok(())
+    }
+}
+
+impl<T, H> Clone for Session<T, H> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.transport), self.worker.clone(), self.limits)
+    }
+}
+
+impl<T, H> fmt::Debug for Session<T, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+fn get_request<T: Transport>(transport: &T) -> io::Result<T::Request> {
+    worker::contain(|| transport.get_request()).unwrap_or_else(|payload| {
+        worker::quietly(|| drop(payload));
+        Err(io::Error::other("get_request panicked"))
+    })
+}
+
+/// What the loop does about an error of `get_request` or `wait`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reaction {
+    /// There is nothing to get.
+    Wait,
+    /// The error belongs to one request, which is gone.
+    Retry,
+    /// The system has run out of something, or it is not known what this is.
+    BackOff,
+    /// The transport is broken.
+    End,
+}
+
+impl Reaction {
+    /// By accept(2), recv(2) and udp(7) of Linux.
+    fn to(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            // Pending network errors of the new connection, which accept(2) says to treat like
+            // EAGAIN, and ICMP errors for datagrams sent earlier.
+            Some(
+                libc::ECONNABORTED
+                | libc::ECONNREFUSED
+                | libc::ECONNRESET
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::EINTR
+                | libc::ENETDOWN
+                | libc::ENETUNREACH
+                | libc::ENOPROTOOPT
+                | libc::EOPNOTSUPP
+                | libc::EPERM
+                | libc::EPROTO
+                | libc::ETIMEDOUT,
+            ) => Self::Retry,
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Some(libc::ENONET) => Self::Retry,
+            Some(libc::EBADF | libc::EFAULT | libc::EINVAL | libc::ENOTSOCK) => Self::End,
+            _ => match error.kind() {
+                ErrorKind::WouldBlock => Self::Wait,
+                ErrorKind::ConnectionAborted | ErrorKind::Interrupted => Self::Retry,
+                _ => Self::BackOff,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reaction(errno: i32) -> Reaction {
+        Reaction::to(&io::Error::from_raw_os_error(errno))
+    }
+
+    #[test]
+    fn errors_of_one_connection_are_passed_over() {
+        for errno in [libc::ECONNABORTED, libc::EPROTO, libc::EPERM, libc::EINTR, libc::ENETDOWN] {
+            assert_eq!(reaction(errno), Reaction::Retry, "{}", io::Error::from_raw_os_error(errno));
+        }
+    }
+
+    #[test]
+    fn want_of_resources_asks_for_a_pause() {
+        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+            assert_eq!(
+                reaction(errno),
+                Reaction::BackOff,
+                "{}",
+                io::Error::from_raw_os_error(errno)
+            );
+        }
+        assert_eq!(Reaction::to(&io::Error::other("unknown")), Reaction::BackOff);
+    }
+
+    #[test]
+    fn a_broken_transport_ends_the_loop() {
+        for errno in [libc::EBADF, libc::EINVAL, libc::ENOTSOCK] {
+            assert_eq!(reaction(errno), Reaction::End, "{}", io::Error::from_raw_os_error(errno));
+        }
+    }
+
+    #[test]
+    fn an_empty_queue_is_waited_for() {
+        assert_eq!(reaction(libc::EAGAIN), Reaction::Wait);
+        assert_eq!(Reaction::to(&ErrorKind::WouldBlock.into()), Reaction::Wait);
+    }
+}

@@ -1,0 +1,118 @@
+//! Where requests come from.
+
+mod ip;
+mod options;
+mod tcp;
+mod udp;
+mod unix;
+mod unix_datagram;
+mod unix_stream;
+
+pub use ip::{AddressFamily, ToIpAddrs};
+pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport};
+pub use tcp::Tcp;
+pub use udp::Udp;
+pub use unix::ToUnixAddr;
+pub use unix_datagram::UnixDatagram;
+pub use unix_stream::UnixStream;
+
+use std::io;
+
+use crate::request::Request;
+use crate::{ForkedChild, Waiter};
+
+/// Where requests come from: what the serve loop asks for the next one.
+///
+/// # Choosing one
+///
+/// | transport | a request is | Python |
+/// | --- | --- | --- |
+/// | [`Tcp`] | a connection, [`TcpRequest`](crate::TcpRequest) | `TCPServer` |
+/// | [`Udp`] | a packet, [`UdpRequest`](crate::UdpRequest) | `UDPServer` |
+/// | [`UnixStream`] | a connection, [`UnixStreamRequest`](crate::UnixStreamRequest) | `UnixStreamServer` |
+/// | [`UnixDatagram`] | a packet, [`UnixDatagramRequest`](crate::UnixDatagramRequest) | `UnixDatagramServer` |
+///
+/// # Implementing your own
+///
+/// Two methods are required, and a type for the requests. Nothing has to be a socket: a queue of
+/// jobs is a transport whose `get_request` takes a job without waiting. `examples` and `tests` of
+/// this crate have some. The loop calls `get_request` until it says `WouldBlock`, and only then
+/// `wait`; under a strategy that pulls with several threads or processes it calls both from each
+/// of them, so neither may assume that what one call saw is still there for the next.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a transport",
+    label = "no requests come from `{Self}`",
+    note = "transports are `Tcp`, `Udp`, `UnixStream`, `UnixDatagram`, and types that implement \
+            `Transport`; it is the first parameter of `Server<Transport, Concurrency, Handler>`"
+)]
+pub trait Transport: Sized {
+    /// What comes in.
+    type Request: Request;
+
+    /// Takes the next request without waiting for one, and without reading from its peer: Python's
+    /// `get_request`.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` where there is none now. The loop asks again at once after an error that
+    /// belongs to one request alone (a connection that was aborted while it waited), asks again
+    /// after a pause where the system has run out of something (descriptors, memory) or the error
+    /// is unknown, and ends where the transport itself is broken (`EBADF`, `EINVAL`, `ENOTSOCK`).
+    #[doc(alias = "accept")]
+    fn get_request(&self) -> io::Result<Self::Request>;
+
+    /// Waits until there may be a request, or `waiter` has a reason to end the wait. It may return
+    /// early. A transport with a descriptor says `waiter.readable(&self.socket)`.
+    ///
+    /// # Errors
+    ///
+    /// An error is treated as one of [`get_request`](Self::get_request).
+    fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()>;
+
+    /// Closes the transport: Python's `server_close`, without the part of the strategy. Dropping a
+    /// transport has to do the same, with nobody to return the error to.
+    ///
+    /// # Errors
+    ///
+    /// Whatever could not be put back as it was, such as a socket file that could not be removed.
+    fn server_close(self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Called in a forked child before it handles its request: lets go of what only the parent may
+    /// hold, a listening socket above all, which would go on taking connections that nobody serves
+    /// after the parent has closed it. The child never uses the transport afterwards, and never
+    /// drops it. A transport that wraps another passes this on.
+    fn after_fork(&self, _child: &ForkedChild) {}
+}
+
+/// A transport that can be made from an address alone; what
+/// [`Server::bind`](crate::Server::bind) needs.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be bound to an address of the type `{A}`",
+    note = "`Tcp` and `Udp` take what `std::net` takes (\"127.0.0.1:0\", (\"::1\", 8000), a \
+            `SocketAddr`); `UnixStream` and `UnixDatagram` take a path, or a `SocketAddr` of \
+            `std::os::unix::net` for an abstract name"
+)]
+pub trait Bind<A>: Transport {
+    /// Makes the transport with default options, ready to have requests taken from it.
+    ///
+    /// # Errors
+    ///
+    /// Where the address is not one, is not of this machine, or is in use.
+    fn bind(address: A) -> io::Result<Self>;
+}
+
+/// A transport that has an address; true from the moment it is bound, port 0 included.
+#[doc(alias("server_address", "getsockname"))]
+pub trait LocalAddr {
+    /// The type of the address.
+    type Addr;
+
+    /// Where the server is to be reached: Python's `server_address`.
+    ///
+    /// # Errors
+    ///
+    /// What getsockname(2) says.
+    fn local_addr(&self) -> io::Result<Self::Addr>;
+}

@@ -1,0 +1,244 @@
+//! What can be chosen before a transport is bound; each option exists only where it means
+//! something.
+
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use socket2::Socket;
+
+use super::AddressFamily;
+use crate::request::StreamSettings;
+
+/// Python's `io.DEFAULT_BUFFER_SIZE`, which its `rbufsize` of -1 means.
+const DEFAULT_BUFFER: usize = 8192;
+/// The longest payload a UDP datagram over IPv4 or IPv6 can have is a little shorter.
+const LONGEST_PACKET: usize = 65_535;
+
+/// The options of a transport, made by its `options()` and used up by `bind`, so that none can be
+/// set too late: [`Tcp::options`](crate::Tcp::options), [`Udp::options`](crate::Udp::options),
+/// [`UnixStream::options`](crate::UnixStream::options),
+/// [`UnixDatagram::options`](crate::UnixDatagram::options).
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use socketserver::{Server, Tcp, Threading};
+///
+/// let tcp = Tcp::options()
+///     .request_queue_size(128)
+///     .disable_nagle_algorithm(true)
+///     .timeout(Duration::from_secs(30))
+///     .bind("127.0.0.1:0")?;
+/// let server = Server::new_fn(tcp, Threading::new(), |_conn| Ok(()))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use = "options do nothing before `bind`"]
+pub struct Options<T> {
+    pub(super) address_family: Option<AddressFamily>,
+    pub(super) allow_reuse_address: Option<bool>,
+    pub(super) allow_reuse_port: bool,
+    pub(super) request_queue_size: u32,
+    pub(super) max_packet_size: usize,
+    pub(super) stream: StreamSettings,
+    transport: PhantomData<fn() -> T>,
+}
+
+impl<T> Options<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            address_family: None,
+            allow_reuse_address: None,
+            allow_reuse_port: false,
+            // Linux cuts it to /proc/sys/net/core/somaxconn, which is 4096 since 5.4.
+            request_queue_size: 4096,
+            max_packet_size: LONGEST_PACKET,
+            stream: StreamSettings {
+                timeout: None,
+                rbufsize: DEFAULT_BUFFER,
+                wbufsize: 0,
+                nodelay: false,
+            },
+            transport: PhantomData,
+        }
+    }
+}
+
+/// Options of transports over IP.
+impl<T: IpTransport> Options<T> {
+    /// Serves this family, in place of the one that the address has: Python's `address_family`.
+    ///
+    /// An address of the other family is refused. [`AddressFamily::Dual`] is how one socket
+    /// serves IPv6 and IPv4.
+    pub fn address_family(mut self, family: AddressFamily) -> Self {
+        self.address_family = Some(family);
+        self
+    }
+
+    /// Whether to bind although connections of an earlier server on this port linger
+    /// (`SO_REUSEADDR`).
+    ///
+    /// For [`Tcp`](crate::Tcp) on by default, but for port 0, where it could only make two servers
+    /// share an ephemeral port; for [`Udp`](crate::Udp) off. Python's default is off for both.
+    pub fn allow_reuse_address(mut self, allow: bool) -> Self {
+        self.allow_reuse_address = Some(allow);
+        self
+    }
+
+    /// Whether several sockets may be bound to this address and share what arrives
+    /// (`SO_REUSEPORT`). Off by default: a forgotten server would take its share.
+    pub fn allow_reuse_port(mut self, allow: bool) -> Self {
+        self.allow_reuse_port = allow;
+        self
+    }
+}
+
+/// Options of transports whose requests are connections.
+impl<T: StreamTransport> Options<T> {
+    /// How many connections may wait to be accepted: the backlog of listen(2).
+    ///
+    /// 4096 by default, which the system may cut (`net.core.somaxconn`). Python's 5 makes
+    /// connections of a burst wait for seconds, or fail.
+    #[doc(alias = "backlog")]
+    pub fn request_queue_size(mut self, size: u32) -> Self {
+        self.request_queue_size = size;
+        self
+    }
+
+    /// How long each single read or write of a connection may take before it fails: the `timeout`
+    /// of Python's `StreamRequestHandler`. For ever by default. It is set in the worker.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.stream.timeout = Some(timeout);
+        self
+    }
+
+    /// The size of the read buffer in bytes, 8192 by default. With 0, every read is one of the
+    /// socket, and [`BufRead`](std::io::BufRead)'s methods see one byte at a time.
+    pub fn rbufsize(mut self, size: usize) -> Self {
+        self.stream.rbufsize = size;
+        self
+    }
+
+    /// The size of the write buffer in bytes. With 0, the default, every write goes to the socket
+    /// at once.
+    pub fn wbufsize(mut self, size: usize) -> Self {
+        self.stream.wbufsize = size;
+        self
+    }
+
+    pub(super) fn backlog(&self) -> io::Result<i32> {
+        if self.request_queue_size == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a request_queue_size of 0 lets nobody connect; it has to be at least 1",
+            ));
+        }
+        Ok(i32::try_from(self.request_queue_size).unwrap_or(i32::MAX))
+    }
+}
+
+/// Options of TCP alone.
+impl Options<crate::Tcp> {
+    /// Whether small writes are sent at once instead of being held back until the peer has
+    /// acknowledged the last (`TCP_NODELAY`). Off by default, as in Python.
+    #[doc(alias("nodelay", "TCP_NODELAY"))]
+    pub fn disable_nagle_algorithm(mut self, disable: bool) -> Self {
+        self.stream.nodelay = disable;
+        self
+    }
+}
+
+/// Options of transports whose requests are packets.
+impl<T: DatagramTransport> Options<T> {
+    /// The longest packet that is taken whole, in bytes; a longer one is cut, and says so
+    /// ([`Datagram::is_truncated`](crate::Datagram::is_truncated)). 65535 by default, which is
+    /// more than UDP can carry; Python's is 8192.
+    pub fn max_packet_size(mut self, size: usize) -> Self {
+        self.max_packet_size = size;
+        self
+    }
+
+    pub(super) fn packet_size(&self) -> io::Result<usize> {
+        if self.max_packet_size == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a max_packet_size of 0 cuts every packet to nothing; it has to be at least 1",
+            ));
+        }
+        Ok(self.max_packet_size)
+    }
+}
+
+impl<T> fmt::Debug for Options<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+/// A transport over IP. Sealed: [`Tcp`](crate::Tcp) and [`Udp`](crate::Udp).
+pub trait IpTransport: sealed::Sealed {}
+
+/// A transport of connections. Sealed: [`Tcp`](crate::Tcp) and [`UnixStream`](crate::UnixStream).
+pub trait StreamTransport: sealed::Sealed + Sized {
+    #[doc(hidden)]
+    type Guard;
+    #[doc(hidden)]
+    fn listening(socket: Socket, guard: Self::Guard, options: &Options<Self>) -> io::Result<Self>;
+}
+
+/// A transport of packets. Sealed: [`Udp`](crate::Udp) and
+/// [`UnixDatagram`](crate::UnixDatagram).
+pub trait DatagramTransport: sealed::Sealed {}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+impl sealed::Sealed for crate::Tcp {}
+impl sealed::Sealed for crate::Udp {}
+impl sealed::Sealed for crate::UnixStream {}
+impl sealed::Sealed for crate::UnixDatagram {}
+impl IpTransport for crate::Tcp {}
+impl IpTransport for crate::Udp {}
+impl DatagramTransport for crate::Udp {}
+impl DatagramTransport for crate::UnixDatagram {}
+
+/// A stream transport that has its address and does not listen yet: between Python's
+/// `server_bind` and `server_activate`.
+///
+/// Made by `server_bind` of [`Options<Tcp>`](Options) and [`Options<UnixStream>`](Options), for
+/// those who have to do something in between: drop privileges, tell somebody the port. Clients
+/// that connect before [`server_activate`](Self::server_activate) are refused.
+#[must_use = "nobody can connect before `server_activate`"]
+pub struct Bound<T: StreamTransport> {
+    pub(super) socket: Socket,
+    pub(super) guard: T::Guard,
+    pub(super) options: Options<T>,
+}
+
+impl<T: StreamTransport> Bound<T> {
+    /// Listens: Python's `server_activate`.
+    ///
+    /// # Errors
+    ///
+    /// What listen(2) says.
+    pub fn server_activate(self) -> io::Result<T> {
+        self.socket.listen(self.options.backlog()?)?;
+        T::listening(self.socket, self.guard, &self.options)
+    }
+}
+
+impl<T: StreamTransport> AsFd for Bound<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl<T: StreamTransport> fmt::Debug for Bound<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}

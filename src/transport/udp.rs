@@ -1,0 +1,96 @@
+//! Packets over IP.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use socket2::{Socket, Type};
+
+use super::{Bind, LocalAddr, Options, ToIpAddrs, Transport, ip};
+use crate::Waiter;
+use crate::request::{Datagram, Spares, UdpRequest};
+
+/// Packets over IPv4 or IPv6: the transport of Python's `UDPServer`.
+///
+/// Replies leave through the same socket, from every thread and process that handles a packet.
+#[derive(Debug)]
+#[doc(alias("UDPServer", "SOCK_DGRAM"))]
+pub struct Udp {
+    socket: Arc<UdpSocket>,
+    spares: Spares,
+}
+
+impl Udp {
+    /// Options to bind with.
+    pub fn options() -> Options<Self> {
+        Options::new()
+    }
+
+    /// Takes over a socket that is bound: an inherited one, or one with options that this crate
+    /// does not know (from a [`std::net::UdpSocket`], a [`socket2::Socket`], an [`OwnedFd`]).
+    /// No other socket is opened.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` where it is not a UDP socket; the socket is closed then.
+    pub fn from_socket(socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        let socket = Socket::from(socket.into());
+        ip::check(&socket, Type::DGRAM)?;
+        Self::new(socket, &Self::options())
+    }
+
+    fn new(socket: Socket, options: &Options<Self>) -> io::Result<Self> {
+        // Receiving never waits (MSG_DONTWAIT), replying may: the socket itself has to block.
+        socket.set_nonblocking(false)?;
+        Ok(Self { socket: Arc::new(socket.into()), spares: Spares::new(options.packet_size()?) })
+    }
+}
+
+impl Options<Udp> {
+    /// Binds.
+    ///
+    /// # Errors
+    ///
+    /// Where the address can't be had or does not go with the options; the error names it.
+    #[doc(alias = "server_bind")]
+    pub fn bind(self, address: impl ToIpAddrs) -> io::Result<Udp> {
+        self.packet_size()?;
+        Udp::new(ip::bind(Type::DGRAM, address, &self, |_| false)?, &self)
+    }
+}
+
+impl Transport for Udp {
+    type Request = UdpRequest;
+
+    fn get_request(&self) -> io::Result<UdpRequest> {
+        Datagram::receive(&self.socket, &self.spares, |sender| {
+            // The kernel always says where a UDP packet comes from.
+            sender.as_socket().map_or(SocketAddr::from(([0, 0, 0, 0], 0)), ip::unmapped)
+        })
+    }
+
+    fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
+        waiter.readable(&self.socket)
+    }
+}
+
+impl<A: ToIpAddrs> Bind<A> for Udp {
+    fn bind(address: A) -> io::Result<Self> {
+        Self::options().bind(address)
+    }
+}
+
+impl LocalAddr for Udp {
+    type Addr = SocketAddr;
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+impl AsFd for Udp {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

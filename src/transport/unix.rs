@@ -1,0 +1,206 @@
+//! What the two Unix transports share: addresses, the socket file, and checks of sockets that the
+//! user brings.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process;
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// The longest path a Unix socket can have, in bytes: `sun_path` less its final NUL (unix(7)).
+const LONGEST_PATH: usize = size_of::<nix::libc::sockaddr_un>()
+    - std::mem::offset_of!(nix::libc::sockaddr_un, sun_path)
+    - 1;
+
+/// What a Unix socket can be bound to: a path (as `&str`, `String`, [`Path`], [`PathBuf`],
+/// [`OsStr`]), or a [`SocketAddr`] of [`std::os::unix::net`], which may be an abstract name
+/// (`std::os::linux::net::SocketAddrExt::from_abstract_name`). A `&str` that begins with `\0` is
+/// an abstract name too, as in Python.
+pub trait ToUnixAddr {
+    /// The address.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a path that is empty, too long, or has a NUL byte in it.
+    fn to_unix_addr(&self) -> io::Result<SocketAddr>;
+}
+
+impl ToUnixAddr for SocketAddr {
+    fn to_unix_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.clone())
+    }
+}
+
+impl ToUnixAddr for Path {
+    fn to_unix_addr(&self) -> io::Result<SocketAddr> {
+        let bytes = self.as_os_str().as_bytes();
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(name) = bytes.strip_prefix(b"\0") {
+            use std::os::linux::net::SocketAddrExt;
+            return SocketAddr::from_abstract_name(name);
+        }
+        let invalid = |what: String| Err(io::Error::new(ErrorKind::InvalidInput, what));
+        if bytes.is_empty() {
+            return invalid("the path to bind a Unix socket to is empty".into());
+        }
+        if bytes.len() > LONGEST_PATH {
+            return invalid(format!(
+                "the path {} has {} bytes, and a Unix socket's can have {LONGEST_PATH} at most; \
+                 bind to a shorter one",
+                self.display(),
+                bytes.len(),
+            ));
+        }
+        SocketAddr::from_pathname(self)
+    }
+}
+
+macro_rules! path_like {
+    ($($type:ty),*) => {$(
+        impl ToUnixAddr for $type {
+            fn to_unix_addr(&self) -> io::Result<SocketAddr> {
+                Path::new(self).to_unix_addr()
+            }
+        }
+    )*};
+}
+
+path_like!(str, String, OsStr, PathBuf);
+
+impl<A: ToUnixAddr + ?Sized> ToUnixAddr for &A {
+    fn to_unix_addr(&self) -> io::Result<SocketAddr> {
+        (**self).to_unix_addr()
+    }
+}
+
+/// Binds a socket of `kind`, and answers for the file that this made.
+pub(super) fn bind(kind: Type, address: &SocketAddr) -> io::Result<(Socket, Option<SocketFile>)> {
+    let socket = Socket::new(Domain::UNIX, kind, None)?;
+    socket.bind(&to_sockaddr(address)?).map_err(|error| named(address, &error))?;
+    let file = address.as_pathname().map(SocketFile::new).transpose()?;
+    Ok((socket, file))
+}
+
+fn to_sockaddr(address: &SocketAddr) -> io::Result<SockAddr> {
+    if let Some(path) = address.as_pathname() {
+        return SockAddr::unix(path);
+    }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use std::os::linux::net::SocketAddrExt;
+        if let Some(name) = address.as_abstract_name() {
+            return SockAddr::unix(OsStr::from_bytes(&[b"\0", name].concat()));
+        }
+    }
+    Err(io::Error::new(ErrorKind::InvalidInput, "a server can't be bound to an unnamed address"))
+}
+
+/// The same error with the address in its text, and a hint where a file is in the way.
+fn named(address: &SocketAddr, error: &io::Error) -> io::Error {
+    let in_use = error.kind() == ErrorKind::AddrInUse && !address.is_unnamed();
+    let hint = if in_use && address.as_pathname().is_some() {
+        "; a socket file that no server uses any more has to be removed first"
+    } else {
+        ""
+    };
+    io::Error::new(error.kind(), format!("can't bind to {address:?}: {error}{hint}"))
+}
+
+/// The file of a bound socket, removed when its server closes: by the process that made it, and
+/// only if it is still the same file.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    inode: (u64, u64),
+    creator: u32,
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> io::Result<Self> {
+        // A relative path means another file after a chdir(2).
+        let path = std::path::absolute(path)?;
+        let inode = inode_of(&path)?;
+        Ok(Self { path, inode, creator: process::id() })
+    }
+
+    /// Removes the file, once.
+    pub(super) fn remove(mut self) -> io::Result<()> {
+        let removed = self.unlink();
+        // Nothing is left for `drop`.
+        self.creator = 0;
+        removed
+    }
+
+    fn unlink(&self) -> io::Result<()> {
+        if self.creator != process::id() {
+            return Ok(());
+        }
+        match inode_of(&self.path) {
+            Ok(inode) if inode == self.inode => fs::remove_file(&self.path),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Err(error) = self.unlink() {
+            // There is nobody to return it to.
+            crate::failure::complain(format_args!(
+                "the socket file {} could not be removed: {error}",
+                self.path.display()
+            ));
+        }
+    }
+}
+
+/// Device and inode of the socket at `path`; of what is not a socket, zeros, which no socket has.
+fn inode_of(path: &Path) -> io::Result<(u64, u64)> {
+    let file = fs::symlink_metadata(path)?;
+    Ok(if file.file_type().is_socket() { (file.dev(), file.ino()) } else { (0, 0) })
+}
+
+/// Checks that a socket that the user brought is of this kind.
+pub(super) fn check_kind(socket: &Socket, kind: Type) -> io::Result<()> {
+    let (wanted, other) = match kind {
+        Type::STREAM => ("stream", "a transport of packets"),
+        _ => ("datagram", "a transport of connections"),
+    };
+    if socket.r#type()? == kind {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        ErrorKind::InvalidInput,
+        format!("this is not a {wanted} socket: it goes with {other}"),
+    ))
+}
+
+/// Checks a Unix socket that the user brought.
+pub(super) fn check(socket: &Socket, kind: Type) -> io::Result<()> {
+    check_kind(socket, kind)?;
+    if socket.local_addr()?.is_unix() {
+        return Ok(());
+    }
+    Err(io::Error::new(ErrorKind::InvalidInput, "this socket is not a Unix one: use Tcp or Udp"))
+}
+
+/// Checks that a stream socket that the user brought listens.
+pub(super) fn check_listening(socket: &Socket) -> io::Result<()> {
+    // SO_ACCEPTCONN; not all systems have it, and there accept(2) has to say so.
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    if !socket.is_listener()? {
+        return Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "this socket does not listen: call listen(2) on it first",
+        ));
+    }
+    let _ = socket;
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Packets within this machine.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{self, SocketAddr};
+use std::sync::Arc;
+
+use socket2::{SockAddr, Socket, Type};
+
+use super::unix::{self, SocketFile, ToUnixAddr};
+use super::{Bind, LocalAddr, Options, Transport};
+use crate::Waiter;
+use crate::request::{Datagram, Spares, UnixDatagramRequest};
+
+/// Packets over a Unix socket: the transport of Python's `UnixDatagramServer`.
+///
+/// The socket file is removed when the server closes, as that of
+/// [`UnixStream`](crate::UnixStream). A client has to bind its own socket to get replies.
+///
+/// The name is that of [`std::os::unix::net::UnixDatagram`]; import one of the two under another
+/// name where both are needed.
+#[derive(Debug)]
+#[doc(alias("UnixDatagramServer"))]
+pub struct UnixDatagram {
+    socket: Arc<net::UnixDatagram>,
+    file: Option<SocketFile>,
+    spares: Spares,
+}
+
+impl UnixDatagram {
+    /// Options to bind with.
+    pub fn options() -> Options<Self> {
+        Options::new()
+    }
+
+    /// Takes over a socket that is bound, from a [`std::os::unix::net::UnixDatagram`], a
+    /// [`socket2::Socket`], an [`OwnedFd`]. No other socket is opened. Its file is not removed:
+    /// whoever made it answers for it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` where it is not a Unix datagram socket; the socket is closed then.
+    pub fn from_socket(socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        let socket = Socket::from(socket.into());
+        unix::check(&socket, Type::DGRAM)?;
+        Self::new(socket, None, &Self::options())
+    }
+
+    fn new(socket: Socket, file: Option<SocketFile>, options: &Options<Self>) -> io::Result<Self> {
+        let spares = Spares::new(options.packet_size()?);
+        Ok(Self { socket: Arc::new(OwnedFd::from(socket).into()), file, spares })
+    }
+}
+
+impl Options<UnixDatagram> {
+    /// Binds.
+    ///
+    /// # Errors
+    ///
+    /// Where the address can't be had; the error names it.
+    #[doc(alias = "server_bind")]
+    pub fn bind(self, address: impl ToUnixAddr) -> io::Result<UnixDatagram> {
+        self.packet_size()?;
+        let (socket, file) = unix::bind(Type::DGRAM, &address.to_unix_addr()?)?;
+        UnixDatagram::new(socket, file, &self)
+    }
+}
+
+impl Transport for UnixDatagram {
+    type Request = UnixDatagramRequest;
+
+    fn get_request(&self) -> io::Result<UnixDatagramRequest> {
+        Datagram::receive(&self.socket, &self.spares, peer)
+    }
+
+    fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
+        waiter.readable(&self.socket)
+    }
+
+    fn server_close(self) -> io::Result<()> {
+        self.file.map_or(Ok(()), SocketFile::remove)
+    }
+}
+
+/// The sender's address, where it has one that `std` can hold: a path of the full 108 bytes, which
+/// a client may bind to, it can't.
+fn peer(sender: &SockAddr) -> Option<SocketAddr> {
+    if let Some(path) = sender.as_pathname() {
+        return SocketAddr::from_pathname(path).ok();
+    }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(name) = sender.as_abstract_namespace() {
+        use std::os::linux::net::SocketAddrExt;
+        return SocketAddr::from_abstract_name(name).ok();
+    }
+    None
+}
+
+impl<A: ToUnixAddr> Bind<A> for UnixDatagram {
+    fn bind(address: A) -> io::Result<Self> {
+        Self::options().bind(address)
+    }
+}
+
+impl LocalAddr for UnixDatagram {
+    type Addr = SocketAddr;
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+impl AsFd for UnixDatagram {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

@@ -1,0 +1,190 @@
+//! The second half of a request's life: what happens to it once it has been taken, wherever its
+//! strategy puts it.
+
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::control::Control;
+use crate::failure::{Failure, FailureKind, Stage};
+use crate::handler::{Handler, Next};
+use crate::request::Request;
+
+/// Finishes requests: what a strategy moves to the thread or process that runs them. Cheap to
+/// clone, and independent of the transport, which can close while workers go on.
+pub struct Worker<H> {
+    shared: Arc<Shared<H>>,
+    session: u64,
+}
+
+/// What a server and its workers share.
+pub(crate) struct Shared<H> {
+    pub(crate) handler: H,
+    pub(crate) control: Arc<Control>,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ending {
+    /// It was handled.
+    Finished,
+    /// It failed by an error, which [`handle_error`](Handler::handle_error) has had.
+    Failed,
+    /// It failed by a panic, which [`handle_error`](Handler::handle_error) has had.
+    Panicked,
+}
+
+impl<H> Worker<H> {
+    pub(crate) fn new(shared: Arc<Shared<H>>, session: u64) -> Self {
+        Self { shared, session }
+    }
+
+    pub(crate) fn handler(&self) -> &H {
+        &self.shared.handler
+    }
+
+    pub(crate) fn control(&self) -> &Control {
+        &self.shared.control
+    }
+
+    pub(crate) fn session(&self) -> u64 {
+        self.session
+    }
+
+    /// Whether the session that the request came from has been asked to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.shared.control.is_stopping(self.session)
+    }
+
+    /// Establishes a request, handles it, reports its failure, shuts it down and closes it:
+    /// Python's `finish_request` and all that stands around it in `process_request`.
+    ///
+    /// No panic comes out of it.
+    pub fn finish_request<R: Request>(&self, mut request: R) -> Ending
+    where
+        H: Handler<R>,
+    {
+        match self.run(&mut request) {
+            Ok(()) => {
+                quietly(|| request.shutdown_request());
+                Ending::Finished
+            }
+            Err(failure) => self.fail(request, failure),
+        }
+    }
+
+    /// Ends a request that could not be started: `handle_error` gets `error`, and the peer sees a
+    /// clean end.
+    pub fn refuse_request<R: Request>(&self, request: R, error: io::Error)
+    where
+        H: Handler<R>,
+    {
+        self.fail(request, Failure::error(Stage::Start, error));
+    }
+
+    /// Whether the handler accepts the request; one that is not accepted is closed here.
+    pub(crate) fn verify<R: Request>(&self, request: R) -> Result<R, Rejected>
+    where
+        H: Handler<R>,
+    {
+        match step(Stage::Verify, || self.handler().verify_request(&request)) {
+            Ok(true) => Ok(request),
+            Ok(false) => {
+                quietly(|| request.shutdown_request());
+                Err(Rejected::ByHandler)
+            }
+            Err(failure) => {
+                self.fail(request, failure);
+                Err(Rejected::ByFailure)
+            }
+        }
+    }
+
+    fn run<R: Request>(&self, request: &mut R) -> Result<(), Failure>
+    where
+        H: Handler<R>,
+    {
+        let handler = self.handler();
+        step(Stage::Establish, || request.establish())?;
+        step(Stage::Setup, || handler.setup(request))?;
+        let handled = step(Stage::Handle, || self.exchanges(request));
+        let finished = step(Stage::Finish, || handler.finish(request));
+        match (handled, finished) {
+            (Ok(()), Ok(())) => step(Stage::Deliver, || request.deliver()),
+            (Err(failure), Ok(())) | (Ok(()), Err(failure)) => Err(failure),
+            (Err(failure), Err(second)) => {
+                quietly(|| drop(second));
+                Err(failure)
+            }
+        }
+    }
+
+    fn exchanges<R>(&self, request: &mut R) -> io::Result<()>
+    where
+        H: Handler<R>,
+    {
+        while self.handler().handle(request)? == Next::Again && !self.is_stopping() {}
+        Ok(())
+    }
+
+    fn fail<R: Request>(&self, request: R, failure: Failure) -> Ending
+    where
+        H: Handler<R>,
+    {
+        let panicked = failure.kind() == FailureKind::Panic;
+        quietly(|| self.handler().handle_error(&request, &failure));
+        quietly(|| drop(failure));
+        quietly(|| request.shutdown_request());
+        if panicked { Ending::Panicked } else { Ending::Failed }
+    }
+}
+
+/// Why a request was not let in.
+pub(crate) enum Rejected {
+    ByHandler,
+    ByFailure,
+}
+
+impl<H> Clone for Worker<H> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), session: self.session }
+    }
+}
+
+impl<H> fmt::Debug for Worker<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+/// Runs one stage of a request; its error and its panic become a failure of that stage.
+fn step<V>(stage: Stage, run: impl FnOnce() -> io::Result<V>) -> Result<V, Failure> {
+    match contain(run) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Failure::error(stage, error)),
+        Err(payload) => Err(Failure::panic(stage, payload)),
+    }
+}
+
+/// Runs what is the user's code, and catches its panic.
+///
+/// That the code may leave its own state half changed is the user's affair, as with any thread
+/// that ends in a panic; what this crate holds beyond the call is not touched by it.
+pub(crate) fn contain<V>(run: impl FnOnce() -> V) -> Result<V, Box<dyn Any + Send>> {
+    catch_unwind(AssertUnwindSafe(run))
+}
+
+/// Runs what is the user's code and has nobody to report its panic to; the panic hook has told of
+/// it. The payload may panic when it is dropped, and so may that payload: it is then leaked.
+pub(crate) fn quietly(run: impl FnOnce()) {
+    if let Err(payload) = contain(run) {
+        if let Err(second) = contain(|| drop(payload)) {
+            mem::forget(second);
+        }
+    }
+}

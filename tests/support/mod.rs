@@ -1,0 +1,4 @@
+//! The vocabulary of the tests.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+
+pub mod alone;
