@@ -1,5 +1,39 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc = include_str!("../README.md")]
+//!
+//! [`TcpServer`]: crate::TcpServer
+//! [`ThreadingTcpServer`]: crate::ThreadingTcpServer
+//! [`ForkingTcpServer`]: crate::ForkingTcpServer
+//! [`UdpServer`]: crate::UdpServer
+//! [`ThreadingUdpServer`]: crate::ThreadingUdpServer
+//! [`ForkingUdpServer`]: crate::ForkingUdpServer
+//! [`UnixStreamServer`]: crate::UnixStreamServer
+//! [`ThreadingUnixStreamServer`]: crate::ThreadingUnixStreamServer
+//! [`ForkingUnixStreamServer`]: crate::ForkingUnixStreamServer
+//! [`UnixDatagramServer`]: crate::UnixDatagramServer
+//! [`ThreadingUnixDatagramServer`]: crate::ThreadingUnixDatagramServer
+//! [`ForkingUnixDatagramServer`]: crate::ForkingUnixDatagramServer
+//! [`Transport`]: crate::Transport
+//! [`Concurrency`]: crate::Concurrency
+//! [`Handler`]: crate::Handler
+//! [`Sync`]: crate::Sync
+//! [`Threading`]: crate::Threading
+//! [`Forking`]: crate::Forking
+//! [`StopHandle`]: crate::StopHandle
+//! [`ReadLine`]: crate::ReadLine
+//! [`Tcp::from_socket`]: crate::Tcp::from_socket
+//! [`serve_forever`]: crate::Server::serve_forever
+//! [`close`]: crate::Server::close
+//! [`spawn`]: crate::Server::spawn
+//! [`verify_request`]: crate::Handler::verify_request
+//! [`setup`]: crate::Handler::setup
+//! [`finish`]: crate::Handler::finish
+//! [`handle_error`]: crate::Handler::handle_error
+//! [`handle_timeout`]: crate::Handler::handle_timeout
+//! [`service_actions`]: crate::Handler::service_actions
+//! [`timeout`]: crate::Options::timeout
+//! [`BufRead`]: std::io::BufRead
+//! [`Write`]: std::io::Write
 
 #[cfg(not(unix))]
 compile_error!(
