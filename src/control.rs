@@ -167,6 +167,13 @@ impl StopHandle {
     pub fn stop(&self) {
         self.control.stop(self.born);
     }
+
+    /// Whether a stop has been posted and the session that it is for has not ended yet: what a
+    /// handler looks at that would otherwise go on for long.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.control.state.load(SeqCst) & STOP != 0
+    }
 }
 
 impl fmt::Debug for StopHandle {

@@ -70,4 +70,4 @@ pub use transport::{
     AddressFamily, Bind, Bound, DatagramTransport, IpTransport, LocalAddr, Options,
     StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram, UnixStream,
 };
-pub use worker::{Ending, Worker};
+pub use worker::{Ending, Job, Worker};

@@ -63,7 +63,45 @@ impl<T, C, H> Server<T, C, H> {
         H: Handler<T::Request>,
         C: Concurrency<T, H>,
     {
+        Self::with_stop(transport, concurrency, |_stop| handler)
+    }
+
+    /// As [`new`](Self::new), for a handler that stops its own server: it is made with the handle
+    /// to do so, which Python's handlers find in `self.server`.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use socketserver::{Server, Sync, Tcp, TcpRequest, handler_fn};
+    ///
+    /// let tcp = Tcp::options().bind("127.0.0.1:0")?;
+    /// let mut server = Server::with_stop(tcp, Sync, |stop| {
+    ///     handler_fn(move |conn: &mut TcpRequest| {
+    ///         stop.stop();
+    ///         conn.write_all(b"you were the only one\n")
+    ///     })
+    /// })?;
+    /// # let client = std::net::TcpStream::connect(server.local_addr()?)?;
+    /// server.serve_forever()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn with_stop(
+        transport: T,
+        concurrency: C,
+        make_handler: impl FnOnce(StopHandle) -> H,
+    ) -> io::Result<Self>
+    where
+        T: Transport,
+        H: Handler<T::Request>,
+        C: Concurrency<T, H>,
+    {
         let control = Arc::new(Control::new()?);
+        let handler = make_handler(StopHandle::new(Arc::clone(&control)));
         Ok(Self {
             transport: Arc::new(transport),
             concurrency,
@@ -160,7 +198,7 @@ impl<T, C, H> Server<T, C, H> {
     /// stop, and the way to get the server back. Connections are accepted from the moment the
     /// server is bound, so there is nothing to wait for.
     ///
-    /// Not for [`Forking`](crate::Forking), which needs a process with one thread and will refuse
+    /// Not for [`Forking`], which needs a process with one thread and will refuse
     /// every request.
     ///
     /// # Errors

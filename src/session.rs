@@ -12,7 +12,7 @@ use nix::libc;
 use crate::control::Waiter;
 use crate::handler::Handler;
 use crate::transport::Transport;
-use crate::worker::{self, Ending, Rejected, Worker};
+use crate::worker::{self, Ending, Job, Rejected, Worker};
 
 /// The first pause after an error that asks for one, and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
@@ -51,7 +51,7 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 pub enum Taken<R> {
     /// A request that has been verified.
-    Request(R),
+    Request(Job<R>),
     /// Nothing for now: [`wait`](Session::wait).
     Idle,
     /// The session is over: it has been stopped, or was for one request only.
@@ -120,10 +120,10 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// # Errors
     ///
     /// Where the transport is broken for good; all that passes is waited out here.
-    pub fn next_request(&self) -> io::Result<Option<T::Request>> {
+    pub fn next_request(&self) -> io::Result<Option<Job<T::Request>>> {
         loop {
             match self.try_next()? {
-                Taken::Request(request) => return Ok(Some(request)),
+                Taken::Request(job) => return Ok(Some(job)),
                 Taken::Idle => self.wait(&[])?,
                 Taken::End => return Ok(None),
             }
@@ -146,7 +146,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
                 Ok(request) => {
                     self.take();
                     match self.worker.verify(request) {
-                        Ok(request) => return Ok(Taken::Request(request)),
+                        Ok(job) => return Ok(Taken::Request(job)),
                         Err(Rejected::ByHandler) => self.settle(Outcome::Rejected),
                         Err(Rejected::ByFailure) => self.settle(Outcome::Failed),
                     }
@@ -183,13 +183,13 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     }
 
     /// See [`Worker::finish_request`]; on this thread, in this process.
-    pub fn finish_request(&self, request: T::Request) -> Ending {
-        self.worker.finish_request(request)
+    pub fn finish_request(&self, job: Job<T::Request>) -> Ending {
+        self.worker.finish_request(job)
     }
 
     /// See [`Worker::refuse_request`].
-    pub fn refuse_request(&self, request: T::Request, error: io::Error) {
-        self.worker.refuse_request(request, error);
+    pub fn refuse_request(&self, job: Job<T::Request>, error: io::Error) {
+        self.worker.refuse_request(job, error);
         self.settle(Outcome::Failed);
     }
 

@@ -5,6 +5,7 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::mem;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -24,6 +25,36 @@ pub struct Worker<H> {
 pub(crate) struct Shared<H> {
     pub(crate) handler: H,
     pub(crate) control: Arc<Control>,
+}
+
+/// A request on its way from the loop to where it is finished.
+///
+/// It is opaque so that a strategy has one thing to move, and what belongs to the request besides
+/// itself goes along. It looks like the request through `Deref`. A job that is dropped instead of
+/// finished or refused closes its request without a word.
+#[derive(Debug)]
+#[must_use = "a job that is dropped closes its request without handling it"]
+pub struct Job<R> {
+    request: R,
+}
+
+impl<R: Request> Job<R> {
+    pub(crate) fn new(request: R) -> Self {
+        Self { request }
+    }
+
+    /// Closes this process's copy of a request that another process goes on with.
+    pub fn close_request(self) {
+        quietly(|| self.request.close_request());
+    }
+}
+
+impl<R> Deref for Job<R> {
+    type Target = R;
+
+    fn deref(&self) -> &R {
+        &self.request
+    }
 }
 
 /// How a request ended.
@@ -65,10 +96,11 @@ impl<H> Worker<H> {
     /// Python's `finish_request` and all that stands around it in `process_request`.
     ///
     /// No panic comes out of it.
-    pub fn finish_request<R: Request>(&self, mut request: R) -> Ending
+    pub fn finish_request<R: Request>(&self, job: Job<R>) -> Ending
     where
         H: Handler<R>,
     {
+        let mut request = job.request;
         match self.run(&mut request) {
             Ok(()) => {
                 quietly(|| request.shutdown_request());
@@ -80,20 +112,20 @@ impl<H> Worker<H> {
 
     /// Ends a request that could not be started: `handle_error` gets `error`, and the peer sees a
     /// clean end.
-    pub fn refuse_request<R: Request>(&self, request: R, error: io::Error)
+    pub fn refuse_request<R: Request>(&self, job: Job<R>, error: io::Error)
     where
         H: Handler<R>,
     {
-        self.fail(request, Failure::error(Stage::Start, error));
+        self.fail(job.request, Failure::error(Stage::Start, error));
     }
 
     /// Whether the handler accepts the request; one that is not accepted is closed here.
-    pub(crate) fn verify<R: Request>(&self, request: R) -> Result<R, Rejected>
+    pub(crate) fn verify<R: Request>(&self, request: R) -> Result<Job<R>, Rejected>
     where
         H: Handler<R>,
     {
         match step(Stage::Verify, || self.handler().verify_request(&request)) {
-            Ok(true) => Ok(request),
+            Ok(true) => Ok(Job::new(request)),
             Ok(false) => {
                 quietly(|| request.shutdown_request());
                 Err(Rejected::ByHandler)

@@ -11,11 +11,10 @@ use nix::unistd::Pid;
 
 use super::Concurrency;
 use crate::handler::Handler;
-use crate::request::Request;
 use crate::session::{Session, Taken};
 use crate::sys;
 use crate::transport::Transport;
-use crate::worker::{self, Ending};
+use crate::worker::{Ending, Job};
 
 /// How often children are looked after where the system has no descriptor for their end.
 const LOOK_AFTER: Duration = Duration::from_millis(10);
@@ -98,25 +97,25 @@ impl Forking {
     fn start<T: Transport, H: Handler<T::Request>>(
         &mut self,
         session: &Session<T, H>,
-        request: T::Request,
+        job: Job<T::Request>,
     ) {
-        let mut request = Some(request);
+        let mut job = Some(job);
         let started = sys::fork(|child| {
             session.transport().after_fork(child);
-            match request.take().map(|request| session.finish_request(request)) {
+            match job.take().map(|job| session.finish_request(job)) {
                 Some(Ending::Finished) | None => 0,
                 Some(Ending::Failed) => 1,
                 Some(Ending::Panicked) => 101,
             }
         });
-        match (started, request) {
-            (Ok(pid), Some(request)) => {
+        match (started, job) {
+            (Ok(pid), Some(job)) => {
                 self.children.push_back(Child { pid, end: None });
                 // The connection is the child's now: it must not be shut down here.
-                worker::quietly(|| request.close_request());
+                job.close_request();
             }
-            (Err(error), Some(request)) => session.refuse_request(request, error),
-            // Only a child takes the request out, and it does not come here.
+            (Err(error), Some(job)) => session.refuse_request(job, error),
+            // Only a child takes the job out, and it does not come here.
             (_, None) => {}
         }
     }
@@ -176,7 +175,7 @@ impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
                 continue;
             }
             match session.try_next()? {
-                Taken::Request(request) => self.start(session, request),
+                Taken::Request(job) => self.start(session, job),
                 Taken::Idle => {
                     self.reap_all();
                     session.wait(&self.ends())?;

@@ -20,8 +20,8 @@ pub struct Sync;
 
 impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Sync {
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
-        while let Some(request) = session.next_request()? {
-            session.finish_request(request);
+        while let Some(job) = session.next_request()? {
+            session.finish_request(job);
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::handler::Handler;
 use crate::session::Session;
 use crate::sys;
 use crate::transport::Transport;
+use crate::worker::Job;
 
 /// Each request runs on a thread of its own: Python's `ThreadingMixIn`.
 ///
@@ -76,7 +77,7 @@ impl Threading {
         self.active.load(Ordering::SeqCst)
     }
 
-    fn start<T, H>(&self, session: &Session<T, H>, request: T::Request)
+    fn start<T, H>(&self, session: &Session<T, H>, job: Job<T::Request>)
     where
         T: Transport,
         T::Request: Send + 'static,
@@ -84,27 +85,28 @@ impl Threading {
     {
         // A thread that can't be started drops its closure: the request is left where it can be
         // taken from by either side.
-        let slot = Arc::new(Mutex::new(Some(request)));
-        let job = {
+        let slot = Arc::new(Mutex::new(Some(job)));
+        let run = {
             let (slot, worker) = (Arc::clone(&slot), session.worker());
             move || {
-                if let Some(request) = slot.lock().take() {
-                    worker.finish_request(request);
+                let job = slot.lock().take();
+                if let Some(job) = job {
+                    worker.finish_request(job);
                 }
             }
         };
-        if let Err(error) = self.spawn(job) {
-            if let Some(request) = slot.lock().take() {
-                session.refuse_request(request, error);
+        if let Err(error) = self.spawn(run) {
+            if let Some(job) = slot.lock().take() {
+                session.refuse_request(job, error);
             }
         }
     }
 
-    fn spawn(&self, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    fn spawn(&self, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let active = Count::new(&self.active);
         match (self.daemon_threads, self.block_on_close) {
             (true, _) => spawn(move || {
-                job();
+                run();
                 drop(active);
             })
             .map(drop),
@@ -112,7 +114,7 @@ impl Threading {
                 let awaited = Awaited::new()?;
                 spawn(move || {
                     IS_AWAITED.set(true);
-                    job();
+                    run();
                     drop((active, awaited));
                 })
                 .map(drop)
@@ -122,7 +124,7 @@ impl Threading {
                 let mut table = self.threads.lock();
                 table.join_ended();
                 let handle = spawn(move || {
-                    job();
+                    run();
                     drop(active);
                     threads.lock().ended.push(thread::current().id());
                 })?;
@@ -146,8 +148,8 @@ where
     H: Handler<T::Request> + Send + Sync + 'static,
 {
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
-        while let Some(request) = session.next_request()? {
-            self.start(session, request);
+        while let Some(job) = session.next_request()? {
+            self.start(session, job);
         }
         Ok(())
     }
@@ -166,8 +168,8 @@ where
 }
 
 /// `thread::spawn` panics where no thread can be had; this returns.
-fn spawn(job: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().spawn(job)
+fn spawn(run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().spawn(run)
 }
 
 /// The threads that `close` joins.
