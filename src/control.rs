@@ -132,6 +132,9 @@ impl fmt::Debug for Control {
 /// | before a session that the handle was made for (the handle is younger than the end of the one before) | the session ends as soon as it begins |
 /// | after the session has ended, from a handle made before | nothing |
 ///
+/// So a program that serves, stops and serves again, and may be stopped in between too, makes a
+/// handle for each session, or keeps a flag of its own beside the handle.
+///
 /// # Examples
 ///
 /// ```
@@ -166,13 +169,6 @@ impl StopHandle {
     /// its waker does decides (see [`Waiter::interruptible`]).
     pub fn stop(&self) {
         self.control.stop(self.born);
-    }
-
-    /// Whether a stop has been posted and the session that it is for has not ended yet: what a
-    /// handler looks at that would otherwise go on for long.
-    #[must_use]
-    pub fn is_stopping(&self) -> bool {
-        self.control.state.load(SeqCst) & STOP != 0
     }
 }
 

@@ -40,25 +40,47 @@ pub enum FailureKind {
     NotStarted,
 }
 
+impl FailureKind {
+    /// What an error of a connection says of it.
+    pub(crate) fn of_connection(error: &io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::NotConnected
+            | ErrorKind::UnexpectedEof => Self::PeerGone,
+            // An expired SO_RCVTIMEO or SO_SNDTIMEO is EAGAIN (socket(7)).
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => Self::TimedOut,
+            _ => Self::Error,
+        }
+    }
+}
+
 /// A request's failure, as [`handle_error`](crate::Handler::handle_error) gets it; Python leaves
 /// it in `sys.exc_info()`.
 pub struct Failure {
     stage: Stage,
+    kind: FailureKind,
     cause: Cause,
 }
 
-enum Cause {
+pub(crate) enum Cause {
     Error(io::Error),
     Panic(Box<dyn Any + Send>),
 }
 
 impl Failure {
-    pub(crate) fn error(stage: Stage, error: io::Error) -> Self {
-        Self { stage, cause: Cause::Error(error) }
-    }
-
-    pub(crate) fn panic(stage: Stage, payload: Box<dyn Any + Send>) -> Self {
-        Self { stage, cause: Cause::Panic(payload) }
+    pub(crate) fn new(
+        stage: Stage,
+        cause: Cause,
+        classify: impl FnOnce(&io::Error) -> FailureKind,
+    ) -> Self {
+        let kind = match &cause {
+            Cause::Panic(_) => FailureKind::Panic,
+            Cause::Error(_) if stage == Stage::Start => FailureKind::NotStarted,
+            Cause::Error(error) => classify(error),
+        };
+        Self { stage, kind, cause }
     }
 
     /// Where it happened.
@@ -67,23 +89,10 @@ impl Failure {
         self.stage
     }
 
-    /// What kind it is.
+    /// What kind it is, as the request [classified](crate::Request::classify) it.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
-        match &self.cause {
-            Cause::Panic(_) => FailureKind::Panic,
-            Cause::Error(_) if self.stage == Stage::Start => FailureKind::NotStarted,
-            Cause::Error(error) => match error.kind() {
-                ErrorKind::ConnectionReset
-                | ErrorKind::ConnectionAborted
-                | ErrorKind::BrokenPipe
-                | ErrorKind::NotConnected
-                | ErrorKind::UnexpectedEof => FailureKind::PeerGone,
-                // An expired SO_RCVTIMEO or SO_SNDTIMEO is EAGAIN (socket(7)).
-                ErrorKind::TimedOut | ErrorKind::WouldBlock => FailureKind::TimedOut,
-                _ => FailureKind::Error,
-            },
-        }
+        self.kind
     }
 
     /// The error, unless it was a panic.

@@ -64,7 +64,7 @@ pub use request::{
 };
 pub use running::Running;
 pub use server::Server;
-pub use session::{Outcome, Session, Taken};
+pub use session::{Outcome, Puller, Session, Taken};
 pub use sys::{ForkRefused, ForkedChild};
 pub use transport::{
     AddressFamily, Bind, Bound, DatagramTransport, IpTransport, LocalAddr, Options,

@@ -30,8 +30,7 @@ use crate::transport::{LocalAddr, Transport};
 /// TcpStream::connect(running.local_addr()?)?.read_to_string(&mut said)?;
 /// assert_eq!(said, "hi");
 ///
-/// running.stop();
-/// running.join()?.close()
+/// running.close()
 /// # ; Ok::<(), std::io::Error>(())
 /// ```
 #[must_use = "the server is stopped when this is dropped"]
@@ -103,6 +102,23 @@ impl<T, C, H> Running<T, C, H> {
         let (server, served) =
             thread.join().unwrap_or_else(|payload| panic::resume_unwind(payload));
         served.map(|()| server)
+    }
+}
+
+impl<T: Transport, C: Concurrency<T, H>, H> Running<T, C, H> {
+    /// Stops the server, waits until it has, and closes it: [`stop`](Self::stop),
+    /// [`join`](Self::join) and [`Server::close`] in one.
+    ///
+    /// # Errors
+    ///
+    /// What any of the three says.
+    ///
+    /// # Panics
+    ///
+    /// As [`join`](Self::join).
+    pub fn close(self) -> io::Result<()> {
+        self.stop();
+        self.join()?.close()
     }
 }
 

@@ -42,12 +42,11 @@ use crate::worker::{Shared, Worker};
 /// server.close()
 /// # ; Ok::<(), std::io::Error>(())
 /// ```
-#[doc(alias("BaseServer", "socketserver"))]
+#[doc(alias("BaseServer", "socketserver", "fileno", "socket_type", "bind_and_activate"))]
 pub struct Server<T, C, H> {
     pub(crate) transport: Arc<T>,
     concurrency: C,
     shared: Arc<Shared<H>>,
-    timeout: Option<Duration>,
     service_interval: Option<Duration>,
 }
 
@@ -106,13 +105,13 @@ impl<T, C, H> Server<T, C, H> {
             transport: Arc::new(transport),
             concurrency,
             shared: Arc::new(Shared { handler, control }),
-            timeout: None,
             service_interval: None,
         })
     }
 
     /// Binds the transport to `address` with default options, and puts a server together with the
-    /// strategy's default.
+    /// strategy's default. Which transport and which strategy, the type says: an alias
+    /// (`ThreadingTcpServer::bind`), or a `Server<Tcp, Threading, _>` that it is assigned to.
     ///
     /// # Errors
     ///
@@ -125,14 +124,6 @@ impl<T, C, H> Server<T, C, H> {
         C: Concurrency<T, H> + Default,
     {
         Self::new(T::bind(address)?, C::default(), handler)
-    }
-
-    /// How long [`handle_request`](Self::handle_request) waits for a request: Python's `timeout`.
-    /// For ever by default. [`serve_forever`](Self::serve_forever) ignores it.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
-        self
     }
 
     /// How often [`service_actions`](Handler::service_actions) is called even while no request
@@ -149,23 +140,27 @@ impl<T, C, H> Server<T, C, H> {
     ///
     /// # Errors
     ///
-    /// Where the transport is broken, or the strategy can't serve at all. Nothing that a peer or
-    /// the handler does is an error here.
+    /// Where the transport is broken, or the strategy can't serve at all; `InvalidInput` for a
+    /// [`service_interval`](Self::service_interval) of zero. Nothing that a peer or the handler
+    /// does is an error here.
     pub fn serve_forever(&mut self) -> io::Result<()>
     where
         T: Transport,
         H: Handler<T::Request>,
         C: Concurrency<T, H>,
     {
+        if self.service_interval.is_some_and(|interval| interval.is_zero()) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a service_interval of zero leaves no time to serve; it has to be longer",
+            ));
+        }
         let limits = Limits { service_interval: self.service_interval, ..Limits::default() };
         let (session, _serving) = self.begin(limits);
         self.concurrency.serve(&session)
     }
 
-    /// Waits for one request, for as long as [`timeout`](Self::timeout) says, and gives it to the
-    /// strategy. Signals do not lengthen the wait.
-    ///
-    /// For loops of your own. A stop that comes between two calls is kept for the next, which
+    /// Waits for one request, and gives it to the strategy. For loops of your own. A stop that comes between two calls is kept for the next, which
     /// returns [`Outcome::Stopped`].
     ///
     /// # Errors
@@ -178,7 +173,33 @@ impl<T, C, H> Server<T, C, H> {
         H: Handler<T::Request>,
         C: Concurrency<T, H>,
     {
-        let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        self.handle_one(None)
+    }
+
+    /// As [`handle_request`](Self::handle_request), for `timeout` at most: Python's `timeout`
+    /// attribute. Zero takes a request that is there already. When it has passed,
+    /// [`handle_timeout`](Handler::handle_timeout) is called. Signals do not lengthen the wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`handle_request`](Self::handle_request).
+    #[doc(alias = "timeout")]
+    pub fn handle_request_timeout(&mut self, timeout: Duration) -> io::Result<Outcome>
+    where
+        T: Transport,
+        H: Handler<T::Request>,
+        C: Concurrency<T, H>,
+    {
+        // A time that is too far away to be told is never.
+        self.handle_one(Instant::now().checked_add(timeout))
+    }
+
+    fn handle_one(&mut self, deadline: Option<Instant>) -> io::Result<Outcome>
+    where
+        T: Transport,
+        H: Handler<T::Request>,
+        C: Concurrency<T, H>,
+    {
         let limits = Limits { once: true, deadline, service_interval: None };
         let (session, mut serving) = self.begin(limits);
         serving.ends_session = false;
@@ -187,7 +208,8 @@ impl<T, C, H> Server<T, C, H> {
         Ok(session.outcome())
     }
 
-    /// A handle that stops this server, from wherever.
+    /// A handle that stops this server, from wherever. Where the server is to serve again after a
+    /// stop, make another for each time: see [`StopHandle`].
     #[doc(alias = "shutdown")]
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {

@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use nix::libc;
@@ -24,16 +25,26 @@ const ERRORS_IN_A_ROW: u32 = 64;
 /// The serve loop stands here, once: a strategy is who calls [`next_request`](Self::next_request)
 /// and where the request is then [finished](Self::finish_request).
 ///
-/// A clone pulls from the same session on another thread.
+/// It belongs to the thread that serves; other threads pull through a [`Puller`].
 pub struct Session<T, H> {
     transport: Arc<T>,
     worker: Worker<H>,
     limits: Limits,
     taken: Cell<bool>,
     ended: Cell<Option<Outcome>>,
-    back_off: Cell<Duration>,
-    errors: Cell<u32>,
     next_service: Cell<Option<Instant>>,
+    trouble: Arc<Trouble>,
+}
+
+/// The way for other threads to pull from a session: [`Session::puller`].
+///
+/// It does not keep the transport open, so a thread may hold on to one while it handles a request.
+/// Only the thread that serves calls [`service_actions`](Handler::service_actions) by the clock.
+pub struct Puller<T, H> {
+    transport: Weak<T>,
+    worker: Worker<H>,
+    limits: Limits,
+    trouble: Arc<Trouble>,
 }
 
 /// How long a session goes on, and what it does meanwhile.
@@ -54,7 +65,8 @@ pub enum Taken<R> {
     Request(Job<R>),
     /// Nothing for now: [`wait`](Session::wait).
     Idle,
-    /// The session is over: it has been stopped, or was for one request only.
+    /// The session is over: it has been stopped, was for one request only, or the transport has
+    /// no more requests.
     End,
 }
 
@@ -62,19 +74,20 @@ pub enum Taken<R> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// A request was taken and given to the strategy: handled by now under
-    /// [`Sync`](crate::Sync), running in its thread or process under the others. Whether it
-    /// succeeded is the business of [`handle_error`](Handler::handle_error).
+    /// A request was taken, and has been handled where the strategy is [`Sync`](crate::Sync); under
+    /// the others it runs in its thread or process.
     Handled,
     /// [`verify_request`](Handler::verify_request) rejected a request.
     Rejected,
-    /// A request failed before it could be run: in `verify_request`, or for want of a thread or
-    /// process. `handle_error` has been told.
+    /// A request failed: in `verify_request`, for want of a thread or process, or while it was
+    /// handled where the strategy is [`Sync`](crate::Sync). `handle_error` has been told.
     Failed,
     /// No request came in time.
     TimedOut,
     /// The server was asked to stop.
     Stopped,
+    /// The transport has said that there will never be another request.
+    Exhausted,
 }
 
 impl<T, H> Session<T, H> {
@@ -85,9 +98,8 @@ impl<T, H> Session<T, H> {
             limits,
             taken: Cell::new(false),
             ended: Cell::new(None),
-            back_off: Cell::new(BACK_OFF.0),
-            errors: Cell::new(0),
-            next_service: Cell::new(limits.service_interval.map(|every| Instant::now() + every)),
+            next_service: Cell::new(limits.service_interval.and_then(after)),
+            trouble: Arc::default(),
         }
     }
 
@@ -101,6 +113,17 @@ impl<T, H> Session<T, H> {
     #[must_use]
     pub fn worker(&self) -> Worker<H> {
         self.worker.clone()
+    }
+
+    /// The way for other threads to pull from this session.
+    #[must_use]
+    pub fn puller(&self) -> Puller<T, H> {
+        Puller {
+            transport: Arc::downgrade(&self.transport),
+            worker: self.worker.clone(),
+            limits: self.limits,
+            trouble: Arc::clone(&self.trouble),
+        }
     }
 
     /// Whether the server has been asked to stop.
@@ -143,7 +166,8 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
                 return Ok(Taken::End);
             }
             match get_request(&*self.transport) {
-                Ok(request) => {
+                Ok(None) => self.ended.set(Some(Outcome::Exhausted)),
+                Ok(Some(request)) => {
                     self.take();
                     match self.worker.verify(request) {
                         Ok(job) => return Ok(Taken::Request(job)),
@@ -177,14 +201,18 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     ///
     /// What poll(2) says.
     pub fn pause(&self, watch: &[BorrowedFd<'_>], at_most: Option<Duration>) -> io::Result<bool> {
-        let until = at_most.map(|time| Instant::now() + time);
+        let until = at_most.and_then(after);
         self.waiting(watch, until, |waiter| waiter.pause())?;
         Ok(!self.is_over() && !self.is_late())
     }
 
     /// See [`Worker::finish_request`]; on this thread, in this process.
     pub fn finish_request(&self, job: Job<T::Request>) -> Ending {
-        self.worker.finish_request(job)
+        let ending = self.worker.finish_request(job);
+        if ending != Ending::Finished {
+            self.settle(Outcome::Failed);
+        }
+        ending
     }
 
     /// See [`Worker::refuse_request`].
@@ -197,8 +225,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     fn take(&self) {
         self.taken.set(true);
         self.settle(Outcome::Handled);
-        self.back_off.set(BACK_OFF.0);
-        self.errors.set(0);
+        self.trouble.is_over();
     }
 
     /// Notes how the session ended, if it was for one request.
@@ -250,15 +277,14 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     fn service(&self) {
         worker::quietly(|| self.worker.handler().service_actions());
         if let Some(every) = self.limits.service_interval {
-            self.next_service.set(Some(Instant::now() + every));
+            self.next_service.set(after(every));
         }
     }
 
     fn react(&self, error: io::Error) -> io::Result<()> {
-        self.errors.set(self.errors.get() + 1);
         match Reaction::to(&error) {
             Reaction::Wait => Ok(()),
-            Reaction::Retry if self.errors.get() < ERRORS_IN_A_ROW => Ok(()),
+            Reaction::Retry if self.trouble.count() < ERRORS_IN_A_ROW => Ok(()),
             Reaction::Retry | Reaction::BackOff if !self.limits.once => self.pause_for(&error),
             Reaction::Retry | Reaction::BackOff | Reaction::End => Err(error),
         }
@@ -266,11 +292,10 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     /// Waits for the next of the lengthening pauses, or for the stop.
     fn pause_for(&self, error: &io::Error) -> io::Result<()> {
-        let pause = self.back_off.get();
+        let pause = self.trouble.next_pause();
         if pause == BACK_OFF.0 {
-            worker::quietly(|| self.worker.handler().get_request_error(error));
+            worker::quietly(|| self.worker.handler().get_request_failed(error));
         }
-        self.back_off.set(BACK_OFF.1.min(pause * 2));
         let until = Instant::now() + pause;
         let (control, session) = (self.worker.control(), self.worker.session());
         while !self.is_stopping() && Instant::now() < until {
@@ -280,10 +305,65 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     }
 }
 
-impl<T, H> Clone for Session<T, H> {
-    fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.transport), self.worker.clone(), self.limits)
+impl<T, H> Puller<T, H> {
+    /// The session, for as long as the caller has something to pull; `None` where the server has
+    /// closed its transport, or the session is for the one request of
+    /// [`handle_request`](crate::Server::handle_request), which the thread that serves takes.
+    #[must_use]
+    pub fn session(&self) -> Option<Session<T, H>> {
+        if self.limits.once {
+            return None;
+        }
+        let limits = Limits { service_interval: None, ..self.limits };
+        let session = Session::new(self.transport.upgrade()?, self.worker.clone(), limits);
+        Some(Session { trouble: Arc::clone(&self.trouble), ..session })
     }
+}
+
+impl<T, H> Clone for Puller<T, H> {
+    fn clone(&self) -> Self {
+        Self {
+            transport: Weak::clone(&self.transport),
+            worker: self.worker.clone(),
+            limits: self.limits,
+            trouble: Arc::clone(&self.trouble),
+        }
+    }
+}
+
+impl<T, H> fmt::Debug for Puller<T, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Puller").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// The errors of getting requests since the last success, of all that pull together.
+#[derive(Debug, Default)]
+struct Trouble {
+    in_a_row: AtomicU32,
+    pauses: AtomicU32,
+}
+
+impl Trouble {
+    fn is_over(&self) {
+        self.in_a_row.store(0, Relaxed);
+        self.pauses.store(0, Relaxed);
+    }
+
+    fn count(&self) -> u32 {
+        self.in_a_row.fetch_add(1, Relaxed)
+    }
+
+    /// The next of the lengthening pauses.
+    fn next_pause(&self) -> Duration {
+        let doublings = self.pauses.fetch_add(1, Relaxed).min(16);
+        BACK_OFF.1.min(BACK_OFF.0 * 2_u32.pow(doublings))
+    }
+}
+
+/// A time from now, or none where it is further away than time goes.
+fn after(time: Duration) -> Option<Instant> {
+    Instant::now().checked_add(time)
 }
 
 impl<T, H> fmt::Debug for Session<T, H> {
@@ -292,7 +372,7 @@ impl<T, H> fmt::Debug for Session<T, H> {
     }
 }
 
-fn get_request<T: Transport>(transport: &T) -> io::Result<T::Request> {
+fn get_request<T: Transport>(transport: &T) -> io::Result<Option<T::Request>> {
     worker::contain(|| transport.get_request()).unwrap_or_else(|payload| {
         worker::quietly(|| drop(payload));
         Err(io::Error::other("get_request panicked"))

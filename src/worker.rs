@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::control::Control;
-use crate::failure::{Failure, FailureKind, Stage};
+use crate::failure::{Cause, Failure, FailureKind, Stage};
 use crate::handler::{Handler, Next};
 use crate::request::Request;
 
@@ -106,7 +106,7 @@ impl<H> Worker<H> {
                 quietly(|| request.shutdown_request());
                 Ending::Finished
             }
-            Err(failure) => self.fail(request, failure),
+            Err(fault) => self.fail(request, fault),
         }
     }
 
@@ -116,7 +116,7 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        self.fail(job.request, Failure::error(Stage::Start, error));
+        self.fail(job.request, Fault(Stage::Start, Cause::Error(error)));
     }
 
     /// Whether the handler accepts the request; one that is not accepted is closed here.
@@ -130,14 +130,14 @@ impl<H> Worker<H> {
                 quietly(|| request.shutdown_request());
                 Err(Rejected::ByHandler)
             }
-            Err(failure) => {
-                self.fail(request, failure);
+            Err(fault) => {
+                self.fail(request, fault);
                 Err(Rejected::ByFailure)
             }
         }
     }
 
-    fn run<R: Request>(&self, request: &mut R) -> Result<(), Failure>
+    fn run<R: Request>(&self, request: &mut R) -> Result<(), Fault>
     where
         H: Handler<R>,
     {
@@ -148,10 +148,10 @@ impl<H> Worker<H> {
         let finished = step(Stage::Finish, || handler.finish(request));
         match (handled, finished) {
             (Ok(()), Ok(())) => step(Stage::Deliver, || request.deliver()),
-            (Err(failure), Ok(())) | (Ok(()), Err(failure)) => Err(failure),
-            (Err(failure), Err(second)) => {
+            (Err(fault), Ok(())) | (Ok(()), Err(fault)) => Err(fault),
+            (Err(fault), Err(second)) => {
                 quietly(|| drop(second));
-                Err(failure)
+                Err(fault)
             }
         }
     }
@@ -164,12 +164,18 @@ impl<H> Worker<H> {
         Ok(())
     }
 
-    fn fail<R: Request>(&self, request: R, failure: Failure) -> Ending
+    fn fail<R: Request>(&self, mut request: R, Fault(stage, cause): Fault) -> Ending
     where
         H: Handler<R>,
     {
+        let failure = Failure::new(stage, cause, |error| {
+            contain(|| request.classify(error)).unwrap_or_else(|payload| {
+                quietly(|| drop(payload));
+                FailureKind::Error
+            })
+        });
         let panicked = failure.kind() == FailureKind::Panic;
-        quietly(|| self.handler().handle_error(&request, &failure));
+        quietly(|| self.handler().handle_error(&mut request, &failure));
         quietly(|| drop(failure));
         quietly(|| request.shutdown_request());
         if panicked { Ending::Panicked } else { Ending::Failed }
@@ -194,12 +200,15 @@ impl<H> fmt::Debug for Worker<H> {
     }
 }
 
-/// Runs one stage of a request; its error and its panic become a failure of that stage.
-fn step<V>(stage: Stage, run: impl FnOnce() -> io::Result<V>) -> Result<V, Failure> {
+/// A failure before it is classified.
+struct Fault(Stage, Cause);
+
+/// Runs one stage of a request, and says of its error or panic where it came from.
+fn step<V>(stage: Stage, run: impl FnOnce() -> io::Result<V>) -> Result<V, Fault> {
     match contain(run) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Failure::error(stage, error)),
-        Err(payload) => Err(Failure::panic(stage, payload)),
+        Ok(Err(error)) => Err(Fault(stage, Cause::Error(error))),
+        Err(payload) => Err(Fault(stage, Cause::Panic(payload))),
     }
 }
 

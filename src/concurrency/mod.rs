@@ -27,8 +27,8 @@ use crate::session::Session;
 /// A strategy pulls: `serve` calls [`Session::next_request`] until that says `None`, and has each
 /// request finished, by [`Session::finish_request`] here or by a [`Worker`](crate::Worker)
 /// elsewhere. That is Python's `process_request`; the loop around it is the session's. So a
-/// strategy that wraps another delegates both methods, and one that has several threads or
-/// processes pull calls `next_request` from each of them, on a clone of the session.
+/// strategy that wraps another delegates both methods, and one that has several threads pull
+/// gives each a [`Puller`](crate::Puller).
 ///
 /// A strategy for all transports and handlers is generic over `T` and `H`, with the bounds it
 /// needs; for one that runs requests on other threads these are
@@ -58,5 +58,16 @@ pub trait Concurrency<T, H> {
     /// Where it can't be waited for.
     fn close(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A strategy chosen while the program runs.
+impl<T, H, C: Concurrency<T, H> + ?Sized> Concurrency<T, H> for Box<C> {
+    fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
+        (**self).serve(session)
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        (**self).close()
     }
 }

@@ -25,7 +25,7 @@ macro_rules! forward {
                 (**self).verify_request(request)
             }
 
-            fn handle_error(&self, request: &R, failure: &Failure) {
+            fn handle_error(&self, request: &mut R, failure: &Failure) {
                 (**self).handle_error(request, failure);
             }
 
@@ -37,8 +37,8 @@ macro_rules! forward {
                 (**self).service_actions();
             }
 
-            fn get_request_error(&self, error: &io::Error) {
-                (**self).get_request_error(error);
+            fn get_request_failed(&self, error: &io::Error) {
+                (**self).get_request_failed(error);
             }
         }
     )*};

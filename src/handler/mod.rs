@@ -11,6 +11,7 @@ use crate::failure::{self, Failure, FailureKind};
 
 /// What [`Handler::handle`] answers: whether the connection lives on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Next {
     /// This request is done: finish it and close it. What `()` stands for in closures.
     #[default]
@@ -33,7 +34,9 @@ impl From<()> for Next {
 /// One value handles all requests, from all threads at once under
 /// [`Threading`](crate::Threading); what the requests share are its fields, and what belongs to
 /// one request is a local variable of [`handle`](Self::handle). (Python makes an instance of the
-/// handler's class for each request and keeps what they share in attributes of the server.)
+/// handler's class for each request and keeps what they share in attributes of the server.) What
+/// has to outlive a call of `handle` that answers [`Next::Again`] lives in the request: in a
+/// request type that wraps the transport's.
 ///
 /// # Choosing one
 ///
@@ -105,7 +108,8 @@ pub trait Handler<R> {
     /// # Errors
     ///
     /// An error ends the request; `finish` is called, then
-    /// [`handle_error`](Self::handle_error).
+    /// [`handle_error`](Self::handle_error). An error that is no `io::Error` becomes one by
+    /// [`io::Error::other`].
     fn handle(&self, request: &mut R) -> io::Result<Next>;
 
     /// Called before `handle`. Where it fails, neither `handle` nor `finish` is called.
@@ -141,18 +145,20 @@ pub trait Handler<R> {
         Ok(true)
     }
 
-    /// Called once for each request that failed, with the request still open.
+    /// Called once for each request that failed, with the request still open, so that its peer may
+    /// have a last word. Where the [stage](Failure::stage) is `Verify` or `Start` it runs in the
+    /// serve loop, and must not wait for the peer.
     ///
     /// By default it writes one line to stderr, but for peers that went away and timeouts, which
     /// are no news. (Python prints a traceback for each.)
-    fn handle_error(&self, _request: &R, failure: &Failure) {
+    fn handle_error(&self, _request: &mut R, failure: &Failure) {
         if !matches!(failure.kind(), FailureKind::PeerGone | FailureKind::TimedOut) {
             failure::complain(format_args!("{failure}"));
         }
     }
 
-    /// Called when [`handle_request`](crate::Server::handle_request) has waited for its whole
-    /// timeout.
+    /// Called when [`handle_request_timeout`](crate::Server::handle_request_timeout) has waited in
+    /// vain.
     fn handle_timeout(&self) {}
 
     /// Called in the serve loop after each request that it took, and every
@@ -165,7 +171,7 @@ pub trait Handler<R> {
     /// each such time. By default it writes one line to stderr.
     ///
     /// (Python ignores such errors, and retries without a pause.)
-    fn get_request_error(&self, error: &io::Error) {
+    fn get_request_failed(&self, error: &io::Error) {
         failure::complain(format_args!("no requests can be taken for now: {error}"));
     }
 }

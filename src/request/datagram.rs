@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use socket2::{SockAddr, SockRef};
 
 use super::Request;
+use crate::failure::FailureKind;
 use crate::sys;
 
 /// A packet of [`Udp`](crate::Udp).
@@ -140,6 +141,12 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
 impl<S: DatagramSocket, A> Request for Datagram<S, A> {
     fn deliver(&mut self) -> io::Result<()> {
         self.flush()
+    }
+
+    /// Always an error: a packet has no connection that could have been lost, and a short one that
+    /// ends too early for the handler is not its peer's disappearance.
+    fn classify(&self, _error: &io::Error) -> FailureKind {
+        FailureKind::Error
     }
 }
 

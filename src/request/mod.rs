@@ -13,6 +13,8 @@ pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};
 
 use std::io;
 
+use crate::failure::FailureKind;
+
 /// A request: what a [`Transport`](crate::Transport) gets, and what a
 /// [`Handler`](crate::Handler) handles.
 ///
@@ -27,10 +29,15 @@ use std::io;
 /// # Implementing your own
 ///
 /// The methods are called once each, in the order they stand here, on the worker's thread or in
-/// its process: `establish`, then `deliver` where the handler succeeded, then `shutdown_request`
-/// in any case. `close_request` alone is called on the copy that the parent of a forked child
-/// keeps. A panic in any of them is contained. A request that is dropped without having been
-/// closed (its thread could not be started, its strategy lost it) must free what it holds.
+/// its process: `establish`, then `deliver` where the handler succeeded and not where it failed,
+/// then `shutdown_request` in any case. A request that is rejected or can't be started is shut
+/// down in the serve loop without having been established, and must not wait for its peer there.
+/// `close_request` alone is called on the copy that the parent of a forked child keeps. A panic in
+/// any of them is contained. A request that is dropped without having been closed must free what
+/// it holds.
+///
+/// A request that wraps another passes *every* method on: with the defaults, the inner one's
+/// timeouts, unsent bytes and clean end would be lost.
 pub trait Request: Sized {
     /// The second stage, in the worker: whatever has to be done with the peer or the socket before
     /// the handler may have the request. Python has no such step, and pays for it: its users put
@@ -52,6 +59,12 @@ pub trait Request: Sized {
     /// An error turns the request into a failed one.
     fn deliver(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    /// What kind of failure an error of the handler, or of this request itself, is. By default, the
+    /// kinds of error that sockets have when their peers are gone or slow mean that.
+    fn classify(&self, error: &io::Error) -> FailureKind {
+        FailureKind::of_connection(error)
     }
 
     /// Ends the request in the way that suits the peer, and closes it: Python's

@@ -50,19 +50,21 @@ pub trait Transport: Sized {
     type Request: Request;
 
     /// Takes the next request without waiting for one, and without reading from its peer: Python's
-    /// `get_request`.
+    /// `get_request`. `None` says that there will never be another, and ends serving without an
+    /// error; sockets never say so.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` where there is none now. The loop asks again at once after an error that
+    /// `WouldBlock` where there is none for now. The loop asks again at once after an error that
     /// belongs to one request alone (a connection that was aborted while it waited), asks again
     /// after a pause where the system has run out of something (descriptors, memory) or the error
     /// is unknown, and ends where the transport itself is broken (`EBADF`, `EINVAL`, `ENOTSOCK`).
     #[doc(alias = "accept")]
-    fn get_request(&self) -> io::Result<Self::Request>;
+    fn get_request(&self) -> io::Result<Option<Self::Request>>;
 
     /// Waits until there may be a request, or `waiter` has a reason to end the wait. It may return
-    /// early. A transport with a descriptor says `waiter.readable(&self.socket)`.
+    /// early. A transport with a descriptor says `waiter.readable(&self.socket)`; one without has
+    /// [`Waiter::interruptible`].
     ///
     /// # Errors
     ///

@@ -85,12 +85,12 @@ impl StreamTransport for Tcp {
 impl Transport for Tcp {
     type Request = TcpRequest;
 
-    fn get_request(&self) -> io::Result<TcpRequest> {
+    fn get_request(&self) -> io::Result<Option<TcpRequest>> {
         let (socket, peer) = self.listener.accept()?;
         // Only Linux gives the connection flags of its own; elsewhere it has the listener's.
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         socket.set_nonblocking(false)?;
-        Ok(StreamRequest::new(socket, ip::unmapped(peer), self.settings))
+        Ok(Some(StreamRequest::new(socket, ip::unmapped(peer), self.settings)))
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use socket2::{Socket, Type};
+use socket2::{SockAddr, Socket, Type};
 
 use super::{Bind, LocalAddr, Options, ToIpAddrs, Transport, ip};
 use crate::Waiter;
@@ -63,16 +63,18 @@ impl Options<Udp> {
 impl Transport for Udp {
     type Request = UdpRequest;
 
-    fn get_request(&self) -> io::Result<UdpRequest> {
-        Datagram::receive(&self.socket, &self.spares, |sender| {
-            // The kernel always says where a UDP packet comes from.
-            sender.as_socket().map_or(SocketAddr::from(([0, 0, 0, 0], 0)), ip::unmapped)
-        })
+    fn get_request(&self) -> io::Result<Option<UdpRequest>> {
+        Datagram::receive(&self.socket, &self.spares, peer).map(Some)
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
         waiter.readable(&self.socket)
     }
+}
+
+/// The sender's address; the kernel always says where a UDP packet comes from.
+fn peer(sender: &SockAddr) -> SocketAddr {
+    sender.as_socket().map_or(SocketAddr::from(([0, 0, 0, 0], 0)), ip::unmapped)
 }
 
 impl<A: ToIpAddrs> Bind<A> for Udp {

@@ -69,8 +69,8 @@ impl Options<UnixDatagram> {
 impl Transport for UnixDatagram {
     type Request = UnixDatagramRequest;
 
-    fn get_request(&self) -> io::Result<UnixDatagramRequest> {
-        Datagram::receive(&self.socket, &self.spares, peer)
+    fn get_request(&self) -> io::Result<Option<UnixDatagramRequest>> {
+        Datagram::receive(&self.socket, &self.spares, peer).map(Some)
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {

@@ -86,12 +86,12 @@ impl StreamTransport for UnixStream {
 impl Transport for UnixStream {
     type Request = UnixStreamRequest;
 
-    fn get_request(&self) -> io::Result<UnixStreamRequest> {
+    fn get_request(&self) -> io::Result<Option<UnixStreamRequest>> {
         let (socket, peer) = self.listener.accept()?;
         // Only Linux gives the connection flags of its own; elsewhere it has the listener's.
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         socket.set_nonblocking(false)?;
-        Ok(StreamRequest::new(socket, peer, self.settings))
+        Ok(Some(StreamRequest::new(socket, peer, self.settings)))
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
