@@ -57,7 +57,7 @@ impl DatagramSocket for UnixDatagram {
 /// Unlike Python's `DatagramRequestHandler`, a handler that wrote nothing sends nothing, and one
 /// that failed does not send the half it had written.
 #[doc(alias("DatagramRequestHandler", "packet"))]
-pub struct Datagram<S: DatagramSocket, A> {
+pub struct Datagram<S, A> {
     buffer: Box<[u8]>,
     length: usize,
     read: usize,
@@ -150,7 +150,7 @@ impl<S: DatagramSocket, A> Request for Datagram<S, A> {
     }
 }
 
-impl<S: DatagramSocket, A> Drop for Datagram<S, A> {
+impl<S, A> Drop for Datagram<S, A> {
     /// Gives the buffer back for the next packet; where enough are waiting, it is freed.
     fn drop(&mut self) {
         let _ = self.spares.try_send(std::mem::take(&mut self.buffer));
@@ -191,13 +191,13 @@ impl<S: DatagramSocket, A> Write for Datagram<S, A> {
     }
 }
 
-impl<S: DatagramSocket, A> AsFd for Datagram<S, A> {
+impl<S: AsFd, A> AsFd for Datagram<S, A> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-impl<S: DatagramSocket, A: fmt::Debug> fmt::Debug for Datagram<S, A> {
+impl<S, A: fmt::Debug> fmt::Debug for Datagram<S, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Datagram")
             .field("length", &self.length)

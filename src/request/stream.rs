@@ -98,7 +98,7 @@ pub(crate) struct StreamSettings {
 /// A timeout that expires in a read or write is an error of the kind `WouldBlock` or `TimedOut`;
 /// unlike Python's `rfile`, the request can still be read after it.
 #[doc(alias("rfile", "wfile", "StreamRequestHandler"))]
-pub struct StreamRequest<S: StreamSocket, A> {
+pub struct StreamRequest<S, A> {
     socket: S,
     peer: A,
     reader: ReadBuffer,
@@ -220,13 +220,13 @@ impl<S: StreamSocket, A> Write for StreamRequest<S, A> {
     }
 }
 
-impl<S: StreamSocket, A> AsFd for StreamRequest<S, A> {
+impl<S: AsFd, A> AsFd for StreamRequest<S, A> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-impl<S: StreamSocket, A: fmt::Debug> fmt::Debug for StreamRequest<S, A> {
+impl<S: fmt::Debug, A: fmt::Debug> fmt::Debug for StreamRequest<S, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamRequest")
             .field("socket", &self.socket)

@@ -40,7 +40,7 @@ pub(super) fn bind<T: IpTransport>(
 ) -> io::Result<Socket> {
     let mut last = None;
     for address in address.to_socket_addrs()? {
-        let reuse = options.allow_reuse_address.unwrap_or_else(|| reuse_by_default(&address));
+        let reuse = options.reuse_address.unwrap_or_else(|| reuse_by_default(&address));
         match bind_one(kind, address, options, reuse) {
             Ok(socket) => return Ok(socket),
             Err(error) => last = Some(named(address, &error)),
@@ -57,7 +57,7 @@ fn bind_one<T: IpTransport>(
     options: &Options<T>,
     reuse_address: bool,
 ) -> io::Result<Socket> {
-    let family = family_of(&address, options.address_family)?;
+    let family = family_of(&address, options.family)?;
     let (domain, protocol) = match (family, kind) {
         (AddressFamily::V4, Type::STREAM) => (Domain::IPV4, Protocol::TCP),
         (AddressFamily::V4, _) => (Domain::IPV4, Protocol::UDP),
@@ -71,7 +71,7 @@ fn bind_one<T: IpTransport>(
     if reuse_address {
         socket.set_reuse_address(true)?;
     }
-    if options.allow_reuse_port {
+    if options.reuse_port {
         socket.set_reuse_port(true)?;
     }
     socket.bind(&address.into())?;

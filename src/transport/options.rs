@@ -17,6 +17,9 @@ const DEFAULT_BUFFER: usize = 8192;
 /// The longest payload a UDP datagram over IPv4 or IPv6 can have is a little shorter.
 const LONGEST_PACKET: usize = 65_535;
 
+/// Far more than any datagram holds or any line needs.
+const LARGEST_BUFFER: usize = 1 << 30;
+
 /// The options of a transport, made by its `options()` and used up by `bind`, so that none can be
 /// set too late: [`Tcp::options`](crate::Tcp::options), [`Udp::options`](crate::Udp::options),
 /// [`UnixStream::options`](crate::UnixStream::options),
@@ -38,11 +41,13 @@ const LONGEST_PACKET: usize = 65_535;
 /// ```
 #[must_use = "options do nothing before `bind`"]
 pub struct Options<T> {
-    pub(super) address_family: Option<AddressFamily>,
-    pub(super) allow_reuse_address: Option<bool>,
-    pub(super) allow_reuse_port: bool,
-    pub(super) request_queue_size: u32,
-    pub(super) max_packet_size: usize,
+    // No field has the name of its method: where an option does not exist, the compiler would
+    // speak of a private field instead.
+    pub(super) family: Option<AddressFamily>,
+    pub(super) reuse_address: Option<bool>,
+    pub(super) reuse_port: bool,
+    pub(super) backlog: u32,
+    pub(super) packet_size: usize,
     pub(super) stream: StreamSettings,
     transport: PhantomData<fn() -> T>,
 }
@@ -50,12 +55,12 @@ pub struct Options<T> {
 impl<T> Options<T> {
     pub(super) fn new() -> Self {
         Self {
-            address_family: None,
-            allow_reuse_address: None,
-            allow_reuse_port: false,
+            family: None,
+            reuse_address: None,
+            reuse_port: false,
             // Linux cuts it to /proc/sys/net/core/somaxconn, which is 4096 since 5.4.
-            request_queue_size: 4096,
-            max_packet_size: LONGEST_PACKET,
+            backlog: 4096,
+            packet_size: LONGEST_PACKET,
             stream: StreamSettings {
                 timeout: None,
                 rbufsize: DEFAULT_BUFFER,
@@ -64,6 +69,33 @@ impl<T> Options<T> {
             },
             transport: PhantomData,
         }
+    }
+
+    /// Says of the options what is wrong with them, before a socket is made.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        if self.backlog == 0 {
+            return wrong("a request_queue_size of 0 lets nobody connect; it has to be at least 1");
+        }
+        if self.packet_size == 0 {
+            return wrong(
+                "a max_packet_size of 0 cuts packets to nothing; it has to be at least 1",
+            );
+        }
+        if self.stream.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return wrong("a timeout of zero leaves no time for anything; it has to be longer");
+        }
+        if [self.packet_size, self.stream.rbufsize, self.stream.wbufsize]
+            .iter()
+            .any(|size| *size > LARGEST_BUFFER)
+        {
+            return wrong("a buffer can have 1 GiB at most: max_packet_size, rbufsize, wbufsize");
+        }
+        Ok(())
+    }
+
+    pub(super) fn listen(&self, socket: &Socket) -> io::Result<()> {
+        socket.listen(i32::try_from(self.backlog).unwrap_or(i32::MAX))
     }
 }
 
@@ -74,7 +106,7 @@ impl<T: IpTransport> Options<T> {
     /// An address of the other family is refused. [`AddressFamily::Dual`] is how one socket
     /// serves IPv6 and IPv4.
     pub fn address_family(mut self, family: AddressFamily) -> Self {
-        self.address_family = Some(family);
+        self.family = Some(family);
         self
     }
 
@@ -84,14 +116,14 @@ impl<T: IpTransport> Options<T> {
     /// For [`Tcp`](crate::Tcp) on by default, but for port 0, where it could only make two servers
     /// share an ephemeral port; for [`Udp`](crate::Udp) off. Python's default is off for both.
     pub fn allow_reuse_address(mut self, allow: bool) -> Self {
-        self.allow_reuse_address = Some(allow);
+        self.reuse_address = Some(allow);
         self
     }
 
     /// Whether several sockets may be bound to this address and share what arrives
     /// (`SO_REUSEPORT`). Off by default: a forgotten server would take its share.
     pub fn allow_reuse_port(mut self, allow: bool) -> Self {
-        self.allow_reuse_port = allow;
+        self.reuse_port = allow;
         self
     }
 }
@@ -104,7 +136,7 @@ impl<T: StreamTransport> Options<T> {
     /// connections of a burst wait for seconds, or fail.
     #[doc(alias = "backlog")]
     pub fn request_queue_size(mut self, size: u32) -> Self {
-        self.request_queue_size = size;
+        self.backlog = size;
         self
     }
 
@@ -128,16 +160,6 @@ impl<T: StreamTransport> Options<T> {
         self.stream.wbufsize = size;
         self
     }
-
-    pub(super) fn backlog(&self) -> io::Result<i32> {
-        if self.request_queue_size == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a request_queue_size of 0 lets nobody connect; it has to be at least 1",
-            ));
-        }
-        Ok(i32::try_from(self.request_queue_size).unwrap_or(i32::MAX))
-    }
 }
 
 /// Options of TCP alone.
@@ -157,18 +179,8 @@ impl<T: DatagramTransport> Options<T> {
     /// ([`Datagram::is_truncated`](crate::Datagram::is_truncated)). 65535 by default, which is
     /// more than UDP can carry; Python's is 8192.
     pub fn max_packet_size(mut self, size: usize) -> Self {
-        self.max_packet_size = size;
+        self.packet_size = size;
         self
-    }
-
-    pub(super) fn packet_size(&self) -> io::Result<usize> {
-        if self.max_packet_size == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a max_packet_size of 0 cuts every packet to nothing; it has to be at least 1",
-            ));
-        }
-        Ok(self.max_packet_size)
     }
 }
 
@@ -226,7 +238,7 @@ impl<T: StreamTransport> Bound<T> {
     ///
     /// What listen(2) says.
     pub fn server_activate(self) -> io::Result<T> {
-        self.socket.listen(self.options.backlog()?)?;
+        self.options.listen(&self.socket)?;
         T::listening(self.socket, self.guard, &self.options)
     }
 }

@@ -36,14 +36,24 @@ impl Tcp {
     ///
     /// `InvalidInput` where it is not a TCP socket, or does not listen; the socket is closed then.
     pub fn from_socket(socket: impl Into<OwnedFd>) -> io::Result<Self> {
-        let socket = Socket::from(socket.into());
-        ip::check(&socket, Type::STREAM)?;
-        unix::check_listening(&socket)?;
-        Self::listening(socket, (), &Self::options())
+        Self::options().from_socket(socket)
     }
 }
 
 impl Options<Tcp> {
+    /// As [`Tcp::from_socket`], with these options, of which those that concern binding are ignored.
+    ///
+    /// # Errors
+    ///
+    /// As there, and for options that are wrong.
+    pub fn from_socket(self, socket: impl Into<OwnedFd>) -> io::Result<Tcp> {
+        self.check()?;
+        let socket = Socket::from(socket.into());
+        ip::check(&socket, Type::STREAM)?;
+        unix::check_listening(&socket)?;
+        Tcp::listening(socket, (), &self)
+    }
+
     /// Binds and listens.
     ///
     /// # Errors
@@ -59,7 +69,7 @@ impl Options<Tcp> {
     ///
     /// As [`bind`](Self::bind).
     pub fn server_bind(self, address: impl ToIpAddrs) -> io::Result<Bound<Tcp>> {
-        self.backlog()?;
+        self.check()?;
         let socket = ip::bind(Type::STREAM, address, &self, |address| address.port() != 0)?;
         Ok(Bound { socket, guard: (), options: self })
     }
@@ -102,6 +112,7 @@ impl Transport for Tcp {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<A: ToIpAddrs> Bind<A> for Tcp {
     fn bind(address: A) -> io::Result<Self> {
         Self::options().bind(address)

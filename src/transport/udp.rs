@@ -35,19 +35,29 @@ impl Udp {
     ///
     /// `InvalidInput` where it is not a UDP socket; the socket is closed then.
     pub fn from_socket(socket: impl Into<OwnedFd>) -> io::Result<Self> {
-        let socket = Socket::from(socket.into());
-        ip::check(&socket, Type::DGRAM)?;
-        Self::new(socket, &Self::options())
+        Self::options().from_socket(socket)
     }
 
     fn new(socket: Socket, options: &Options<Self>) -> io::Result<Self> {
         // Receiving never waits (MSG_DONTWAIT), replying may: the socket itself has to block.
         socket.set_nonblocking(false)?;
-        Ok(Self { socket: Arc::new(socket.into()), spares: Spares::new(options.packet_size()?) })
+        Ok(Self { socket: Arc::new(socket.into()), spares: Spares::new(options.packet_size) })
     }
 }
 
 impl Options<Udp> {
+    /// As [`Udp::from_socket`], with these options, of which those that concern binding are ignored.
+    ///
+    /// # Errors
+    ///
+    /// As there, and for options that are wrong.
+    pub fn from_socket(self, socket: impl Into<OwnedFd>) -> io::Result<Udp> {
+        self.check()?;
+        let socket = Socket::from(socket.into());
+        ip::check(&socket, Type::DGRAM)?;
+        Udp::new(socket, &self)
+    }
+
     /// Binds.
     ///
     /// # Errors
@@ -55,7 +65,7 @@ impl Options<Udp> {
     /// Where the address can't be had or does not go with the options; the error names it.
     #[doc(alias = "server_bind")]
     pub fn bind(self, address: impl ToIpAddrs) -> io::Result<Udp> {
-        self.packet_size()?;
+        self.check()?;
         Udp::new(ip::bind(Type::DGRAM, address, &self, |_| false)?, &self)
     }
 }
@@ -77,6 +87,7 @@ fn peer(sender: &SockAddr) -> SocketAddr {
     sender.as_socket().map_or(SocketAddr::from(([0, 0, 0, 0], 0)), ip::unmapped)
 }
 
+#[diagnostic::do_not_recommend]
 impl<A: ToIpAddrs> Bind<A> for Udp {
     fn bind(address: A) -> io::Result<Self> {
         Self::options().bind(address)

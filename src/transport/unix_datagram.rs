@@ -41,18 +41,28 @@ impl UnixDatagram {
     ///
     /// `InvalidInput` where it is not a Unix datagram socket; the socket is closed then.
     pub fn from_socket(socket: impl Into<OwnedFd>) -> io::Result<Self> {
-        let socket = Socket::from(socket.into());
-        unix::check(&socket, Type::DGRAM)?;
-        Self::new(socket, None, &Self::options())
+        Self::options().from_socket(socket)
     }
 
-    fn new(socket: Socket, file: Option<SocketFile>, options: &Options<Self>) -> io::Result<Self> {
-        let spares = Spares::new(options.packet_size()?);
-        Ok(Self { socket: Arc::new(OwnedFd::from(socket).into()), file, spares })
+    fn new(socket: Socket, file: Option<SocketFile>, options: &Options<Self>) -> Self {
+        let spares = Spares::new(options.packet_size);
+        Self { socket: Arc::new(OwnedFd::from(socket).into()), file, spares }
     }
 }
 
 impl Options<UnixDatagram> {
+    /// As [`UnixDatagram::from_socket`], with these options, of which those that concern binding are ignored.
+    ///
+    /// # Errors
+    ///
+    /// As there, and for options that are wrong.
+    pub fn from_socket(self, socket: impl Into<OwnedFd>) -> io::Result<UnixDatagram> {
+        self.check()?;
+        let socket = Socket::from(socket.into());
+        unix::check(&socket, Type::DGRAM)?;
+        Ok(UnixDatagram::new(socket, None, &self))
+    }
+
     /// Binds.
     ///
     /// # Errors
@@ -60,9 +70,9 @@ impl Options<UnixDatagram> {
     /// Where the address can't be had; the error names it.
     #[doc(alias = "server_bind")]
     pub fn bind(self, address: impl ToUnixAddr) -> io::Result<UnixDatagram> {
-        self.packet_size()?;
+        self.check()?;
         let (socket, file) = unix::bind(Type::DGRAM, &address.to_unix_addr()?)?;
-        UnixDatagram::new(socket, file, &self)
+        Ok(UnixDatagram::new(socket, file, &self))
     }
 }
 
@@ -96,6 +106,7 @@ fn peer(sender: &SockAddr) -> Option<SocketAddr> {
     None
 }
 
+#[diagnostic::do_not_recommend]
 impl<A: ToUnixAddr> Bind<A> for UnixDatagram {
     fn bind(address: A) -> io::Result<Self> {
         Self::options().bind(address)

@@ -41,14 +41,24 @@ impl UnixStream {
     /// `InvalidInput` where it is not a Unix stream socket, or does not listen; the socket is
     /// closed then.
     pub fn from_socket(socket: impl Into<OwnedFd>) -> io::Result<Self> {
-        let socket = Socket::from(socket.into());
-        unix::check(&socket, Type::STREAM)?;
-        unix::check_listening(&socket)?;
-        Self::listening(socket, None, &Self::options())
+        Self::options().from_socket(socket)
     }
 }
 
 impl Options<UnixStream> {
+    /// As [`UnixStream::from_socket`], with these options, of which those that concern binding are ignored.
+    ///
+    /// # Errors
+    ///
+    /// As there, and for options that are wrong.
+    pub fn from_socket(self, socket: impl Into<OwnedFd>) -> io::Result<UnixStream> {
+        self.check()?;
+        let socket = Socket::from(socket.into());
+        unix::check(&socket, Type::STREAM)?;
+        unix::check_listening(&socket)?;
+        UnixStream::listening(socket, None, &self)
+    }
+
     /// Binds and listens.
     ///
     /// # Errors
@@ -64,7 +74,7 @@ impl Options<UnixStream> {
     ///
     /// As [`bind`](Self::bind).
     pub fn server_bind(self, address: impl ToUnixAddr) -> io::Result<Bound<UnixStream>> {
-        self.backlog()?;
+        self.check()?;
         let (socket, guard) = unix::bind(Type::STREAM, &address.to_unix_addr()?)?;
         Ok(Bound { socket, guard, options: self })
     }
@@ -107,6 +117,7 @@ impl Transport for UnixStream {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<A: ToUnixAddr> Bind<A> for UnixStream {
     fn bind(address: A) -> io::Result<Self> {
         Self::options().bind(address)
