@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 use parking_lot::Mutex;
@@ -15,7 +15,7 @@ use crate::sys::{self, Bell, SharedWord};
 
 /// The message has been posted and not yet been taken.
 const STOP: u64 = 1;
-/// Somebody is serving.
+/// The session has begun; it stays so between two calls of `handle_request`.
 const RUNNING: u64 = 2;
 /// Above the flags stands the number of the session: how many have ended before it.
 const NUMBER: u32 = 2;
@@ -35,14 +35,9 @@ impl Control {
         Ok(Self { state: SharedWord::new()?, bell: Bell::new()?, wakers: Mutex::default() })
     }
 
-    /// Somebody begins to serve, in the session that this returns the number of.
+    /// Somebody serves: begins a session, or goes on with it. Returns its number.
     pub(crate) fn begin(&self) -> u64 {
         self.state.fetch_or(RUNNING, SeqCst) >> NUMBER
-    }
-
-    /// Whoever was serving pauses, and will go on with the same session.
-    pub(crate) fn pause(&self) {
-        self.state.fetch_and(!RUNNING, SeqCst);
     }
 
     /// The session is over; a stop that was meant for it is taken.
@@ -55,18 +50,26 @@ impl Control {
         }
     }
 
+    /// The wake-up.
+    pub(crate) fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+
     /// Whether session `number` has been asked to stop, or is over.
     pub(crate) fn is_stopping(&self, number: u64) -> bool {
         let state = self.state.load(SeqCst);
         state & STOP != 0 || state >> NUMBER != number
     }
 
-    fn stop(&self, born: u64) {
+    pub(crate) fn stop(&self, born: u64) {
         let mut state = self.state.load(SeqCst);
         loop {
-            let late = state & RUNNING == 0 && state >> NUMBER != born;
-            if late || state & STOP != 0 {
+            if state & RUNNING == 0 && state >> NUMBER != born {
                 return;
+            }
+            // Rings again: whoever set the flag may have been killed before it rang.
+            if state & STOP != 0 {
+                break;
             }
             match self.state.compare_exchange_weak(state, state | STOP, SeqCst, SeqCst) {
                 Ok(_) => break,
@@ -93,7 +96,7 @@ impl Control {
     }
 
     /// Silences the bell where it rang for a session that is over.
-    fn hush(&self, number: u64) {
+    pub(crate) fn hush(&self, number: u64) {
         if !self.is_stopping(number) {
             self.bell.drain();
             // Others may be about to poll for the stop whose ring has just been taken from them.
@@ -221,8 +224,8 @@ impl<'a> Waiter<'a> {
     /// or [`deadline`](Self::deadline) has passed, and sees to it that a stop calls `wake`, which
     /// has to make `wait` return. Where the stop is there already, `wake` is called before.
     ///
-    /// `wake` runs on the thread that stops the server. An application that stops this server in
-    /// a signal handler needs one that keeps to signal-safety(7). Neither a stop from a forked
+    /// `wake` runs on the thread that stops the server, or on this one, and must not block. A server
+    /// whose transport waits like this is not to be stopped in a signal handler. Neither a stop from a forked
     /// child nor the descriptors that a strategy watches reach a source without a descriptor: the
     /// child's stop is seen at the next return of `wait`.
     pub fn interruptible<V>(
@@ -256,7 +259,16 @@ impl<'a> Waiter<'a> {
             many.extend(self.watch.iter().copied().map(entry));
             &mut many
         };
-        sys::poll(fds, self.deadline)?;
+        match sys::poll(fds, self.deadline) {
+            // More descriptors than the process may have: without those that are watched, for as
+            // long as one may go on without looking at them.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput && fds.len() > 2 => {
+                let soon = Instant::now() + Duration::from_millis(10);
+                let until = self.deadline.map_or(soon, |deadline| deadline.min(soon));
+                sys::poll(&mut fds[..2], Some(until))?;
+            }
+            polled => polled?,
+        }
         if fds[0].any().unwrap_or(true) {
             self.control.hush(self.number);
         }

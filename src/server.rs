@@ -48,6 +48,7 @@ pub struct Server<T, C, H> {
     concurrency: C,
     shared: Arc<Shared<H>>,
     service_interval: Option<Duration>,
+    open: Open,
 }
 
 impl<T, C, H> Server<T, C, H> {
@@ -104,6 +105,7 @@ impl<T, C, H> Server<T, C, H> {
         Ok(Self {
             transport: Arc::new(transport),
             concurrency,
+            open: Open(Arc::clone(&control)),
             shared: Arc::new(Shared { handler, control }),
             service_interval: None,
         })
@@ -249,7 +251,8 @@ impl<T, C, H> Server<T, C, H> {
         T: Transport,
         C: Concurrency<T, H>,
     {
-        let Self { transport, mut concurrency, .. } = self;
+        let Self { transport, mut concurrency, open, .. } = self;
+        drop(open);
         // Whoever else holds it is a strategy whose threads have not ended yet: the last closes it.
         let closed = Arc::into_inner(transport).map_or(Ok(()), T::server_close);
         concurrency.close().and(closed)
@@ -369,8 +372,15 @@ impl Drop for Serving {
     fn drop(&mut self) {
         if self.ends_session {
             self.control.end(self.number);
-        } else {
-            self.control.pause();
         }
+    }
+}
+
+/// The server is open; when this is dropped, what is still in flight sees that it is not.
+struct Open(Arc<Control>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.end(self.0.begin());
     }
 }

@@ -9,9 +9,11 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use nix::libc;
+use nix::unistd::Pid;
 
 use crate::control::Waiter;
 use crate::handler::Handler;
+use crate::sys::{self, ForkedChild};
 use crate::transport::Transport;
 use crate::worker::{self, Ending, Job, Rejected, Worker};
 
@@ -31,6 +33,7 @@ pub struct Session<T, H> {
     worker: Worker<H>,
     limits: Limits,
     taken: Cell<bool>,
+    waited: Cell<bool>,
     ended: Cell<Option<Outcome>>,
     next_service: Cell<Option<Instant>>,
     trouble: Arc<Trouble>,
@@ -97,6 +100,7 @@ impl<T, H> Session<T, H> {
             worker,
             limits,
             taken: Cell::new(false),
+            waited: Cell::new(false),
             ended: Cell::new(None),
             next_service: Cell::new(limits.service_interval.and_then(after)),
             trouble: Arc::default(),
@@ -130,6 +134,11 @@ impl<T, H> Session<T, H> {
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.worker.is_stopping()
+    }
+
+    /// See [`sys::fork`]; the wake-up is what a child has no use for.
+    pub(crate) fn fork(&self, body: impl FnOnce(&ForkedChild<'_>) -> i32) -> io::Result<Pid> {
+        sys::fork(self.worker.control().bell(), body)
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
@@ -166,7 +175,10 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
                 return Ok(Taken::End);
             }
             match get_request(&*self.transport) {
-                Ok(None) => self.ended.set(Some(Outcome::Exhausted)),
+                Ok(None) => {
+                    self.ended.set(Some(Outcome::Exhausted));
+                    self.end_for_all();
+                }
                 Ok(Some(request)) => {
                     self.take();
                     match self.worker.verify(request) {
@@ -176,9 +188,15 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
                     }
                 }
                 Err(error) if Reaction::to(&error) == Reaction::Wait => {
+                    self.nothing_there();
                     return Ok(if self.is_late() { Taken::End } else { Taken::Idle });
                 }
-                Err(error) => self.react(error)?,
+                Err(error) => {
+                    // After a pause the strategy has its turn: what it frees may be what is lacking.
+                    if self.react(error)? == Reaction::BackOff {
+                        return Ok(Taken::Idle);
+                    }
+                }
             }
         }
     }
@@ -190,8 +208,14 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     ///
     /// As [`next_request`](Self::next_request).
     pub fn wait(&self, watch: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let waited = self.waiting(watch, None, |waiter| self.transport.wait(waiter));
-        waited.or_else(|error| self.react(error))
+        let waited = self.waiting(watch, None, |waiter| {
+            worker::contain(|| self.transport.wait(waiter)).unwrap_or_else(|payload| {
+                worker::quietly(|| drop(payload));
+                Err(io::Error::other("the transport's wait panicked"))
+            })
+        });
+        self.waited.set(true);
+        waited.or_else(|error| self.react(error).map(drop))
     }
 
     /// Waits as [`wait`](Self::wait) does, but for no request, and no longer than `at_most`: for a
@@ -201,6 +225,9 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     ///
     /// What poll(2) says.
     pub fn pause(&self, watch: &[BorrowedFd<'_>], at_most: Option<Duration>) -> io::Result<bool> {
+        if self.is_over() {
+            return Ok(false);
+        }
         let until = at_most.and_then(after);
         self.waiting(watch, until, |waiter| waiter.pause())?;
         Ok(!self.is_over() && !self.is_late())
@@ -281,12 +308,37 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         }
     }
 
-    fn react(&self, error: io::Error) -> io::Result<()> {
-        match Reaction::to(&error) {
-            Reaction::Wait => Ok(()),
-            Reaction::Retry if self.trouble.count() < ERRORS_IN_A_ROW => Ok(()),
-            Reaction::Retry | Reaction::BackOff if !self.limits.once => self.pause_for(&error),
-            Reaction::Retry | Reaction::BackOff | Reaction::End => Err(error),
+    /// The queue is empty: the errors are over, and if a wait has just ended for no request, it may
+    /// have been for a bell that a transport polls and does not silence.
+    fn nothing_there(&self) {
+        self.trouble.is_over();
+        if self.waited.take() {
+            self.worker.control().hush(self.worker.session());
+        }
+    }
+
+    /// Does what an error asks for, and says what that was.
+    fn react(&self, error: io::Error) -> io::Result<Reaction> {
+        let reaction = match Reaction::to(&error) {
+            Reaction::Retry if self.trouble.count() >= ERRORS_IN_A_ROW => Reaction::BackOff,
+            reaction => reaction,
+        };
+        match reaction {
+            Reaction::BackOff if self.limits.once => return Err(error),
+            Reaction::BackOff => self.pause_for(&error)?,
+            Reaction::End => {
+                self.end_for_all();
+                return Err(error);
+            }
+            Reaction::Wait | Reaction::Retry => {}
+        }
+        Ok(reaction)
+    }
+
+    /// Others that pull from a transport that is at its end would wait for ever.
+    fn end_for_all(&self) {
+        if !self.limits.once {
+            self.worker.control().stop(self.worker.session());
         }
     }
 

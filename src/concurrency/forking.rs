@@ -14,7 +14,7 @@ use crate::handler::Handler;
 use crate::session::{Session, Taken};
 use crate::sys;
 use crate::transport::Transport;
-use crate::worker::{Ending, Job};
+use crate::worker::{self, Ending, Job};
 
 /// How often children are looked after where the system has no descriptor for their end.
 const LOOK_AFTER: Duration = Duration::from_millis(10);
@@ -34,7 +34,9 @@ const LOOK_AFTER: Duration = Duration::from_millis(10);
 /// status 0 where the request was handled, 1 where it failed, 101 where it panicked. It never
 /// returns into the caller of `serve_forever`, runs no destructor of the parent's values and no
 /// `atexit` function. Random number generators that the parent has seeded repeat in all children,
-/// those of `HashMap` included. A handler must not touch `parking_lot` locks that threads of the
+/// those of `HashMap` included. It has inherited the parent's signal handlers, and a stop that it
+/// posts is the server's: where the program stops on SIGTERM, a SIGTERM to a child stops the server,
+/// unless the handler's `setup` resets the signal. A handler must not touch `parking_lot` locks that threads of the
 /// parent have ever waited for; with one thread there are none.
 ///
 /// # Reaping
@@ -100,8 +102,8 @@ impl Forking {
         job: Job<T::Request>,
     ) {
         let mut job = Some(job);
-        let started = sys::fork(|child| {
-            session.transport().after_fork(child);
+        let started = session.fork(|child| {
+            worker::quietly(|| session.transport().after_fork(child));
             match job.take().map(|job| session.finish_request(job)) {
                 Some(Ending::Finished) | None => 0,
                 Some(Ending::Failed) => 1,
@@ -189,10 +191,8 @@ impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
         if !self.block_on_close {
             return Ok(());
         }
-        for child in self.children.drain(..) {
-            child.wait()?;
-        }
-        Ok(())
+        let waited: Vec<_> = self.children.drain(..).map(Child::wait).collect();
+        waited.into_iter().collect()
     }
 }
 
@@ -205,7 +205,8 @@ impl Child {
     fn wait(self) -> io::Result<()> {
         loop {
             match waitpid(self.pid, None) {
-                Ok(_) | Err(Errno::ECHILD) => return Ok(()),
+                // nix says EINVAL for one that it has reaped and whose signal it does not know.
+                Ok(_) | Err(Errno::ECHILD | Errno::EINVAL) => return Ok(()),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
             }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
-use std::mem;
+use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle, ThreadId};
@@ -34,7 +34,8 @@ use crate::worker::Job;
 /// "Waits for them" holds where the process ends by a return from `main` or by
 /// [`std::process::exit`] (an exit function registered with atexit(3)), as Python waits for its
 /// non-daemon threads. In the second row the wait has no limit: a request that never ends keeps
-/// the process from ending.
+/// the process from ending, and so does one whose handler calls `exit` itself while the process is
+/// ending already.
 #[derive(Debug)]
 #[doc(alias = "ThreadingMixIn")]
 pub struct Threading {
@@ -122,11 +123,11 @@ impl Threading {
             (false, true) => {
                 let threads = Arc::clone(&self.threads);
                 let mut table = self.threads.lock();
-                table.join_ended();
                 let handle = spawn(move || {
                     run();
                     drop(active);
-                    threads.lock().ended.push(thread::current().id());
+                    let earlier = threads.lock().end(thread::current().id());
+                    join(earlier);
                 })?;
                 table.running.insert(handle.thread().id(), handle);
                 Ok(())
@@ -155,14 +156,8 @@ where
     }
 
     fn close(&mut self) -> io::Result<()> {
-        let running = mem::take(&mut self.threads.lock().running);
-        for (id, handle) in running {
-            // A server that is closed by one of its own handlers can't wait for that one.
-            if id != thread::current().id() {
-                // A worker contains every panic, so there is no other result.
-                let _ = handle.join();
-            }
-        }
+        let running = std::mem::take(&mut self.threads.lock().running);
+        join(running.into_values());
         Ok(())
     }
 }
@@ -176,16 +171,26 @@ fn spawn(run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
 #[derive(Debug, Default)]
 struct Threads {
     running: HashMap<ThreadId, JoinHandle<()>>,
-    /// Those that have ended, or are about to, and have not been joined.
-    ended: Vec<ThreadId>,
+    /// The last to have ended, which the next one joins.
+    ended: Option<ThreadId>,
 }
 
 impl Threads {
-    fn join_ended(&mut self) {
-        for id in self.ended.drain(..) {
-            if let Some(handle) = self.running.remove(&id) {
-                let _ = handle.join();
-            }
+    /// The thread `id` ends; returns the one that ended before it, for it to join. The loop must not:
+    /// the destructors of a handler's thread-locals run for as long as they like.
+    fn end(&mut self, id: ThreadId) -> Option<JoinHandle<()>> {
+        let earlier = self.ended.replace(id);
+        earlier.and_then(|id| self.running.remove(&id))
+    }
+}
+
+/// Joins threads that run no more requests, or of whose requests the end is waited for.
+fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    for thread in threads {
+        // A server that is closed by one of its own handlers can't wait for that one.
+        if thread.thread().id() != thread::current().id() {
+            // A worker contains every panic, so there is no other result.
+            let _ = thread.join();
         }
     }
 }
@@ -211,6 +216,8 @@ struct Awaited;
 
 static AWAITED: Mutex<usize> = Mutex::new(0);
 static NONE_AWAITED: Condvar = Condvar::new();
+/// The process that the threads belong to, once it has promised to wait for them.
+static REGISTERED: OnceLock<u32> = OnceLock::new();
 
 thread_local! {
     static IS_AWAITED: Cell<bool> = const { Cell::new(false) };
@@ -218,11 +225,10 @@ thread_local! {
 
 impl Awaited {
     fn new() -> io::Result<Self> {
-        static REGISTERED: OnceLock<()> = OnceLock::new();
         if REGISTERED.get().is_none() {
             sys::at_exit(wait_for_awaited)?;
             // A second registration by a race waits a second time for nobody.
-            let _ = REGISTERED.set(());
+            let _ = REGISTERED.set(process::id());
         }
         *AWAITED.lock() += 1;
         Ok(Self)
@@ -237,6 +243,10 @@ impl Drop for Awaited {
 }
 
 extern "C" fn wait_for_awaited() {
+    // A child that the application has forked has none of the threads.
+    if REGISTERED.get() != Some(&process::id()) {
+        return;
+    }
     // A handler that calls `exit` does not wait for itself.
     let own = usize::from(IS_AWAITED.get());
     let mut awaited = AWAITED.lock();

@@ -1,9 +1,10 @@
 //! Children that run one closure and end.
 
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::{error, fmt};
+use std::time::Duration;
+use std::{error, fmt, thread};
 
 use nix::libc;
 use nix::unistd::{ForkResult, Pid};
@@ -64,7 +65,25 @@ pub(crate) fn thread_count() -> Option<usize> {
 /// [`Transport::after_fork`](crate::Transport::after_fork) is called with. Only this crate makes
 /// one.
 #[derive(Debug)]
-pub struct ForkedChild(());
+pub struct ForkedChild<'a> {
+    /// What stands in the place of descriptors that the child lets go of.
+    blank: BorrowedFd<'a>,
+}
+
+/// One thread is what a fork needs; a thread that has just been joined may still be counted for a
+/// moment, so more than one is looked at again.
+fn check_threads() -> io::Result<()> {
+    let mut looks = 5;
+    loop {
+        match thread_count() {
+            Some(1) => return Ok(()),
+            Some(_) if looks > 0 => thread::sleep(Duration::from_millis(1)),
+            Some(count) => return Err(ForkRefused::Threads(count).into()),
+            None => return Err(ForkRefused::Unknown.into()),
+        }
+        looks -= 1;
+    }
+}
 
 /// Starts a child that runs `body` and ends with the code it returns, or 101 where it panicked.
 /// Returns the child's process id.
@@ -72,27 +91,28 @@ pub struct ForkedChild(());
 /// # Errors
 ///
 /// [`ForkRefused`] where the process has more than one thread, and what fork(2) says.
-pub(crate) fn fork(body: impl FnOnce(&ForkedChild) -> i32) -> io::Result<Pid> {
-    match thread_count() {
-        Some(1) => {}
-        Some(count) => return Err(ForkRefused::Threads(count).into()),
-        None => return Err(ForkRefused::Unknown.into()),
-    }
+///
+/// `blank` is a descriptor that means nothing to the child.
+pub(crate) fn fork(
+    blank: BorrowedFd<'_>,
+    body: impl FnOnce(&ForkedChild<'_>) -> i32,
+) -> io::Result<Pid> {
+    check_threads()?;
     // What waits in stdout's buffer would otherwise be printed by both.
     let _ = io::stdout().flush();
     // SAFETY: this is the only thread, so every lock is free or held by this very thread, and the
     // child may do what the parent may; it never returns from here (`run_child` diverges).
     match unsafe { nix::unistd::fork() }? {
-        ForkResult::Child => run_child(body),
+        ForkResult::Child => run_child(&ForkedChild { blank }, body),
         ForkResult::Parent { child } => Ok(child),
     }
 }
 
 /// The whole life of a child. It neither returns nor unwinds into its caller, which is the parent's
 /// accept loop with the parent's guards, and it runs no `atexit` function.
-fn run_child(body: impl FnOnce(&ForkedChild) -> i32) -> ! {
+fn run_child(child: &ForkedChild<'_>, body: impl FnOnce(&ForkedChild<'_>) -> i32) -> ! {
     let code = catch_unwind(AssertUnwindSafe(|| {
-        let code = body(&ForkedChild(()));
+        let code = body(child);
         // _exit(2) does not flush it.
         let _ = io::stdout().flush();
         code
@@ -129,11 +149,22 @@ pub(crate) fn watch_child(_pid: Pid) -> io::Result<OwnedFd> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-impl ForkedChild {
-    /// Closes a descriptor whose owner this child neither uses nor drops again.
-    pub(crate) fn close(&self, fd: &impl AsFd) {
-        // SAFETY: `self` is proof that this is a child that ends in _exit(2); it uses the transport
-        // no more and never drops it, so nobody closes the number a second time.
-        drop(unsafe { OwnedFd::from_raw_fd(fd.as_fd().as_raw_fd()) });
+impl ForkedChild<'_> {
+    /// Lets go of what `fd` stands for. Its number stays taken, by something that means nothing, so
+    /// its owner may be dropped or not, and this may be called twice.
+    pub(crate) fn release(&self, fd: &impl AsFd) {
+        let (blank, fd) = (self.blank.as_raw_fd(), fd.as_fd().as_raw_fd());
+        // SAFETY: both are open, and `fd` is still owned by its owner afterwards. Its owner is a
+        // transport of this crate that calls this for its own listening socket, and expects it to
+        // change. It can't fail for two open descriptors that differ.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        unsafe {
+            libc::dup3(blank, fd, libc::O_CLOEXEC);
+        }
+        // SAFETY: as above.
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        unsafe {
+            libc::dup2(blank, fd);
+        }
     }
 }

@@ -110,11 +110,16 @@ pub(super) fn unmapped(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Checks a socket that the user brought: its kind, and that it is an internet one.
+/// Checks a socket that the user brought: its kind, and that it is a bound internet one. It is not
+/// passed on to programs that are executed, as none of ours is.
 pub(super) fn check(socket: &Socket, kind: Type) -> io::Result<()> {
     super::unix::check_kind(socket, kind)?;
     match socket.local_addr()?.as_socket() {
-        Some(_) => Ok(()),
+        Some(address) if address.port() == 0 => Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "this socket is not bound: call bind(2) on it first",
+        )),
+        Some(_) => socket.set_cloexec(true),
         None => Err(io::Error::new(
             ErrorKind::InvalidInput,
             "this socket is not an internet one: use UnixStream or UnixDatagram",

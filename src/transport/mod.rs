@@ -85,7 +85,7 @@ pub trait Transport: Sized {
     /// hold, a listening socket above all, which would go on taking connections that nobody serves
     /// after the parent has closed it. The child never uses the transport afterwards, and never
     /// drops it. A transport that wraps another passes this on.
-    fn after_fork(&self, _child: &ForkedChild) {}
+    fn after_fork(&self, _child: &ForkedChild<'_>) {}
 }
 
 /// A transport that can be made from an address alone; what

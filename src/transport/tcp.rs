@@ -107,8 +107,8 @@ impl Transport for Tcp {
         waiter.readable(&self.listener)
     }
 
-    fn after_fork(&self, child: &ForkedChild) {
-        child.close(&self.listener);
+    fn after_fork(&self, child: &ForkedChild<'_>) {
+        child.release(&self.listener);
     }
 }
 

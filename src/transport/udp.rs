@@ -29,7 +29,7 @@ impl Udp {
 
     /// Takes over a socket that is bound: an inherited one, or one with options that this crate
     /// does not know (from a [`std::net::UdpSocket`], a [`socket2::Socket`], an [`OwnedFd`]).
-    /// No other socket is opened.
+    /// No other socket is opened. It is made blocking, for all processes that share it.
     ///
     /// # Errors
     ///

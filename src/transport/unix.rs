@@ -185,10 +185,15 @@ pub(super) fn check_kind(socket: &Socket, kind: Type) -> io::Result<()> {
 /// Checks a Unix socket that the user brought.
 pub(super) fn check(socket: &Socket, kind: Type) -> io::Result<()> {
     check_kind(socket, kind)?;
-    if socket.local_addr()?.is_unix() {
-        return Ok(());
+    let address = socket.local_addr()?;
+    let wrong = |what| Err(io::Error::new(ErrorKind::InvalidInput, what));
+    if !address.is_unix() {
+        return wrong("this socket is not a Unix one: use Tcp or Udp");
     }
-    Err(io::Error::new(ErrorKind::InvalidInput, "this socket is not a Unix one: use Tcp or Udp"))
+    if address.is_unnamed() {
+        return wrong("this socket is not bound: call bind(2) on it first");
+    }
+    socket.set_cloexec(true)
 }
 
 /// Checks that a stream socket that the user brought listens.

@@ -112,8 +112,8 @@ impl Transport for UnixStream {
         self.file.map_or(Ok(()), SocketFile::remove)
     }
 
-    fn after_fork(&self, child: &ForkedChild) {
-        child.close(&self.listener);
+    fn after_fork(&self, child: &ForkedChild<'_>) {
+        child.release(&self.listener);
     }
 }
 
