@@ -1,24 +1,28 @@
 //! The first half of a request's life, and the loop: wait, get, verify.
 
+mod puller;
+mod reaction;
+mod trouble;
+
+pub use puller::Puller;
+
 use std::cell::Cell;
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::libc;
 use nix::unistd::Pid;
 
+use self::reaction::Reaction;
+use self::trouble::{BACK_OFF, Trouble};
 use crate::control::Waiter;
 use crate::handler::Handler;
 use crate::sys::{self, ForkedChild};
 use crate::transport::Transport;
 use crate::worker::{self, Ending, Job, Rejected, Worker};
 
-/// The first pause after an error that asks for one, and the longest.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 /// So many errors in a row that belong to one request each are no coincidence.
 const ERRORS_IN_A_ROW: u32 = 64;
 
@@ -36,17 +40,6 @@ pub struct Session<T, H> {
     waited: Cell<bool>,
     ended: Cell<Option<Outcome>>,
     next_service: Cell<Option<Instant>>,
-    trouble: Arc<Trouble>,
-}
-
-/// The way for other threads to pull from a session: [`Session::puller`].
-///
-/// It does not keep the transport open, so a thread may hold on to one while it handles a request.
-/// Only the thread that serves calls [`service_actions`](Handler::service_actions) by the clock.
-pub struct Puller<T, H> {
-    transport: Weak<T>,
-    worker: Worker<H>,
-    limits: Limits,
     trouble: Arc<Trouble>,
 }
 
@@ -122,12 +115,7 @@ impl<T, H> Session<T, H> {
     /// The way for other threads to pull from this session.
     #[must_use]
     pub fn puller(&self) -> Puller<T, H> {
-        Puller {
-            transport: Arc::downgrade(&self.transport),
-            worker: self.worker.clone(),
-            limits: self.limits,
-            trouble: Arc::clone(&self.trouble),
-        }
+        Puller::new(self)
     }
 
     /// Whether the server has been asked to stop.
@@ -357,62 +345,6 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     }
 }
 
-impl<T, H> Puller<T, H> {
-    /// The session, for as long as the caller has something to pull; `None` where the server has
-    /// closed its transport, or the session is for the one request of
-    /// [`handle_request`](crate::Server::handle_request), which the thread that serves takes.
-    #[must_use]
-    pub fn session(&self) -> Option<Session<T, H>> {
-        if self.limits.once {
-            return None;
-        }
-        let limits = Limits { service_interval: None, ..self.limits };
-        let session = Session::new(self.transport.upgrade()?, self.worker.clone(), limits);
-        Some(Session { trouble: Arc::clone(&self.trouble), ..session })
-    }
-}
-
-impl<T, H> Clone for Puller<T, H> {
-    fn clone(&self) -> Self {
-        Self {
-            transport: Weak::clone(&self.transport),
-            worker: self.worker.clone(),
-            limits: self.limits,
-            trouble: Arc::clone(&self.trouble),
-        }
-    }
-}
-
-impl<T, H> fmt::Debug for Puller<T, H> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Puller").field("limits", &self.limits).finish_non_exhaustive()
-    }
-}
-
-/// The errors of getting requests since the last success, of all that pull together.
-#[derive(Debug, Default)]
-struct Trouble {
-    in_a_row: AtomicU32,
-    pauses: AtomicU32,
-}
-
-impl Trouble {
-    fn is_over(&self) {
-        self.in_a_row.store(0, Relaxed);
-        self.pauses.store(0, Relaxed);
-    }
-
-    fn count(&self) -> u32 {
-        self.in_a_row.fetch_add(1, Relaxed)
-    }
-
-    /// The next of the lengthening pauses.
-    fn next_pause(&self) -> Duration {
-        let doublings = self.pauses.fetch_add(1, Relaxed).min(16);
-        BACK_OFF.1.min(BACK_OFF.0 * 2_u32.pow(doublings))
-    }
-}
-
 /// A time from now, or none where it is further away than time goes.
 fn after(time: Duration) -> Option<Instant> {
     Instant::now().checked_add(time)
@@ -429,92 +361,4 @@ fn get_request<T: Transport>(transport: &T) -> io::Result<Option<T::Request>> {
         worker::quietly(|| drop(payload));
         Err(io::Error::other("get_request panicked"))
     })
-}
-
-/// What the loop does about an error of `get_request` or `wait`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reaction {
-    /// There is nothing to get.
-    Wait,
-    /// The error belongs to one request, which is gone.
-    Retry,
-    /// The system has run out of something, or it is not known what this is.
-    BackOff,
-    /// The transport is broken.
-    End,
-}
-
-impl Reaction {
-    /// By accept(2), recv(2) and udp(7) of Linux.
-    fn to(error: &io::Error) -> Self {
-        match error.raw_os_error() {
-            // Pending network errors of the new connection, which accept(2) says to treat like
-            // EAGAIN, and ICMP errors for datagrams sent earlier.
-            Some(
-                libc::ECONNABORTED
-                | libc::ECONNREFUSED
-                | libc::ECONNRESET
-                | libc::EHOSTDOWN
-                | libc::EHOSTUNREACH
-                | libc::EINTR
-                | libc::ENETDOWN
-                | libc::ENETUNREACH
-                | libc::ENOPROTOOPT
-                | libc::EOPNOTSUPP
-                | libc::EPERM
-                | libc::EPROTO
-                | libc::ETIMEDOUT,
-            ) => Self::Retry,
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            Some(libc::ENONET) => Self::Retry,
-            Some(libc::EBADF | libc::EFAULT | libc::EINVAL | libc::ENOTSOCK) => Self::End,
-            _ => match error.kind() {
-                ErrorKind::WouldBlock => Self::Wait,
-                ErrorKind::ConnectionAborted | ErrorKind::Interrupted => Self::Retry,
-                _ => Self::BackOff,
-            },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reaction(errno: i32) -> Reaction {
-        Reaction::to(&io::Error::from_raw_os_error(errno))
-    }
-
-    #[test]
-    fn errors_of_one_connection_are_passed_over() {
-        for errno in [libc::ECONNABORTED, libc::EPROTO, libc::EPERM, libc::EINTR, libc::ENETDOWN] {
-            assert_eq!(reaction(errno), Reaction::Retry, "{}", io::Error::from_raw_os_error(errno));
-        }
-    }
-
-    #[test]
-    fn want_of_resources_asks_for_a_pause() {
-        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
-            assert_eq!(
-                reaction(errno),
-                Reaction::BackOff,
-                "{}",
-                io::Error::from_raw_os_error(errno)
-            );
-        }
-        assert_eq!(Reaction::to(&io::Error::other("unknown")), Reaction::BackOff);
-    }
-
-    #[test]
-    fn a_broken_transport_ends_the_loop() {
-        for errno in [libc::EBADF, libc::EINVAL, libc::ENOTSOCK] {
-            assert_eq!(reaction(errno), Reaction::End, "{}", io::Error::from_raw_os_error(errno));
-        }
-    }
-
-    #[test]
-    fn an_empty_queue_is_waited_for() {
-        assert_eq!(reaction(libc::EAGAIN), Reaction::Wait);
-        assert_eq!(Reaction::to(&ErrorKind::WouldBlock.into()), Reaction::Wait);
-    }
 }
