@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
+use std::mem;
 use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -122,14 +123,13 @@ impl Threading {
             }
             (false, true) => {
                 let threads = Arc::clone(&self.threads);
-                let mut table = self.threads.lock();
                 let handle = spawn(move || {
                     run();
                     drop(active);
                     let earlier = threads.lock().end(thread::current().id());
                     join(earlier);
                 })?;
-                table.running.insert(handle.thread().id(), handle);
+                self.threads.lock().start(handle);
                 Ok(())
             }
         }
@@ -156,8 +156,8 @@ where
     }
 
     fn close(&mut self) -> io::Result<()> {
-        let running = std::mem::take(&mut self.threads.lock().running);
-        join(running.into_values());
+        let all = self.threads.lock().all();
+        join(all);
         Ok(())
     }
 }
@@ -167,20 +167,43 @@ fn spawn(run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().spawn(run)
 }
 
-/// The threads that `close` joins.
+/// The threads that `close` joins. Its lock is never held while one is started or joined.
 #[derive(Debug, Default)]
 struct Threads {
     running: HashMap<ThreadId, JoinHandle<()>>,
-    /// The last to have ended, which the next one joins.
-    ended: Option<ThreadId>,
+    /// Those that ended before they were entered as running.
+    early: Vec<ThreadId>,
+    /// Those that have ended, or are about to, for the next that ends to join.
+    ended: Vec<JoinHandle<()>>,
 }
 
 impl Threads {
-    /// The thread `id` ends; returns the one that ended before it, for it to join. The loop must not:
+    /// A thread has been started.
+    fn start(&mut self, handle: JoinHandle<()>) {
+        let id = handle.thread().id();
+        match self.early.iter().position(|early| *early == id) {
+            Some(at) => {
+                self.early.swap_remove(at);
+                self.ended.push(handle);
+            }
+            None => drop(self.running.insert(id, handle)),
+        }
+    }
+
+    /// The thread `id` ends; returns those that ended before it, for it to join. The loop must not:
     /// the destructors of a handler's thread-locals run for as long as they like.
-    fn end(&mut self, id: ThreadId) -> Option<JoinHandle<()>> {
-        let earlier = self.ended.replace(id);
-        earlier.and_then(|id| self.running.remove(&id))
+    fn end(&mut self, id: ThreadId) -> Vec<JoinHandle<()>> {
+        let earlier = mem::take(&mut self.ended);
+        match self.running.remove(&id) {
+            Some(own) => self.ended.push(own),
+            None => self.early.push(id),
+        }
+        earlier
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = JoinHandle<()>> + use<> {
+        let running = mem::take(&mut self.running).into_values();
+        running.chain(mem::take(&mut self.ended))
     }
 }
 
