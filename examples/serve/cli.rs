@@ -1,0 +1,254 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use lexopt::{Arg, Parser};
+
+pub(crate) const HELP: &str = "\
+serve: the files of a directory over HTTP, and the servers of the crate at the command line
+
+Usage: serve [OPTIONS]
+
+Without options it serves the current directory at http://127.0.0.1:8000/, each
+connection on a thread of its own.
+
+  --dir D         the directory to serve                        [default: .]
+  --addr A        where to listen: IP:PORT for tcp and udp, port 0 for any that
+                  is free; a path for unix and unixgram
+                                                   [default: 127.0.0.1:8000]
+  --transport T   tcp       connections over IP                    [default]
+                  udp       packets over IP
+                  unix      connections over a Unix socket
+                  unixgram  packets over a Unix socket
+  --strategy S    sync       requests are handled one after the other
+                  threading  each on a thread of its own           [default]
+                  forking    each in a process of its own
+  --mode M        files  HTTP: GET and HEAD of the files under --dir
+                                               [default for connections]
+                  once   one line is sent back, and the connection closed
+                  echo   all that comes is sent back, until the peer ends
+                  Packets are sent back to their sender in either of the last two.
+                                               [default for packets: echo]
+  --backlog N     how many connections may wait to be accepted  [default: 1024]
+  --bufsize N     bytes read at a time in the modes once and echo [default: 8192];
+                  for packets, the longest that is taken whole  [default: 65535]
+  --workers N     for strategies that have a fixed number of workers; none of
+                  these three has, so it is accepted and does nothing
+  -h, --help      this text
+
+Once bound it prints `LISTENING <address>` on stdout. On SIGTERM or SIGINT it takes
+nothing new, finishes what is in flight and exits with 0; a second one ends it at once.
+";
+
+const OPTIONS: &str = "--transport, --strategy, --mode, --addr, --backlog, --bufsize, --workers, \
+                       --dir, --help";
+/// More would be no buffer but an attempt to run out of memory.
+const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
+
+/// What the user wants.
+pub(crate) enum Asked {
+    Serve(Cli),
+    Help,
+}
+
+/// A server.
+pub(crate) struct Cli {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) strategy: Strategy,
+    pub(crate) mode: Mode,
+    pub(crate) backlog: u32,
+    pub(crate) bufsize: Option<usize>,
+    pub(crate) dir: PathBuf,
+}
+
+/// A transport, and an address that goes with it.
+pub(crate) enum Endpoint {
+    Tcp(SocketAddr),
+    Udp(SocketAddr),
+    Unix(PathBuf),
+    Unixgram(PathBuf),
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Strategy {
+    Sync,
+    Threading,
+    Forking,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Files,
+    Once,
+    Echo,
+}
+
+#[derive(Clone, Copy)]
+enum Transport {
+    Tcp,
+    Udp,
+    Unix,
+    Unixgram,
+}
+
+impl Cli {
+    /// How much is read from a connection at a time.
+    pub(crate) fn stream_bufsize(&self) -> usize {
+        self.bufsize.unwrap_or(8192)
+    }
+}
+
+/// Reads the command line.
+///
+/// # Errors
+///
+/// What is wrong with it, and what would be right.
+pub(crate) fn parse() -> Result<Asked, String> {
+    let mut transport = Transport::Tcp;
+    let mut strategy = Strategy::Threading;
+    let (mut mode, mut address, mut bufsize, mut dir) = (None, None, None, None);
+    let mut backlog = 1024;
+
+    let mut parser = Parser::from_env();
+    while let Some(arg) = parser.next().map_err(|error| hinted(&error))? {
+        match arg {
+            Arg::Long("transport") => {
+                let all = [
+                    ("tcp", Transport::Tcp),
+                    ("udp", Transport::Udp),
+                    ("unix", Transport::Unix),
+                    ("unixgram", Transport::Unixgram),
+                ];
+                transport = choice(&mut parser, "--transport", all)?;
+            }
+            Arg::Long("strategy") => {
+                let all = [
+                    ("sync", Strategy::Sync),
+                    ("threading", Strategy::Threading),
+                    ("forking", Strategy::Forking),
+                ];
+                strategy = choice(&mut parser, "--strategy", all)?;
+            }
+            Arg::Long("mode") => {
+                let all = [("files", Mode::Files), ("once", Mode::Once), ("echo", Mode::Echo)];
+                mode = Some(choice(&mut parser, "--mode", all)?);
+            }
+            Arg::Long("addr") => address = Some(value(&mut parser)?),
+            Arg::Long("backlog") => backlog = number(&mut parser, "--backlog", u32::MAX)?,
+            Arg::Long("bufsize") => {
+                bufsize = Some(number(&mut parser, "--bufsize", LARGEST_BUFFER)?);
+            }
+            Arg::Long("workers") => {
+                number(&mut parser, "--workers", usize::MAX)?;
+            }
+            Arg::Long("dir") => dir = Some(PathBuf::from(value(&mut parser)?)),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
+            other => return Err(hinted(&other.unexpected())),
+        }
+    }
+    let endpoint = endpoint(transport, address)?;
+    let packets = matches!(endpoint, Endpoint::Udp(_) | Endpoint::Unixgram(_));
+    if packets && mode == Some(Mode::Files) {
+        return Err("--mode files is HTTP, which needs connections: use it with --transport tcp \
+                    or unix; packets can have --mode once or echo"
+            .into());
+    }
+    let mode = mode.unwrap_or(if packets { Mode::Echo } else { Mode::Files });
+    let served = dir.is_some() || mode == Mode::Files;
+    let dir = dir.unwrap_or_else(|| PathBuf::from("."));
+    if served {
+        check_dir(&dir)?;
+    }
+    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir }))
+}
+
+fn hinted(error: &dyn Display) -> String {
+    format!("{error}; the options are {OPTIONS}")
+}
+
+fn value(parser: &mut Parser) -> Result<OsString, String> {
+    parser.value().map_err(|error| error.to_string())
+}
+
+fn text(parser: &mut Parser) -> Result<String, String> {
+    Ok(value(parser)?.to_string_lossy().into_owned())
+}
+
+/// One of several words.
+fn choice<V: Copy, const N: usize>(
+    parser: &mut Parser,
+    option: &str,
+    all: [(&str, V); N],
+) -> Result<V, String> {
+    let given = text(parser)?;
+    all.iter().find(|(name, _)| *name == given).map(|(_, value)| *value).ok_or_else(|| {
+        let names = all.map(|(name, _)| name).join(", ");
+        format!("{option} {given:?} is none of: {names}")
+    })
+}
+
+/// A number from 1 to `most`.
+fn number<V>(parser: &mut Parser, option: &str, most: V) -> Result<V, String>
+where
+    V: FromStr + PartialOrd + From<u8> + Display + Copy,
+{
+    let given = text(parser)?;
+    match given.parse() {
+        Ok(number) if number >= V::from(1) && number <= most => Ok(number),
+        _ => Err(format!("{option} {given:?} has to be a number from 1 to {most}")),
+    }
+}
+
+fn endpoint(transport: Transport, address: Option<OsString>) -> Result<Endpoint, String> {
+    Ok(match transport {
+        Transport::Tcp => Endpoint::Tcp(inet(address)?),
+        Transport::Udp => Endpoint::Udp(inet(address)?),
+        Transport::Unix => Endpoint::Unix(path(address)?),
+        Transport::Unixgram => Endpoint::Unixgram(path(address)?),
+    })
+}
+
+/// Literal addresses, and the one name that needs no resolver.
+fn inet(address: Option<OsString>) -> Result<SocketAddr, String> {
+    let Some(address) = address else { return Ok(SocketAddr::from(([127, 0, 0, 1], 8000))) };
+    let text = address.to_string_lossy();
+    let literal = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_string(),
+    };
+    literal.parse().map_err(|_| {
+        format!(
+            "--addr {text:?} is not IP:PORT, such as 127.0.0.1:8000, [::1]:8000, 0.0.0.0:8000 for \
+             all of IPv4, or 127.0.0.1:0 for any free port; paths go with --transport unix or \
+             unixgram"
+        )
+    })
+}
+
+fn path(address: Option<OsString>) -> Result<PathBuf, String> {
+    let Some(address) = address else {
+        return Err("--transport unix and unixgram need the path of their socket: give it with \
+                    --addr, such as --addr /tmp/serve.sock"
+            .into());
+    };
+    if address.to_str().is_some_and(|text| text.parse::<SocketAddr>().is_ok()) {
+        return Err(format!(
+            "--addr {address:?} is IP:PORT, and a Unix socket has a path: use --transport tcp or \
+             udp, or ./ before a file's name that looks like that"
+        ));
+    }
+    Ok(address.into())
+}
+
+fn check_dir(dir: &Path) -> Result<(), String> {
+    let wrong = match dir.metadata() {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => "it is not a directory".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(format!("--dir {dir:?} can't be served: {wrong}; give a directory that is there"))
+}

@@ -1,0 +1,61 @@
+//! What a server has taken, and what it has not finished.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use socketserver::{Failure, Forking, Handler, Next, Sync, Threading};
+
+/// A mixin: the handler `H`, and the number of requests that the serve loop has taken.
+///
+/// It counts in the loop, not in the handler, which under `Forking` runs in another process.
+pub(crate) struct Counted<H> {
+    inner: H,
+    taken: AtomicU64,
+}
+
+impl<H> Counted<H> {
+    pub(crate) fn new(inner: H) -> Self {
+        Self { inner, taken: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+}
+
+impl<R, H: Handler<R>> Handler<R> for Counted<H> {
+    fn handle(&self, request: &mut R) -> io::Result<Next> {
+        self.inner.handle(request)
+    }
+
+    fn handle_error(&self, request: &R, failure: &Failure) {
+        self.inner.handle_error(request, failure);
+    }
+
+    fn service_actions(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A strategy that can say how many requests run elsewhere right now.
+pub(crate) trait InFlight {
+    fn in_flight(&self) -> usize;
+}
+
+impl InFlight for Sync {
+    fn in_flight(&self) -> usize {
+        0
+    }
+}
+
+impl InFlight for Threading {
+    fn in_flight(&self) -> usize {
+        self.active()
+    }
+}
+
+impl InFlight for Forking {
+    fn in_flight(&self) -> usize {
+        self.active_children().count()
+    }
+}

@@ -1,0 +1,70 @@
+//! What a handler of HTTP has to know of the socket under its request.
+
+use std::io::{self, BufRead, Write};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
+use socket2::SockRef;
+
+/// How long a connection may be open before its request begins to come. Browsers open some that
+/// they may need later.
+const PATIENCE: u16 = 30_000;
+/// How long it may still be once the server stops: the request may be on its way.
+const PATIENCE_AT_THE_END: u16 = 500;
+/// How much of what nobody wants is read, and for how long.
+const UNREAD_BYTES: usize = 1024 * 1024;
+const UNREAD_TIME: Duration = Duration::from_secs(2);
+
+/// Waits until the peer says something, or leaves; `false` where it does neither in time. A
+/// server that is about to stop does not wait for long.
+pub(crate) fn speaks(request: &impl AsFd, stopping: &UnixStream) -> io::Result<bool> {
+    let entry = |fd| PollFd::new(fd, PollFlags::POLLIN);
+    let mut both = [entry(request.as_fd()), entry(stopping.as_fd())];
+    wait(&mut both, PATIENCE)?;
+    if both[0].any() != Some(true) && both[1].any() == Some(true) {
+        wait(&mut both[..1], PATIENCE_AT_THE_END)?;
+    }
+    Ok(both[0].any() == Some(true))
+}
+
+fn wait(fds: &mut [PollFd<'_>], milliseconds: u16) -> io::Result<()> {
+    loop {
+        match poll(fds, milliseconds) {
+            // A signal is what rings `stopping`: it is to be looked at again.
+            Err(Errno::EINTR) => {}
+            other => return Ok(other.map(drop)?),
+        }
+    }
+}
+
+/// Ends a connection in stages (RFC 9112, 9.6): says that no more will come, and then reads what
+/// the peer still sends until it has seen that, or for so long.
+pub(crate) fn hang_up<R: BufRead + Write + AsFd>(request: &mut R) -> io::Result<()> {
+    request.flush()?;
+    let socket = SockRef::from(&*request);
+    socket.shutdown(Shutdown::Write)?;
+    socket.set_read_timeout(Some(UNREAD_TIME / 2))?;
+    let until = Instant::now() + UNREAD_TIME;
+    let mut left = UNREAD_BYTES;
+    while left > 0 && Instant::now() < until {
+        match request.fill_buf() {
+            Ok([]) | Err(_) => break,
+            Ok(bytes) => {
+                let length = bytes.len();
+                request.consume(length);
+                left = left.saturating_sub(length);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The peer's address without its port, for the log.
+pub(crate) fn name(request: &impl AsFd) -> String {
+    let address = SockRef::from(request).peer_addr().ok().and_then(|address| address.as_socket());
+    address.map_or_else(|| "-".to_owned(), |address| address.ip().to_canonical().to_string())
+}
