@@ -9,39 +9,38 @@ use std::str::FromStr;
 use lexopt::{Arg, Parser};
 
 pub(crate) const HELP: &str = "\
-serve: the files of a directory over HTTP, and the servers of the crate at the command line
+serve: the files of a directory over HTTP, and every server of the crate
 
 Usage: serve [OPTIONS]
 
 Without options it serves the current directory at http://127.0.0.1:8000/, each
 connection on a thread of its own.
 
-  --dir D         the directory to serve                        [default: .]
-  --addr A        where to listen: IP:PORT for tcp and udp, port 0 for any that
-                  is free; a path for unix and unixgram
-                                                   [default: 127.0.0.1:8000]
-  --transport T   tcp       connections over IP                    [default]
-                  udp       packets over IP
-                  unix      connections over a Unix socket
-                  unixgram  packets over a Unix socket
-  --strategy S    sync       requests are handled one after the other
-                  threading  each on a thread of its own           [default]
-                  forking    each in a process of its own
-  --mode M        files  HTTP: GET and HEAD of the files under --dir
-                                               [default for connections]
-                  once   one line is sent back, and the connection closed
-                  echo   all that comes is sent back, until the peer ends
-                  Packets are sent back to their sender in either of the last two.
-                                               [default for packets: echo]
-  --backlog N     how many connections may wait to be accepted  [default: 1024]
-  --bufsize N     bytes read at a time in the modes once and echo [default: 8192];
-                  for packets, the longest that is taken whole  [default: 65535]
-  --workers N     for strategies that have a fixed number of workers; none of
-                  these three has, so it is accepted and does nothing
-  -h, --help      this text
+  --dir D        the directory to serve [default: the current one]
+  --addr A       where to listen [default: 127.0.0.1:8000]: IP:PORT for tcp and
+                 udp, with port 0 for a free one; a path for unix and unixgram
+  --transport T  tcp        connections over IP [default]
+                 udp        packets over IP
+                 unix       connections over a Unix socket
+                 unixgram   packets over a Unix socket
+  --strategy S   sync       one request after the other
+                 threading  each request on a thread of its own [default]
+                 forking    each request in a process of its own
+  --mode M       files      HTTP: GET and HEAD of the files [default]
+                 once       one line is sent back, then the connection closes
+                 echo       all that comes is sent back, until the peer ends;
+                            packets are echoed whatever the mode, but files,
+                            which they can't have
+  --backlog N    how many connections may wait to be accepted [default: 1024]
+  --bufsize N    how much is read at a time by once and echo [default: 8192];
+                 for packets, the longest that is taken whole [default: 65535]
+  --workers N    for strategies with a fixed number of workers; none of the
+                 three has one, so it is accepted and does nothing
+  -h, --help     this text
 
-Once bound it prints `LISTENING <address>` on stdout. On SIGTERM or SIGINT it takes
-nothing new, finishes what is in flight and exits with 0; a second one ends it at once.
+Once bound it prints `LISTENING <address>` on stdout. On SIGTERM or SIGINT it
+takes nothing new, finishes what is in flight and exits with 0; a second signal
+ends it at once.
 ";
 
 const OPTIONS: &str = "--transport, --strategy, --mode, --addr, --backlog, --bufsize, --workers, \

@@ -80,7 +80,7 @@ impl<R: BufRead + Write + AsFd> Handler<R> for Files {
         };
         let reply = head.as_ref().map_err(|status| *status).and_then(|head| self.respond(head));
         let reply = reply.unwrap_or_else(Reply::error);
-        log(request, head.as_ref().ok(), &reply)?;
+        log(request, head.as_ref().ok(), &reply);
         let with_body = head.as_ref().map_or(true, |head| head.method != "HEAD");
         reply.send(request, with_body)?;
         // A close with input unread is a reset, which may overtake the response.
@@ -138,14 +138,13 @@ impl Head {
 }
 
 /// One line, as web servers write it.
-fn log(request: &impl AsFd, head: Option<&Head>, reply: &Reply) -> io::Result<()> {
+fn log(request: &impl AsFd, head: Option<&Head>, reply: &Reply) {
     let who = peer::name(request);
     let when = fmt_http_date(SystemTime::now());
     // Escaped, as it is the peer's text and goes to a terminal.
-    let what = head.map_or_else(String::new, |head| head.line().escape_debug().to_string());
-    let line =
-        format!("{who} - - [{when}] \"{what}\" {} {}\n", reply.status().code, reply.length());
+    let what = head.map_or_else(|| "-".into(), |head| head.line().escape_debug().to_string());
+    let (code, length) = (reply.status().code, reply.length());
+    let line = format!("{who} - - [{when}] \"{what}\" {code} {length}\n");
     // A server whose stderr is gone serves on.
     let _ = io::stderr().write_all(line.as_bytes());
-    Ok(())
 }

@@ -111,15 +111,17 @@ fn send_part(mut file: File, range: Range<u64>, to: &mut impl Write) -> io::Resu
         file.seek(SeekFrom::Start(range.start))?;
     }
     let mut left = range.end - range.start;
-    let mut bytes = Vec::with_capacity(usize::try_from(left.min(CHUNK)).unwrap_or_default());
+    let mut bytes = vec![0; usize::try_from(left.min(CHUNK)).unwrap_or_default()];
     while left > 0 {
-        bytes.clear();
-        let count = Read::by_ref(&mut file).take(left.min(CHUNK)).read_to_end(&mut bytes)?;
-        if count == 0 {
+        let wanted = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        let count = match file.read(&mut bytes[..wanted]) {
             // The length has been promised: the peer learns of it by the early end.
-            return Err(io::Error::new(ErrorKind::InvalidData, "a file became shorter while sent"));
-        }
-        to.write_all(&bytes)?;
+            Ok(0) => return Err(io::Error::other("a file became shorter while it was sent")),
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        to.write_all(&bytes[..count])?;
         left -= count as u64;
     }
     Ok(())

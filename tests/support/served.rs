@@ -1,0 +1,155 @@
+//! The example `serve` as a user starts it: a process of its own, talked to from outside.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+
+use std::env;
+use std::error::Error;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use wait_timeout::ChildExt;
+
+pub type Tested<T = ()> = Result<T, Box<dyn Error>>;
+
+/// Far beyond what anything here needs, and less than the example's own patience with a peer.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// The program, which `cargo test` builds beside the tests.
+pub fn program() -> Tested<PathBuf> {
+    let test = env::current_exe()?;
+    let profile = test.ancestors().nth(2).ok_or("the test is in no target directory")?;
+    let program = profile.join("examples/serve");
+    if program.is_file() { Ok(program) } else { Err(format!("{program:?} is not built").into()) }
+}
+
+/// A server that runs; it is killed with the test.
+pub struct Served {
+    child: Child,
+    pub address: String,
+    said: Receiver<String>,
+}
+
+impl Served {
+    /// Starts it, and waits until clients can come.
+    pub fn start<S: AsRef<std::ffi::OsStr>>(options: &[S]) -> Tested<Self> {
+        Self::run(Command::new(program()?).args(options))
+    }
+
+    pub fn run(command: &mut Command) -> Tested<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let (line, said) = mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().ok_or("no stderr")?);
+        // Ends with the process: a pipe that nobody empties would stop the server.
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|l| line.send(l)));
+        let mut stdout = BufReader::new(child.stdout.take().ok_or("no stdout")?);
+        let mut served = Self { child, address: String::new(), said };
+        let mut first = String::new();
+        stdout.read_line(&mut first)?;
+        match first.strip_prefix("LISTENING ").and_then(|rest| rest.strip_suffix('\n')) {
+            Some(address) => served.address = address.to_owned(),
+            None => return Err(format!("{first:?}, {:?}", served.end()?).into()),
+        }
+        Ok(served)
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: Signal) -> Tested {
+        Ok(kill(Pid::from_raw(i32::try_from(self.child.id())?), signal)?)
+    }
+
+    /// Waits for a line on stderr that has `part` in it.
+    pub fn says(&self, part: &str) -> Tested<String> {
+        loop {
+            let line = self.said.recv_timeout(LIMIT).map_err(|error| format!("{part}: {error}"))?;
+            if line.contains(part) {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// Waits for its end; returns what it ended with, and what was left on stderr.
+    pub fn end(mut self) -> Tested<(ExitStatus, String)> {
+        let status = self.child.wait_timeout(LIMIT)?.ok_or("it still runs")?;
+        Ok((status, self.said.iter().collect::<Vec<_>>().join("\n")))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A response, taken apart.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Vec<u8>,
+    fields: Vec<(String, String)>,
+}
+
+impl Answer {
+    pub fn parse(bytes: &[u8]) -> Tested<Self> {
+        let mut fields = [httparse::EMPTY_HEADER; 32];
+        let mut response = httparse::Response::new(&mut fields);
+        let httparse::Status::Complete(length) = response.parse(bytes)? else {
+            return Err(format!("cut: {:?}", String::from_utf8_lossy(bytes)).into());
+        };
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let field = |field: &httparse::Header<'_>| (field.name.to_owned(), text(field.value));
+        Ok(Self {
+            status: response.code.ok_or("no status")?,
+            fields: response.headers.iter().map(field).collect(),
+            body: bytes[length..].to_vec(),
+        })
+    }
+
+    /// The value of a field that may be there once.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut all = self.fields.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        let first = all.next();
+        assert!(all.next().is_none(), "two {name}: {:?}", self.fields);
+        first.map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// Sends `request` as it is over `connection`, and reads the answer until the server closes.
+pub fn exchange(mut connection: impl Read + Write, request: &[u8]) -> Tested<Answer> {
+    connection.write_all(request)?;
+    let mut bytes = Vec::new();
+    connection.read_to_end(&mut bytes)?;
+    Answer::parse(&bytes)
+}
+
+pub fn connect(address: &str) -> Tested<TcpStream> {
+    let connection = TcpStream::connect(address)?;
+    connection.set_read_timeout(Some(LIMIT))?;
+    connection.set_write_timeout(Some(LIMIT))?;
+    Ok(connection)
+}
+
+/// A request of HTTP/1.1, with more fields (each with its line end).
+pub fn ask(address: &str, method: &str, target: &str, fields: &str) -> Tested<Answer> {
+    let request = format!("{method} {target} HTTP/1.1\r\nHost: here\r\n{fields}\r\n");
+    exchange(connect(address)?, request.as_bytes())
+}
+
+pub fn get(address: &str, target: &str) -> Tested<Answer> {
+    ask(address, "GET", target, "")
+}
