@@ -28,7 +28,7 @@ impl<R, H: Handler<R>> Handler<R> for Counted<H> {
         self.inner.handle(request)
     }
 
-    fn handle_error(&self, request: &R, failure: &Failure) {
+    fn handle_error(&self, request: &mut R, failure: &Failure) {
         self.inner.handle_error(request, failure);
     }
 

@@ -1,7 +1,7 @@
 //! What the two Unix transports share: addresses, the socket file, and checks of sockets that the
 //! user brings.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
@@ -70,7 +70,7 @@ macro_rules! path_like {
     )*};
 }
 
-path_like!(str, String, OsStr, PathBuf);
+path_like!(str, String, OsStr, OsString, PathBuf);
 
 impl<A: ToUnixAddr + ?Sized> ToUnixAddr for &A {
     fn to_unix_addr(&self) -> io::Result<SocketAddr> {
