@@ -16,6 +16,8 @@ use crate::sys;
 use crate::transport::Transport;
 use crate::worker::{self, Ending, Job};
 
+/// So many children may wait to be reaped until there is time.
+const FEW: usize = 8;
 /// How often children are looked after where the system has no descriptor for their end.
 const LOOK_AFTER: Duration = Duration::from_millis(10);
 
@@ -138,11 +140,14 @@ impl Forking {
         session.pause(&ends, at_most)
     }
 
-    /// Reaps the oldest children, up to the first that still runs: one call more than there is to
-    /// reap.
+    /// Reaps the oldest child if it has ended, and where many are left, as many as have. So a steady
+    /// load costs one call a request.
     fn reap_oldest(&mut self) {
         while self.children.front().is_some_and(Child::has_ended) {
             self.children.pop_front();
+            if self.children.len() <= FEW {
+                break;
+            }
         }
     }
 

@@ -167,6 +167,9 @@ fn spawn(run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().spawn(run)
 }
 
+/// So many threads that have ended may wait to be joined.
+const FEW: usize = 8;
+
 /// The threads that `close` joins. Its lock is never held while one is started or joined.
 #[derive(Debug, Default)]
 struct Threads {
@@ -193,7 +196,8 @@ impl Threads {
     /// The thread `id` ends; returns those that ended before it, for it to join. The loop must not:
     /// the destructors of a handler's thread-locals run for as long as they like.
     fn end(&mut self, id: ThreadId) -> Vec<JoinHandle<()>> {
-        let earlier = mem::take(&mut self.ended);
+        // The last few may not be gone yet, and joining them would have to wait.
+        let earlier = if self.ended.len() < FEW { Vec::new() } else { mem::take(&mut self.ended) };
         match self.running.remove(&id) {
             Some(own) => self.ended.push(own),
             None => self.early.push(id),
