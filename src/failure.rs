@@ -113,6 +113,7 @@ impl Failure {
     }
 }
 
+/// Where it happened and what it was: "handle: connection reset by peer", "setup panicked: no".
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.stage {
@@ -125,6 +126,10 @@ impl fmt::Display for Failure {
             Stage::Deliver => f.write_str("sending what was written")?,
         }
         match (&self.cause, self.panic_message()) {
+            // The system's text for it is "Resource temporarily unavailable".
+            (Cause::Error(_), _) if self.kind == FailureKind::TimedOut => {
+                f.write_str(": timed out")
+            }
             (Cause::Error(error), _) => write!(f, ": {error}"),
             (Cause::Panic(_), Some(message)) => write!(f, " panicked: {message}"),
             (Cause::Panic(_), None) => f.write_str(" panicked"),

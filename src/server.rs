@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::concurrency::{Concurrency, Forking};
 use crate::control::{Control, StopHandle};
-use crate::handler::{Handler, HandlerFn, Next, handler_fn};
+use crate::handler::{Handler, HandlerFn, handler_fn};
 use crate::running::Running;
 use crate::session::{Limits, Outcome, Session};
 use crate::transport::{Bind, LocalAddr, Transport};
@@ -113,7 +113,8 @@ impl<T, C, H> Server<T, C, H> {
 
     /// Binds the transport to `address` with default options, and puts a server together with the
     /// strategy's default. Which transport and which strategy, the type says: an alias
-    /// (`ThreadingTcpServer::bind`), or a `Server<Tcp, Threading, _>` that it is assigned to.
+    /// (`ThreadingTcpServer::bind`), or a `Server<Tcp, Threading, _>` that it is assigned to. For a
+    /// closure there is [`bind_fn`](Self::bind_fn).
     ///
     /// # Errors
     ///
@@ -303,11 +304,10 @@ impl<T, C, F> Server<T, C, HandlerFn<F>> {
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    pub fn new_fn<N>(transport: T, concurrency: C, function: F) -> io::Result<Self>
+    pub fn new_fn(transport: T, concurrency: C, function: F) -> io::Result<Self>
     where
         T: Transport,
-        F: Fn(&mut T::Request) -> io::Result<N>,
-        N: Into<Next>,
+        F: Fn(&mut T::Request) -> io::Result<()>,
         C: Concurrency<T, HandlerFn<F>>,
     {
         Self::new(transport, concurrency, handler_fn(function))
@@ -319,11 +319,10 @@ impl<T, C, F> Server<T, C, HandlerFn<F>> {
     /// # Errors
     ///
     /// As [`bind`](Self::bind).
-    pub fn bind_fn<A, N>(address: A, function: F) -> io::Result<Self>
+    pub fn bind_fn<A>(address: A, function: F) -> io::Result<Self>
     where
         T: Bind<A>,
-        F: Fn(&mut T::Request) -> io::Result<N>,
-        N: Into<Next>,
+        F: Fn(&mut T::Request) -> io::Result<()>,
         C: Concurrency<T, HandlerFn<F>> + Default,
     {
         Self::new_fn(T::bind(address)?, C::default(), function)

@@ -6,8 +6,7 @@ use std::io;
 
 use super::{Handler, Next};
 
-/// Makes a handler of a closure that takes `&mut` request and returns `io::Result<()>`, or
-/// `io::Result<Next>` where the connection may live on.
+/// Makes a handler of a closure that takes `&mut` request and returns `io::Result<()>`.
 ///
 /// The argument's type has to be written, as nothing says yet which requests the closure will get;
 /// the constructors [`bind_fn`](crate::Server::bind_fn) and [`new_fn`](crate::Server::new_fn) know
@@ -27,9 +26,9 @@ use super::{Handler, Next};
 /// let server = ThreadingTcpServer::bind("127.0.0.1:0", echo)?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn handler_fn<R, N, F>(function: F) -> HandlerFn<F>
+pub fn handler_fn<R, F>(function: F) -> HandlerFn<F>
 where
-    F: Fn(&mut R) -> io::Result<N>,
+    F: Fn(&mut R) -> io::Result<()>,
 {
     HandlerFn(function)
 }
@@ -38,13 +37,12 @@ where
 #[derive(Clone, Copy)]
 pub struct HandlerFn<F>(F);
 
-impl<R, N, F> Handler<R> for HandlerFn<F>
+impl<R, F> Handler<R> for HandlerFn<F>
 where
-    F: Fn(&mut R) -> io::Result<N>,
-    N: Into<Next>,
+    F: Fn(&mut R) -> io::Result<()>,
 {
     fn handle(&self, request: &mut R) -> io::Result<Next> {
-        (self.0)(request).map(Into::into)
+        (self.0)(request).map(Next::from)
     }
 }
 

@@ -13,7 +13,8 @@ use crate::failure::{self, Failure, FailureKind};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Next {
-    /// This request is done: finish it and close it. What `()` stands for in closures.
+    /// This request is done: finish it and close it. `()` becomes this, so a `handle` may end in
+    /// `request.write_all(b"…").map(Next::from)`.
     #[default]
     Done,
     /// This exchange is done, and the connection may have another: call `handle` again. Once the
@@ -35,8 +36,9 @@ impl From<()> for Next {
 /// [`Threading`](crate::Threading); what the requests share are its fields, and what belongs to
 /// one request is a local variable of [`handle`](Self::handle). (Python makes an instance of the
 /// handler's class for each request and keeps what they share in attributes of the server.) What
-/// has to outlive a call of `handle` that answers [`Next::Again`] lives in the request: in a
-/// request type that wraps the transport's.
+/// has to outlive a call of `handle` that answers [`Next::Again`], or to be there in `finish`, lives
+/// in the request: in a request type that wraps the transport's. What has to happen at the end of
+/// `handle` however it ends, a panic included, is best done by a local value's `Drop`.
 ///
 /// # Choosing one
 ///
@@ -151,6 +153,28 @@ pub trait Handler<R> {
     ///
     /// By default it writes one line to stderr, but for peers that went away and timeouts, which
     /// are no news. (Python prints a traceback for each.)
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::io::{self, Write};
+    /// use socketserver::{Failure, FailureKind, Handler, LineTooLong, Next, TcpRequest};
+    ///
+    /// # struct Greeter;
+    /// impl Handler<TcpRequest> for Greeter {
+    /// #   fn handle(&self, _: &mut TcpRequest) -> io::Result<Next> { Ok(Next::Done) }
+    ///     // fn handle …
+    ///
+    ///     fn handle_error(&self, conn: &mut TcpRequest, failure: &Failure) {
+    ///         let inner = failure.as_error().and_then(io::Error::get_ref);
+    ///         if inner.is_some_and(|inner| inner.is::<LineTooLong>()) {
+    ///             let _ = conn.write_all(b"too long\n");
+    ///         } else if failure.kind() != FailureKind::PeerGone {
+    ///             eprintln!("{}: {failure}", conn.peer()); // 127.0.0.1:4711: handle: timed out
+    ///         }
+    ///     }
+    /// }
+    /// ```
     fn handle_error(&self, _request: &mut R, failure: &Failure) {
         if !matches!(failure.kind(), FailureKind::PeerGone | FailureKind::TimedOut) {
             failure::complain(format_args!("{failure}"));

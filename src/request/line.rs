@@ -29,14 +29,21 @@ pub trait ReadLine: BufRead {
     /// # Errors
     ///
     /// `InvalidData` holding [`LineTooLong`] where more than `max` bytes have come without a
-    /// newline; at most `max` of them have been taken, and they are lost. `InvalidData` where the
-    /// line is not UTF-8. Otherwise what reading says.
+    /// newline; `max` of them have been taken and are lost, and what follows of the line is what
+    /// would be read next, so a server does best to end such a connection. `InvalidData` where the
+    /// line is not UTF-8; it is lost. Otherwise what reading says: what had been read by then is
+    /// appended to `line` if it is UTF-8, so after a timeout the next call goes on where this one
+    /// stopped.
     fn read_line_bounded(&mut self, line: &mut String, max: usize) -> io::Result<usize> {
         let mut bytes = Vec::new();
-        let count = self.read_bytes_bounded(&mut bytes, max)?;
-        let text =
-            std::str::from_utf8(&bytes).map_err(|e| io::Error::new(ErrorKind::InvalidData, e))?;
-        line.push_str(text);
+        let read = self.read_bytes_bounded(&mut bytes, max);
+        if read.as_ref().is_err_and(is_too_long) {
+            return read;
+        }
+        let text = std::str::from_utf8(&bytes);
+        line.push_str(text.unwrap_or_default());
+        let count = read?;
+        text.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         Ok(count)
     }
 
@@ -44,7 +51,7 @@ pub trait ReadLine: BufRead {
     ///
     /// # Errors
     ///
-    /// As there, without the one about UTF-8.
+    /// As there, without the one about UTF-8; whatever had been read is appended to `line`.
     fn read_bytes_bounded(&mut self, line: &mut Vec<u8>, max: usize) -> io::Result<usize> {
         let mut count = 0;
         loop {
@@ -70,6 +77,10 @@ pub trait ReadLine: BufRead {
 }
 
 impl<R: BufRead + ?Sized> ReadLine for R {}
+
+fn is_too_long(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<LineTooLong>())
+}
 
 /// A peer sent a line longer than the server reads; found inside an [`io::Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -114,7 +114,8 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
         Self { socket, peer, reader, writer, settings, detached: false }
     }
 
-    /// Who is at the other end: Python's `client_address`.
+    /// Who is at the other end: Python's `client_address`. To write it to the peer itself, copy or
+    /// clone it first (`let peer = *conn.peer();`): this borrows the request.
     #[doc(alias = "client_address")]
     pub fn peer(&self) -> &A {
         &self.peer
@@ -149,6 +150,7 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
 
     /// Sets the timeout of each single read and write, in place of the transport's; `None` waits
     /// for ever. It is no deadline: a peer that sends a byte in time each time is never timed out.
+    /// To set one for reading or for writing alone, use [`get_ref`](Self::get_ref).
     ///
     /// # Errors
     ///

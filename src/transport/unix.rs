@@ -100,6 +100,24 @@ fn to_sockaddr(address: &SocketAddr) -> io::Result<SockAddr> {
     Err(io::Error::new(ErrorKind::InvalidInput, "a server can't be bound to an unnamed address"))
 }
 
+/// An address, where there is one that `std` can hold: a path of the full 108 bytes, which a client
+/// may bind to, it can't.
+pub(super) fn to_std(address: &SockAddr) -> Option<SocketAddr> {
+    if let Some(path) = address.as_pathname() {
+        return SocketAddr::from_pathname(path).ok();
+    }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(name) = address.as_abstract_namespace() {
+        use std::os::linux::net::SocketAddrExt;
+        return SocketAddr::from_abstract_name(name).ok();
+    }
+    None
+}
+
+pub(super) fn local_addr(socket: &Socket) -> io::Result<SocketAddr> {
+    to_std(&socket.local_addr()?).ok_or_else(|| ErrorKind::AddrNotAvailable.into())
+}
+
 /// The same error with the address in its text, and a hint where a file is in the way.
 fn named(address: &SocketAddr, error: &io::Error) -> io::Error {
     let in_use = error.kind() == ErrorKind::AddrInUse && !address.is_unnamed();

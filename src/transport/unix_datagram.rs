@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{self, SocketAddr};
 use std::sync::Arc;
 
-use socket2::{SockAddr, Socket, Type};
+use socket2::{Socket, Type};
 
 use super::unix::{self, SocketFile, ToUnixAddr};
 use super::{Bind, LocalAddr, Options, Transport};
@@ -80,7 +80,7 @@ impl Transport for UnixDatagram {
     type Request = UnixDatagramRequest;
 
     fn get_request(&self) -> io::Result<Option<UnixDatagramRequest>> {
-        Datagram::receive(&self.socket, &self.spares, peer).map(Some)
+        Datagram::receive(&self.socket, &self.spares, unix::to_std).map(Some)
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
@@ -90,20 +90,6 @@ impl Transport for UnixDatagram {
     fn server_close(self) -> io::Result<()> {
         self.file.map_or(Ok(()), SocketFile::remove)
     }
-}
-
-/// The sender's address, where it has one that `std` can hold: a path of the full 108 bytes, which
-/// a client may bind to, it can't.
-fn peer(sender: &SockAddr) -> Option<SocketAddr> {
-    if let Some(path) = sender.as_pathname() {
-        return SocketAddr::from_pathname(path).ok();
-    }
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Some(name) = sender.as_abstract_namespace() {
-        use std::os::linux::net::SocketAddrExt;
-        return SocketAddr::from_abstract_name(name).ok();
-    }
-    None
 }
 
 #[diagnostic::do_not_recommend]

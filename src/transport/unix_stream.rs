@@ -80,6 +80,14 @@ impl Options<UnixStream> {
     }
 }
 
+impl LocalAddr for Bound<UnixStream> {
+    type Addr = SocketAddr;
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        unix::local_addr(&self.socket)
+    }
+}
+
 impl StreamTransport for UnixStream {
     type Guard = Option<SocketFile>;
 
