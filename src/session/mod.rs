@@ -213,6 +213,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     ///
     /// What poll(2) says.
     pub fn pause(&self, watch: &[BorrowedFd<'_>], at_most: Option<Duration>) -> io::Result<bool> {
+        self.service_taken();
         if self.is_over() {
             return Ok(false);
         }
