@@ -97,11 +97,13 @@ impl From<()> for Next {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot handle `{R}` requests",
-    label = "this is not a handler of `{R}`",
-    note = "the transport decides what a request is: `Tcp` and `UnixStream` have connections \
-            (`StreamRequest`), `Udp` and `UnixDatagram` have packets (`Datagram`)",
-    note = "implement `Handler<{R}>` for `{Self}`, or `Handler<R>` for every `R: BufRead + Write`; \
-            wrap a closure in `handler_fn`, or pass it to `bind_fn`"
+    label = "not a handler of these requests",
+    note = "a closure is made a handler by `bind_fn`, `new_fn` or `handler_fn`",
+    note = "the transport decides what comes in: connections (`StreamRequest`) from `Tcp` as \
+            `TcpRequest` and from `UnixStream` as `UnixStreamRequest`; packets (`Datagram`) from \
+            `Udp` as `UdpRequest` and from `UnixDatagram` as `UnixDatagramRequest`",
+    note = "implement `Handler` for the requests that come in, or, for all four transports at \
+            once, `Handler<R>` for every `R: BufRead + Write`"
 )]
 #[doc(alias("BaseRequestHandler", "RequestHandlerClass", "StreamRequestHandler"))]
 pub trait Handler<R> {

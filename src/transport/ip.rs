@@ -27,8 +27,15 @@ pub enum AddressFamily {
 ///
 /// Of several addresses (a host name's) the first that can be bound is taken. Names are looked up
 /// here and nowhere else; a literal address asks no resolver.
+#[diagnostic::on_unimplemented(
+    message = "`Tcp` and `Udp` can't be bound to an address of the type `{Self}`",
+    label = "not an IP address",
+    note = "they take what `std::net` takes: \"127.0.0.1:0\", (\"::1\", 8000), a `SocketAddr`; for a \
+            path use `UnixStream` or `UnixDatagram`"
+)]
 pub trait ToIpAddrs: ToSocketAddrs {}
 
+#[diagnostic::do_not_recommend]
 impl<A: ToSocketAddrs> ToIpAddrs for A {}
 
 /// Binds a socket to the first of `address`'s addresses that allows it.

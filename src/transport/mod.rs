@@ -92,6 +92,7 @@ pub trait Transport: Sized {
 /// [`Server::bind`](crate::Server::bind) needs.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be bound to an address of the type `{A}`",
+    label = "not an address of `{Self}`",
     note = "`Tcp` and `Udp` take what `std::net` takes (\"127.0.0.1:0\", (\"::1\", 8000), a \
             `SocketAddr`); `UnixStream` and `UnixDatagram` take a path, or a `SocketAddr` of \
             `std::os::unix::net` for an abstract name"

@@ -191,9 +191,17 @@ impl<T> fmt::Debug for Options<T> {
 }
 
 /// A transport over IP. Sealed: [`Tcp`](crate::Tcp) and [`Udp`](crate::Udp).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a transport over IP, and has no such option",
+    label = "an option of `Tcp` and `Udp` alone"
+)]
 pub trait IpTransport: sealed::Sealed {}
 
 /// A transport of connections. Sealed: [`Tcp`](crate::Tcp) and [`UnixStream`](crate::UnixStream).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a transport of connections, and has no such option",
+    label = "an option of `Tcp` and `UnixStream` alone"
+)]
 pub trait StreamTransport: sealed::Sealed + Sized {
     #[doc(hidden)]
     type Guard;
@@ -203,6 +211,10 @@ pub trait StreamTransport: sealed::Sealed + Sized {
 
 /// A transport of packets. Sealed: [`Udp`](crate::Udp) and
 /// [`UnixDatagram`](crate::UnixDatagram).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a transport of packets, and has no such option",
+    label = "an option of `Udp` and `UnixDatagram` alone"
+)]
 pub trait DatagramTransport: sealed::Sealed {}
 
 mod sealed {

@@ -21,6 +21,12 @@ const LONGEST_PATH: usize = size_of::<nix::libc::sockaddr_un>()
 /// [`OsStr`]), or a [`SocketAddr`] of [`std::os::unix::net`], which may be an abstract name
 /// (`std::os::linux::net::SocketAddrExt::from_abstract_name`). A `&str` that begins with `\0` is
 /// an abstract name too, as in Python.
+#[diagnostic::on_unimplemented(
+    message = "`UnixStream` and `UnixDatagram` can't be bound to an address of the type `{Self}`",
+    label = "not the address of a Unix socket",
+    note = "they take a path, or a `SocketAddr` of `std::os::unix::net` for an abstract name; for \
+            an IP address use `Tcp` or `Udp`"
+)]
 pub trait ToUnixAddr {
     /// The address.
     ///
