@@ -37,8 +37,10 @@ use crate::session::Session;
     message = "`{Self}` cannot run `{H}` on requests of `{T}`",
     label = "this strategy does not go with this transport and handler",
     note = "strategies are `Sync`, `Threading`, `Forking`, and types that implement \
-            `Concurrency<T, H>`; the handler has to handle the transport's requests, and under \
-            `Threading` it has to be `Send + Sync + 'static`"
+            `Concurrency<T, H>`; a strategy is the second parameter of \
+            `Server<Transport, Concurrency, Handler>`",
+    note = "the handler has to handle the transport's requests, and under `Threading` it has to be \
+            `Send + Sync + 'static`"
 )]
 #[doc(alias("ThreadingMixIn", "ForkingMixIn", "process_request"))]
 pub trait Concurrency<T, H> {
