@@ -46,7 +46,7 @@ pub(super) fn bind<T: IpTransport>(
     reuse_by_default: impl Fn(&SocketAddr) -> bool,
 ) -> io::Result<Socket> {
     let mut last = None;
-    for address in address.to_socket_addrs()? {
+    for address in address.to_socket_addrs().map_err(|error| no_address(&error))? {
         let reuse = options.reuse_address.unwrap_or_else(|| reuse_by_default(&address));
         match bind_one(kind, address, options, reuse) {
             Ok(socket) => return Ok(socket),
@@ -102,6 +102,12 @@ fn family_of(address: &SocketAddr, wanted: Option<AddressFamily>) -> io::Result<
         ),
         (_, Some(wanted)) => Ok(wanted),
     }
+}
+
+/// The same error with what would be right: `std` says "invalid socket address", and no more.
+fn no_address(error: &io::Error) -> io::Error {
+    let right = "an address is a host and a port, as in 127.0.0.1:8000 or [::1]:8000";
+    io::Error::new(error.kind(), format!("there is no such address to bind to: {error}; {right}"))
 }
 
 /// The same error with the address in its text: the errno alone does not say which was wrong.
