@@ -100,12 +100,15 @@ impl<T> Options<T> {
 }
 
 /// Options of transports over IP.
-impl<T: IpTransport> Options<T> {
+impl<T> Options<T> {
     /// Serves this family, in place of the one that the address has: Python's `address_family`.
     ///
     /// An address of the other family is refused. [`AddressFamily::Dual`] is how one socket
     /// serves IPv6 and IPv4.
-    pub fn address_family(mut self, family: AddressFamily) -> Self {
+    pub fn address_family(mut self, family: AddressFamily) -> Self
+    where
+        T: IpTransport,
+    {
         self.family = Some(family);
         self
     }
@@ -115,48 +118,66 @@ impl<T: IpTransport> Options<T> {
     ///
     /// For [`Tcp`](crate::Tcp) on by default, but for port 0, where it could only make two servers
     /// share an ephemeral port; for [`Udp`](crate::Udp) off. Python's default is off for both.
-    pub fn allow_reuse_address(mut self, allow: bool) -> Self {
+    pub fn allow_reuse_address(mut self, allow: bool) -> Self
+    where
+        T: IpTransport,
+    {
         self.reuse_address = Some(allow);
         self
     }
 
     /// Whether several sockets may be bound to this address and share what arrives
     /// (`SO_REUSEPORT`). Off by default: a forgotten server would take its share.
-    pub fn allow_reuse_port(mut self, allow: bool) -> Self {
+    pub fn allow_reuse_port(mut self, allow: bool) -> Self
+    where
+        T: IpTransport,
+    {
         self.reuse_port = allow;
         self
     }
 }
 
 /// Options of transports whose requests are connections.
-impl<T: StreamTransport> Options<T> {
+impl<T> Options<T> {
     /// How many connections may wait to be accepted: the backlog of listen(2).
     ///
     /// 4096 by default, which the system may cut (`net.core.somaxconn`). Python's 5 makes
     /// connections of a burst wait for seconds, or fail.
     #[doc(alias = "backlog")]
-    pub fn request_queue_size(mut self, size: u32) -> Self {
+    pub fn request_queue_size(mut self, size: u32) -> Self
+    where
+        T: StreamTransport,
+    {
         self.backlog = size;
         self
     }
 
     /// How long each single read or write of a connection may take before it fails: the `timeout`
     /// of Python's `StreamRequestHandler`. For ever by default. It is set in the worker.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
+    pub fn timeout(mut self, timeout: Duration) -> Self
+    where
+        T: StreamTransport,
+    {
         self.stream.timeout = Some(timeout);
         self
     }
 
     /// The size of the read buffer in bytes, 8192 by default. With 0, every read is one of the
     /// socket, and [`BufRead`](std::io::BufRead)'s methods see one byte at a time.
-    pub fn rbufsize(mut self, size: usize) -> Self {
+    pub fn rbufsize(mut self, size: usize) -> Self
+    where
+        T: StreamTransport,
+    {
         self.stream.rbufsize = size;
         self
     }
 
     /// The size of the write buffer in bytes. With 0, the default, every write goes to the socket
     /// at once.
-    pub fn wbufsize(mut self, size: usize) -> Self {
+    pub fn wbufsize(mut self, size: usize) -> Self
+    where
+        T: StreamTransport,
+    {
         self.stream.wbufsize = size;
         self
     }
@@ -174,11 +195,14 @@ impl Options<crate::Tcp> {
 }
 
 /// Options of transports whose requests are packets.
-impl<T: DatagramTransport> Options<T> {
+impl<T> Options<T> {
     /// The longest packet that is taken whole, in bytes; a longer one is cut, and says so
     /// ([`Datagram::is_truncated`](crate::Datagram::is_truncated)). 65535 by default, which is
     /// more than UDP can carry; Python's is 8192.
-    pub fn max_packet_size(mut self, size: usize) -> Self {
+    pub fn max_packet_size(mut self, size: usize) -> Self
+    where
+        T: DatagramTransport,
+    {
         self.packet_size = size;
         self
     }
