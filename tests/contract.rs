@@ -1,0 +1,321 @@
+//! What the types promise beside their methods: which threads they may go to, what can be printed,
+//! what they weigh.
+
+use std::error::Error;
+use std::fmt::Debug;
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use socketserver::{
+    AddressFamily, Bound, Datagram, Ending, Failure, FailureKind, ForkRefused, ForkedChild,
+    Forking, Handler, HandlerFn, LineTooLong, Next, Options, Outcome, Running, Server, Session,
+    Stage, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest, TcpServer, Threading,
+    ThreadingUdpServer, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream,
+    UnixStreamRequest, Waiter, Worker, handler_fn,
+};
+
+fn assert_send<T: Send>() {}
+fn assert_sync<T: std::marker::Sync>() {}
+fn assert_debug<T: Debug>() {}
+fn assert_clone<T: Clone>() {}
+fn assert_error<T: Error + 'static>() {}
+
+fn assert_send_sync_debug<T: Send + std::marker::Sync + Debug>() {}
+
+/// Compiles only while `$type` does not implement `$trait`: two impls would be ambiguous.
+macro_rules! assert_not {
+    ($type:ty: $trait:path) => {{
+        trait Ambiguous<A> {
+            fn here() {}
+        }
+        impl<T> Ambiguous<()> for T {}
+        struct Implements;
+        impl<T: $trait> Ambiguous<Implements> for T {}
+        <$type as Ambiguous<_>>::here();
+    }};
+}
+
+/// A handler with nothing in it.
+struct Stateless;
+
+impl<R> Handler<R> for Stateless {
+    fn handle(&self, _request: &mut R) -> io::Result<Next> {
+        Ok(Next::Done)
+    }
+}
+
+/// A handler with much in it.
+struct Heavy(#[expect(dead_code, reason = "only its size counts")] [u8; 4096]);
+
+macro_rules! for_the_lattice {
+    ($check:ident: $($transport:ident)*) => {$(
+        $check::<Server<$transport, Sync, Stateless>>();
+        $check::<Server<$transport, Threading, Stateless>>();
+        $check::<Server<$transport, Forking, Stateless>>();
+        $check::<Running<$transport, Sync, Stateless>>();
+        $check::<Running<$transport, Threading, Stateless>>();
+        $check::<Running<$transport, Forking, Stateless>>();
+        $check::<Options<$transport>>();
+        $check::<$transport>();
+    )*};
+}
+
+#[test]
+fn servers_and_transports_go_to_any_thread() {
+    for_the_lattice!(assert_send_sync_debug: Tcp Udp UnixStream UnixDatagram);
+    assert_send_sync_debug::<Bound<Tcp>>();
+    assert_send_sync_debug::<Bound<UnixStream>>();
+}
+
+#[test]
+fn requests_go_to_any_thread() {
+    assert_send_sync_debug::<TcpRequest>();
+    assert_send_sync_debug::<UdpRequest>();
+    assert_send_sync_debug::<UnixStreamRequest>();
+    assert_send_sync_debug::<UnixDatagramRequest>();
+    // Whatever tells the peer.
+    assert_send_sync_debug::<StreamRequest<TcpStream, ()>>();
+    assert_send_sync_debug::<Datagram<UdpSocket, ()>>();
+}
+
+#[test]
+fn what_a_strategy_moves_to_a_thread_goes_there() {
+    assert_send_sync_debug::<Worker<Stateless>>();
+    assert_clone::<Worker<Stateless>>();
+    assert_send::<Session<Tcp, Stateless>>();
+    assert_clone::<Session<Tcp, Stateless>>();
+    assert_debug::<Session<Tcp, Stateless>>();
+    // Each thread pulls on a clone of its own.
+    assert_not!(Session<Tcp, Stateless>: std::marker::Sync);
+    assert_send_sync_debug::<Waiter<'static>>();
+}
+
+#[test]
+fn a_stop_handle_goes_to_any_thread_and_outlives_the_server() {
+    fn assert_static<T: 'static>() {}
+    assert_send_sync_debug::<StopHandle>();
+    assert_clone::<StopHandle>();
+    assert_static::<StopHandle>();
+}
+
+#[test]
+fn values_that_tell_what_happened_go_anywhere() {
+    assert_send_sync_debug::<Outcome>();
+    assert_send_sync_debug::<Ending>();
+    assert_send_sync_debug::<Next>();
+    assert_send_sync_debug::<Stage>();
+    assert_send_sync_debug::<FailureKind>();
+    assert_send_sync_debug::<Taken<TcpRequest>>();
+    assert_send_sync_debug::<AddressFamily>();
+    assert_send_sync_debug::<ForkRefused>();
+    assert_send_sync_debug::<ForkedChild>();
+    assert_send_sync_debug::<LineTooLong>();
+    assert_send_sync_debug::<HandlerFn<fn(&mut TcpRequest) -> io::Result<()>>>();
+    // A panic's payload need not be Sync.
+    assert_send::<Failure>();
+    assert_debug::<Failure>();
+}
+
+#[test]
+fn strategies_are_plain_values() {
+    assert_send_sync_debug::<Sync>();
+    assert_send_sync_debug::<Threading>();
+    assert_send_sync_debug::<Forking>();
+    assert_clone::<Sync>();
+}
+
+#[test]
+fn errors_are_errors() {
+    assert_error::<Failure>();
+    assert_error::<ForkRefused>();
+    assert_error::<LineTooLong>();
+}
+
+#[test]
+fn a_server_is_no_freer_than_its_handler() {
+    type Counting = HandlerFn<std::cell::Cell<u8>>;
+    assert_not!(Server<Tcp, Sync, Counting>: std::marker::Sync);
+    assert_not!(Server<Tcp, Sync, std::rc::Rc<u8>>: Send);
+    assert_not!(Worker<std::rc::Rc<u8>>: Send);
+    assert_sync::<HandlerFn<u8>>();
+}
+
+#[test]
+fn unused_slots_weigh_nothing() {
+    let closure = |_: &mut TcpRequest| Ok(());
+    assert_eq!(size_of::<Sync>(), 0);
+    assert_eq!(size_of::<Stateless>(), 0);
+    assert_eq!(size_of_val(&handler_fn(closure)), 0);
+
+    // What every server has: its two halves, and its two times.
+    let own = 2 * size_of::<usize>() + 2 * size_of::<Option<Duration>>();
+    assert_eq!(size_of::<Server<Tcp, Sync, Stateless>>(), own);
+    assert_eq!(size_of::<Server<Tcp, Threading, Stateless>>(), own + size_of::<Threading>());
+    assert_eq!(size_of::<Server<Tcp, Forking, Stateless>>(), own + size_of::<Forking>());
+}
+
+#[test]
+fn a_closure_as_a_handler_weighs_what_it_captures() {
+    let bytes = [0_u8; 24];
+    let closure = move |conn: &mut TcpRequest| conn.write_all(&bytes);
+    assert_eq!(size_of_val(&closure), 24);
+    assert_eq!(size_of_val(&handler_fn(closure)), 24);
+}
+
+#[test]
+fn a_server_weighs_the_same_whatever_it_serves() {
+    let light = size_of::<Server<Tcp, Sync, Stateless>>();
+    assert_eq!(size_of::<Server<Tcp, Sync, Heavy>>(), light);
+    assert_eq!(size_of::<Server<Udp, Sync, Stateless>>(), light);
+    assert_eq!(size_of::<Server<UnixStream, Sync, Stateless>>(), light);
+    assert_eq!(size_of::<Server<UnixDatagram, Sync, Stateless>>(), light);
+}
+
+#[test]
+fn what_moves_to_other_threads_weighs_a_pointer_and_a_number() {
+    assert_eq!(size_of::<Worker<Stateless>>(), size_of::<usize>() + size_of::<u64>());
+    assert_eq!(size_of::<Worker<Heavy>>(), size_of::<Worker<Stateless>>());
+    assert_eq!(size_of::<Session<Udp, Heavy>>(), size_of::<Session<Tcp, Stateless>>());
+    assert_eq!(size_of::<StopHandle>(), size_of::<usize>() + size_of::<u64>());
+}
+
+/// Answers with the letter it was made with.
+struct Letter(u8);
+
+impl<R: Write> Handler<R> for Letter {
+    fn handle(&self, request: &mut R) -> io::Result<Next> {
+        request.write_all(&[self.0])?;
+        Ok(Next::Done)
+    }
+}
+
+#[test]
+fn handlers_behind_a_box_serve() -> io::Result<()> {
+    let closure = handler_fn(|conn: &mut TcpRequest| conn.write_all(b"b"));
+    let handlers: [Box<dyn Handler<TcpRequest>>; 2] = [Box::new(Letter(b'a')), Box::new(closure)];
+    for (handler, letter) in handlers.into_iter().zip(["a", "b"]) {
+        let mut server: TcpServer<_> = Server::bind("127.0.0.1:0", handler)?;
+        let mut client = TcpStream::connect(server.local_addr()?)?;
+        assert_eq!(server.handle_request()?, Outcome::Handled);
+        let mut said = String::new();
+        client.read_to_string(&mut said)?;
+        assert_eq!(said, letter);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_shared_handler_serves_two_servers_on_threads() -> io::Result<()> {
+    type Shared = Arc<dyn Handler<UdpRequest> + Send + std::marker::Sync>;
+    let handler: Shared = Arc::new(Letter(b'x'));
+    let running = [0; 2].map(|_| {
+        ThreadingUdpServer::bind("127.0.0.1:0", Arc::clone(&handler)).and_then(Server::spawn)
+    });
+    for running in running {
+        let running = running?;
+        let client = UdpSocket::bind("127.0.0.1:0")?;
+        client.set_read_timeout(Some(Duration::from_secs(30)))?;
+        client.send_to(b"?", running.local_addr()?)?;
+        let mut said = [0; 8];
+        let length = client.recv(&mut said)?;
+        assert_eq!(&said[..length], b"x");
+        running.stop();
+        running.join()?.close()?;
+    }
+    Ok(())
+}
+
+/// Notes which of its hooks are called.
+#[derive(Default)]
+struct Noting(Mutex<Vec<&'static str>>, AtomicUsize);
+
+impl Noting {
+    fn note(&self, hook: &'static str) {
+        self.0.lock().unwrap().push(hook);
+    }
+}
+
+impl<R> Handler<R> for Noting {
+    fn handle(&self, _request: &mut R) -> io::Result<Next> {
+        self.note("handle");
+        Err(io::Error::other("for handle_error"))
+    }
+
+    fn setup(&self, _request: &mut R) -> io::Result<()> {
+        self.note("setup");
+        Ok(())
+    }
+
+    fn finish(&self, _request: &mut R) -> io::Result<()> {
+        self.note("finish");
+        Ok(())
+    }
+
+    fn verify_request(&self, _request: &R) -> io::Result<bool> {
+        self.note("verify_request");
+        Ok(self.1.fetch_add(1, Ordering::SeqCst) == 0)
+    }
+
+    fn handle_error(&self, _request: &R, _failure: &Failure) {
+        self.note("handle_error");
+    }
+
+    fn handle_timeout(&self) {
+        self.note("handle_timeout");
+    }
+
+    fn service_actions(&self) {
+        self.note("service_actions");
+    }
+
+    fn get_request_error(&self, _error: &io::Error) {
+        self.note("get_request_error");
+    }
+}
+
+fn hooks_through<H: Handler<UdpRequest>>(handler: H) -> io::Result<()> {
+    handler.get_request_error(&io::Error::other("as if"));
+    Handler::<UdpRequest>::service_actions(&handler);
+    let mut server =
+        Server::new(Udp::options().bind("127.0.0.1:0")?, Sync, handler)?.timeout(Duration::ZERO);
+    assert_eq!(server.handle_request()?, Outcome::TimedOut);
+    let client = UdpSocket::bind("127.0.0.1:0")?;
+    let mut server = server.timeout(Duration::from_secs(30));
+    for outcome in [Outcome::Handled, Outcome::Rejected] {
+        client.send_to(b"?", server.local_addr()?)?;
+        assert_eq!(server.handle_request()?, outcome);
+    }
+    Ok(())
+}
+
+#[test]
+fn pointers_pass_every_hook_on() -> io::Result<()> {
+    let all = [
+        "get_request_error",
+        "service_actions",
+        "handle_timeout",
+        "verify_request",
+        "setup",
+        "handle",
+        "finish",
+        "handle_error",
+        "verify_request",
+    ];
+    let handler = Arc::new(Noting::default());
+    let dynamic: Arc<dyn Handler<UdpRequest>> = handler.clone();
+    hooks_through(dynamic)?;
+    assert_eq!(*handler.0.lock().unwrap(), all, "Arc");
+
+    let handler = Noting::default();
+    hooks_through(&handler)?;
+    assert_eq!(*handler.0.lock().unwrap(), all, "&");
+
+    let handler = Noting::default();
+    let boxed: Box<dyn Handler<UdpRequest> + '_> = Box::new(&handler);
+    hooks_through(boxed)?;
+    assert_eq!(*handler.0.lock().unwrap(), all, "Box");
+    Ok(())
+}
