@@ -5,10 +5,11 @@ use std::error::Error;
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use socketserver::{
     AddressFamily, Bound, Datagram, Ending, Failure, FailureKind, ForkRefused, ForkedChild,
     Forking, Handler, HandlerFn, LineTooLong, Next, Options, Outcome, Running, Server, Session,
@@ -234,7 +235,7 @@ struct Noting(Mutex<Vec<&'static str>>, AtomicUsize);
 
 impl Noting {
     fn note(&self, hook: &'static str) {
-        self.0.lock().unwrap().push(hook);
+        self.0.lock().push(hook);
     }
 }
 
@@ -307,15 +308,15 @@ fn pointers_pass_every_hook_on() -> io::Result<()> {
     let handler = Arc::new(Noting::default());
     let dynamic: Arc<dyn Handler<UdpRequest>> = handler.clone();
     hooks_through(dynamic)?;
-    assert_eq!(*handler.0.lock().unwrap(), all, "Arc");
+    assert_eq!(*handler.0.lock(), all, "Arc");
 
     let handler = Noting::default();
     hooks_through(&handler)?;
-    assert_eq!(*handler.0.lock().unwrap(), all, "&");
+    assert_eq!(*handler.0.lock(), all, "&");
 
     let handler = Noting::default();
     let boxed: Box<dyn Handler<UdpRequest> + '_> = Box::new(&handler);
     hooks_through(boxed)?;
-    assert_eq!(*handler.0.lock().unwrap(), all, "Box");
+    assert_eq!(*handler.0.lock(), all, "Box");
     Ok(())
 }
