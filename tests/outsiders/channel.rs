@@ -190,7 +190,7 @@ where
     waiting.recv_timeout(FAR).map_err(io::Error::other)?;
     drop(give);
     let ended = in_time(|| running.join().map(drop))?;
-    assert_eq!(ended.unwrap_err().raw_os_error(), Some(nix::libc::EBADF));
+    assert_eq!(ended.err().and_then(|error| error.raw_os_error()), Some(nix::libc::EBADF));
     Ok(())
 }
 

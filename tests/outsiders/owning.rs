@@ -42,9 +42,8 @@ where
                 let session = session.clone();
                 scope.spawn(move || pull(session))
             }));
-            // All are waited for, and the first error is told.
-            let ended = threads.into_iter().map(|thread| thread.join().map_err(panicked));
-            ended.fold(Ok(()), |first, next| first.and(next.and_then(|result| result)))
+            // The scope waits for those behind the first that failed.
+            threads.into_iter().try_for_each(|thread| thread.join().map_err(panicked)?)
         })
     }
 }

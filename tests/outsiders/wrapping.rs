@@ -54,9 +54,8 @@ where
                 let session = session.clone();
                 scope.spawn(move || inner.serve(&session))
             }));
-            let ended = threads.into_iter().map(|thread| thread.join());
-            ended.fold(Ok(()), |first, next| {
-                first.and(next.unwrap_or_else(|_| Err(io::Error::other("a strategy panicked"))))
+            threads.into_iter().try_for_each(|thread| {
+                thread.join().map_err(|_| io::Error::other("it panicked"))?
             })
         })
     }
