@@ -27,13 +27,16 @@ pub(crate) struct Jobs {
     jobs: Receiver<Job>,
     /// Told each time that somebody is about to wait.
     waits: Sender<()>,
+    /// Asks for the stop at the worst moment: when it is known that there is no job, and nobody
+    /// waits yet.
+    untimely: OnceLock<StopHandle>,
 }
 
 impl Jobs {
     pub(crate) fn new() -> (Sender<Job>, Self, Receiver<()>) {
         let (give, jobs) = unbounded();
         let (waits, waiting) = unbounded();
-        (give, Self { jobs, waits }, waiting)
+        (give, Self { jobs, waits, untimely: OnceLock::new() }, waiting)
     }
 }
 
@@ -54,6 +57,7 @@ impl Transport for Jobs {
         let wake = move || {
             let _ = wake.try_send(());
         };
+        self.untimely.get().into_iter().for_each(StopHandle::stop);
         waiter.interruptible(wake, || {
             let _ = self.waits.send(());
             // To be ready is enough: what is taken here would be lost.
@@ -160,6 +164,16 @@ where
     in_time(move || server.serve_forever())?
 }
 
+fn a_stop_just_before_the_wait_is_heard<C>(strategy: C) -> io::Result<()>
+where
+    C: Concurrency<Jobs, Worker> + Send + 'static,
+{
+    let (_give, jobs, _waiting) = Jobs::new();
+    let mut server = Server::new(jobs, strategy, Worker::default())?;
+    let _ = server.transport().untimely.set(server.stop_handle());
+    in_time(move || server.serve_forever())?
+}
+
 fn handle_request_keeps_its_deadline<C>(strategy: C) -> io::Result<()>
 where
     C: Concurrency<Jobs, Worker> + Send + 'static,
@@ -225,6 +239,7 @@ under_both! {
     a_stop_from_another_thread_ends_the_wait
     a_stop_from_the_handler_ends_the_session
     a_stop_that_came_before_is_heard
+    a_stop_just_before_the_wait_is_heard
     handle_request_keeps_its_deadline
     a_queue_that_nobody_fills_any_more_ends_the_server
 }

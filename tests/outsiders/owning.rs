@@ -56,6 +56,8 @@ fn panicked(_payload: Box<dyn std::any::Any + Send>) -> io::Error {
 #[derive(Debug)]
 struct Limited {
     most: usize,
+    /// Told when the last request has been taken, while some may still run.
+    over: Sender<()>,
 }
 
 impl<T, H> Concurrency<T, H> for Limited
@@ -69,6 +71,7 @@ where
         let (ended, end) = UnixStream::pair()?;
         ended.set_nonblocking(true)?;
         let mut running = 0;
+        let over = || self.over.send(()).map_err(io::Error::other);
         thread::scope(|scope| {
             loop {
                 let mut bytes = [0; 64];
@@ -77,7 +80,7 @@ where
                 }
                 if running >= self.most {
                     if !session.pause(&[ended.as_fd()], None)? {
-                        return Ok(());
+                        return over();
                     }
                     continue;
                 }
@@ -91,7 +94,7 @@ where
                         });
                     }
                     Taken::Idle => session.wait(&[ended.as_fd()])?,
-                    Taken::End => return Ok(()),
+                    Taken::End => return over(),
                 }
             }
         })
@@ -233,7 +236,8 @@ fn no_more_requests_run_than_there_is_room_for() -> io::Result<()> {
     const MOST: usize = 2;
     let (handler, begins, let_go) = gated();
     let tcp = Tcp::options().bind("127.0.0.1:0")?;
-    let running = Server::new(tcp, Limited { most: MOST }, Arc::clone(&handler))?.spawn()?;
+    let (over, _ended) = unbounded();
+    let running = Server::new(tcp, Limited { most: MOST, over }, Arc::clone(&handler))?.spawn()?;
     let address = running.local_addr()?;
     let clients = Vec::from_iter((0..5).map(|_| say(address, "")));
     for _ in 0..MOST {
@@ -254,11 +258,13 @@ fn no_more_requests_run_than_there_is_room_for() -> io::Result<()> {
 fn a_stop_is_heard_while_there_is_no_room() -> io::Result<()> {
     let (handler, begins, let_go) = gated();
     let tcp = Tcp::options().bind("127.0.0.1:0")?;
-    let running = Server::new(tcp, Limited { most: 1 }, handler)?.spawn()?;
+    let (over, ended) = unbounded();
+    let running = Server::new(tcp, Limited { most: 1, over }, handler)?.spawn()?;
     let address = running.local_addr()?;
     let (first, second) = (say(address, "")?, say(address, "")?);
     begins.recv_timeout(FAR).map_err(io::Error::other)?;
     running.stop();
+    ended.recv_timeout(FAR).map_err(io::Error::other)?;
     let_go.send(()).map_err(io::Error::other)?;
     end(running)?;
     assert_eq!(hear(&first)?, "done", "what is in flight is finished");
