@@ -204,31 +204,47 @@ mod addresses {
 mod options {
     use super::*;
 
+    /// Addresses that are taken: who complains of an option has not tried to bind.
+    struct Taken {
+        tcp: TcpListener,
+        udp: UdpSocket,
+        folder: tempfile::TempDir,
+        _unix: UnixListener,
+    }
+
+    impl Taken {
+        fn new() -> io::Result<Self> {
+            let folder = tempfile::tempdir()?;
+            let _unix = UnixListener::bind(folder.path().join("taken.sock"))?;
+            let (tcp, udp) = (TcpListener::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+            Ok(Self { tcp, udp, folder, _unix })
+        }
+
+        fn path(&self) -> std::path::PathBuf {
+            self.folder.path().join("taken.sock")
+        }
+    }
+
     #[test]
     fn a_backlog_of_zero_is_refused_before_anything_is_bound() -> io::Result<()> {
+        let taken = Taken::new()?;
         let words = ["request_queue_size", "0", "at least 1"];
         let tcp = Tcp::options().request_queue_size(0);
-        refused(tcp.bind("127.0.0.1:0"), ErrorKind::InvalidInput, &words);
-        let folder = tempfile::tempdir()?;
-        let path = folder.path().join("app.sock");
+        refused(tcp.bind(taken.tcp.local_addr()?), ErrorKind::InvalidInput, &words);
         let unix = UnixStream::options().request_queue_size(0);
-        refused(unix.bind(&path), ErrorKind::InvalidInput, &words);
-        assert!(!path.exists());
+        refused(unix.bind(taken.path()), ErrorKind::InvalidInput, &words);
         // More than the system can hold is cut.
-        Tcp::options().request_queue_size(u32::MAX).bind("127.0.0.1:0")?;
-        Ok(())
+        Tcp::options().request_queue_size(u32::MAX).bind("127.0.0.1:0").map(drop)
     }
 
     #[test]
     fn packets_of_no_size_are_refused_before_anything_is_bound() -> io::Result<()> {
+        let taken = Taken::new()?;
         let words = ["max_packet_size", "0", "at least 1"];
         let udp = Udp::options().max_packet_size(0);
-        refused(udp.bind("127.0.0.1:0"), ErrorKind::InvalidInput, &words);
-        let folder = tempfile::tempdir()?;
-        let path = folder.path().join("app.sock");
+        refused(udp.bind(taken.udp.local_addr()?), ErrorKind::InvalidInput, &words);
         let unix = UnixDatagram::options().max_packet_size(0);
-        refused(unix.bind(&path), ErrorKind::InvalidInput, &words);
-        assert!(!path.exists());
+        refused(unix.bind(taken.path()), ErrorKind::InvalidInput, &words);
         Ok(())
     }
 
@@ -240,14 +256,12 @@ mod options {
 
     #[test]
     fn a_timeout_of_zero_is_refused_before_anything_is_bound() -> io::Result<()> {
+        let taken = Taken::new()?;
         let words = ["timeout", "0"];
         let tcp = Tcp::options().timeout(Duration::ZERO);
-        refused(tcp.bind("127.0.0.1:0"), ErrorKind::InvalidInput, &words);
-        let folder = tempfile::tempdir()?;
-        let path = folder.path().join("app.sock");
+        refused(tcp.bind(taken.tcp.local_addr()?), ErrorKind::InvalidInput, &words);
         let unix = UnixStream::options().timeout(Duration::ZERO);
-        refused(unix.bind(&path), ErrorKind::InvalidInput, &words);
-        assert!(!path.exists());
+        refused(unix.bind(taken.path()), ErrorKind::InvalidInput, &words);
         Ok(())
     }
 

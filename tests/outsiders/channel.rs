@@ -183,7 +183,8 @@ where
     let mut server = Server::new(jobs, strategy, Worker::default())?.timeout(SHORT);
 
     let begun = Instant::now();
-    assert_eq!(server.handle_request()?, Outcome::TimedOut);
+    let (outcome, mut server) = in_time(move || (server.handle_request(), server))?;
+    assert_eq!(outcome?, Outcome::TimedOut);
     assert!(begun.elapsed() >= SHORT, "{:?}", begun.elapsed());
     assert_eq!(server.handler().timeouts.load(Ordering::SeqCst), 1);
 
