@@ -20,6 +20,9 @@ const CASES: [Case; 3] = [
     ("a_wrapper_lets_go_of_what_only_the_parent_may_hold", after_fork_is_passed_on),
 ];
 
+/// Far beyond what anything here needs, so that only a hang reaches it.
+const FAR: Duration = Duration::from_secs(10);
+
 fn main() -> ExitCode {
     alone::run(&CASES)
 }
@@ -105,14 +108,15 @@ impl<T, H, C: Concurrency<T, H>> Concurrency<T, H> for Renamed<C> {
 }
 
 fn server(forking: Forking) -> io::Result<Server<Greeting, Renamed<Forking>, Lingering>> {
-    let tcp = Tcp::options().bind("127.0.0.1:0")?;
+    // So that no child outlives a test that fails by much.
+    let tcp = Tcp::options().timeout(FAR).bind("127.0.0.1:0")?;
     Server::new(Greeting(tcp), Renamed(forking), Lingering)
 }
 
 /// Connects before anybody serves: the kernel keeps the connection.
 fn connect(address: SocketAddr) -> io::Result<BufReader<TcpStream>> {
     let client = TcpStream::connect(address)?;
-    client.set_read_timeout(Some(Duration::from_secs(30)))?;
+    client.set_read_timeout(Some(FAR))?;
     Ok(BufReader::new(client))
 }
 

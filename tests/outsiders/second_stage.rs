@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use socketserver::{
-    Bind, Concurrency, Failure, FailureKind, ForkedChild, Handler, LocalAddr, Next, ReadLine,
-    Request, Running, Server, Stage, Sync, Tcp, Threading, Transport, Udp, UnixStream, Waiter,
+    Bind, Concurrency, Failure, FailureKind, ForkedChild, Handler, LocalAddr, Next, Outcome,
+    ReadLine, Request, Running, Server, Stage, Sync, Tcp, Threading, Transport, Udp, UnixStream,
+    Waiter,
 };
 
-use crate::{FAR, ask, end, hear, say};
+use crate::{FAR, ask, end, hear, in_time, say};
 
 #[derive(Debug)]
 struct Named<T>(T);
@@ -241,7 +242,8 @@ fn the_second_stage_has_the_timeout_of_the_first() -> io::Result<()> {
     let tcp = Tcp::options().timeout(Duration::from_millis(20)).bind("127.0.0.1:0")?;
     let mut server = Server::new(Named(tcp), Sync, greeter)?;
     let silent = say(server.local_addr()?, "")?;
-    server.handle_request()?;
+    let (outcome, server) = in_time(move || (server.handle_request(), server))?;
+    assert_eq!(outcome?, Outcome::Handled);
     assert_eq!(hear(&silent)?, "");
     let kind = FailureKind::TimedOut;
     let failed = Event::Failed { name: String::new(), stage: Stage::Establish, kind };
