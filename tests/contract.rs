@@ -12,8 +12,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use socketserver::{
     AddressFamily, Bound, Datagram, Ending, Failure, FailureKind, ForkRefused, ForkedChild,
-    Forking, Handler, HandlerFn, LineTooLong, Next, Options, Outcome, Running, Server, Session,
-    Stage, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest, TcpServer, Threading,
+    Forking, Handler, HandlerFn, Job, LineTooLong, Next, Options, Outcome, Puller, Running, Server,
+    Session, Stage, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest, TcpServer, Threading,
     ThreadingUdpServer, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream,
     UnixStreamRequest, Waiter, Worker, handler_fn,
 };
@@ -87,10 +87,12 @@ fn what_a_strategy_moves_to_a_thread_goes_there() {
     assert_send_sync_debug::<Worker<Stateless>>();
     assert_clone::<Worker<Stateless>>();
     assert_send::<Session<Tcp, Stateless>>();
-    assert_clone::<Session<Tcp, Stateless>>();
     assert_debug::<Session<Tcp, Stateless>>();
-    // Each thread pulls on a clone of its own.
+    // Each thread pulls through a puller of its own.
     assert_not!(Session<Tcp, Stateless>: std::marker::Sync);
+    assert_send_sync_debug::<Puller<Tcp, Stateless>>();
+    assert_clone::<Puller<Tcp, Stateless>>();
+    assert_send_sync_debug::<Job<TcpRequest>>();
     assert_send_sync_debug::<Waiter<'static>>();
 }
 
@@ -112,7 +114,7 @@ fn values_that_tell_what_happened_go_anywhere() {
     assert_send_sync_debug::<Taken<TcpRequest>>();
     assert_send_sync_debug::<AddressFamily>();
     assert_send_sync_debug::<ForkRefused>();
-    assert_send_sync_debug::<ForkedChild>();
+    assert_send_sync_debug::<ForkedChild<'_>>();
     assert_send_sync_debug::<LineTooLong>();
     assert_send_sync_debug::<HandlerFn<fn(&mut TcpRequest) -> io::Result<()>>>();
     // A panic's payload need not be Sync.
@@ -260,7 +262,7 @@ impl<R> Handler<R> for Noting {
         Ok(self.1.fetch_add(1, Ordering::SeqCst) == 0)
     }
 
-    fn handle_error(&self, _request: &R, _failure: &Failure) {
+    fn handle_error(&self, _request: &mut R, _failure: &Failure) {
         self.note("handle_error");
     }
 
@@ -272,22 +274,21 @@ impl<R> Handler<R> for Noting {
         self.note("service_actions");
     }
 
-    fn get_request_error(&self, _error: &io::Error) {
-        self.note("get_request_error");
+    fn get_request_failed(&self, _error: &io::Error) {
+        self.note("get_request_failed");
     }
 }
 
 fn hooks_through<H: Handler<UdpRequest>>(handler: H) -> io::Result<()> {
-    handler.get_request_error(&io::Error::other("as if"));
+    handler.get_request_failed(&io::Error::other("as if"));
     Handler::<UdpRequest>::service_actions(&handler);
-    let mut server =
-        Server::new(Udp::options().bind("127.0.0.1:0")?, Sync, handler)?.timeout(Duration::ZERO);
-    assert_eq!(server.handle_request()?, Outcome::TimedOut);
+    let mut server = Server::new(Udp::options().bind("127.0.0.1:0")?, Sync, handler)?;
+    assert_eq!(server.handle_request_timeout(Duration::ZERO)?, Outcome::TimedOut);
     let client = UdpSocket::bind("127.0.0.1:0")?;
-    let mut server = server.timeout(Duration::from_secs(30));
-    for outcome in [Outcome::Handled, Outcome::Rejected] {
+    // The handler's error is known, as the strategy is Sync.
+    for outcome in [Outcome::Failed, Outcome::Rejected] {
         client.send_to(b"?", server.local_addr()?)?;
-        assert_eq!(server.handle_request()?, outcome);
+        assert_eq!(server.handle_request_timeout(Duration::from_secs(30))?, outcome);
     }
     Ok(())
 }
@@ -295,7 +296,7 @@ fn hooks_through<H: Handler<UdpRequest>>(handler: H) -> io::Result<()> {
 #[test]
 fn pointers_pass_every_hook_on() -> io::Result<()> {
     let all = [
-        "get_request_error",
+        "get_request_failed",
         "service_actions",
         "handle_timeout",
         "verify_request",

@@ -37,8 +37,8 @@ struct Greeted(TcpRequest);
 impl Transport for Greeting {
     type Request = Greeted;
 
-    fn get_request(&self) -> io::Result<Greeted> {
-        self.0.get_request().map(Greeted)
+    fn get_request(&self) -> io::Result<Option<Greeted>> {
+        Ok(self.0.get_request()?.map(Greeted))
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
@@ -49,7 +49,7 @@ impl Transport for Greeting {
         self.0.server_close()
     }
 
-    fn after_fork(&self, child: &ForkedChild) {
+    fn after_fork(&self, child: &ForkedChild<'_>) {
         self.0.after_fork(child);
     }
 }

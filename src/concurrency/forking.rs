@@ -174,7 +174,6 @@ impl Default for Forking {
 impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
         loop {
-            self.reap_oldest();
             if self.children.len() >= self.max_children {
                 if !self.wait_for_room(session)? {
                     return Ok(());
@@ -182,7 +181,11 @@ impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
                 continue;
             }
             match session.try_next()? {
-                Taken::Request(job) => self.start(session, job),
+                Taken::Request(job) => {
+                    // Here, and not after the fork: the child that has just begun has not ended.
+                    self.reap_oldest();
+                    self.start(session, job);
+                }
                 Taken::Idle => {
                     self.reap_all();
                     session.wait(&self.ends())?;

@@ -23,8 +23,9 @@ where
 {
     type Request = Introduced<T::Request>;
 
-    fn get_request(&self) -> io::Result<Self::Request> {
-        self.0.get_request().map(|request| Introduced { request, name: String::new() })
+    fn get_request(&self) -> io::Result<Option<Self::Request>> {
+        let request = self.0.get_request()?;
+        Ok(request.map(|request| Introduced { request, name: String::new() }))
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
@@ -35,7 +36,7 @@ where
         self.0.server_close()
     }
 
-    fn after_fork(&self, child: &ForkedChild) {
+    fn after_fork(&self, child: &ForkedChild<'_>) {
         self.0.after_fork(child);
     }
 }
@@ -137,7 +138,7 @@ impl<R: BufRead + Write> Handler<Introduced<R>> for Greeter {
         Ok(true)
     }
 
-    fn handle_error(&self, introduced: &Introduced<R>, failure: &Failure) {
+    fn handle_error(&self, introduced: &mut Introduced<R>, failure: &Failure) {
         let (stage, kind) = (failure.stage(), failure.kind());
         self.tell(Event::Failed { name: introduced.name.clone(), stage, kind });
     }

@@ -49,11 +49,14 @@ where
     C: Concurrency<T, H> + Send,
 {
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
+        let Some((first, others)) = self.0.split_first_mut() else { return Ok(()) };
         thread::scope(|scope| {
-            let threads = Vec::from_iter(self.0.iter_mut().map(|inner| {
-                let session = session.clone();
-                scope.spawn(move || inner.serve(&session))
+            let threads = Vec::from_iter(others.iter_mut().map(|inner| {
+                let puller = session.puller();
+                scope
+                    .spawn(move || puller.session().map_or(Ok(()), |session| inner.serve(&session)))
             }));
+            first.serve(session)?;
             threads.into_iter().try_for_each(|thread| {
                 thread.join().map_err(|_| io::Error::other("it panicked"))?
             })
@@ -115,7 +118,7 @@ impl<R, H: Handler<R>> Handler<R> for AtMost<H> {
         Ok(false)
     }
 
-    fn handle_error(&self, request: &R, failure: &Failure) {
+    fn handle_error(&self, request: &mut R, failure: &Failure) {
         self.inner.handle_error(request, failure);
     }
 
@@ -127,8 +130,8 @@ impl<R, H: Handler<R>> Handler<R> for AtMost<H> {
         self.inner.service_actions();
     }
 
-    fn get_request_error(&self, error: &io::Error) {
-        self.inner.get_request_error(error);
+    fn get_request_failed(&self, error: &io::Error) {
+        self.inner.get_request_failed(error);
     }
 }
 
