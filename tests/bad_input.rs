@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{self as unix, UnixListener};
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 use socketserver::{
     AddressFamily, Forking, Outcome, Server, StreamRequest, Sync, Tcp, TcpServer, ToIpAddrs, Udp,
     UnixDatagram, UnixStream,
@@ -257,7 +257,7 @@ mod options {
     #[test]
     fn a_timeout_of_zero_is_refused_before_anything_is_bound() -> io::Result<()> {
         let taken = Taken::new()?;
-        let words = ["timeout", "0"];
+        let words = ["timeout", "zero"];
         let tcp = Tcp::options().timeout(Duration::ZERO);
         refused(tcp.bind(taken.tcp.local_addr()?), ErrorKind::InvalidInput, &words);
         let unix = UnixStream::options().timeout(Duration::ZERO);
@@ -339,8 +339,14 @@ mod sockets_brought_along {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let client = TcpStream::connect(listener.local_addr()?)?;
         refused(Tcp::from_socket(client), INVALID, &words);
-        refused(Tcp::from_socket(Socket::new(Domain::IPV6, Type::STREAM, None)?), INVALID, &words);
-        refused(UnixStream::from_socket(unix_stream()?), INVALID, &words);
+        let bound = Socket::new(Domain::IPV6, Type::STREAM, None)?;
+        bound.bind(&"[::1]:0".parse::<SocketAddr>().map_err(io::Error::other)?.into())?;
+        refused(Tcp::from_socket(bound), INVALID, &words);
+        let bound = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        let folder = tempfile::tempdir()?;
+        bound.bind(&SockAddr::unix(folder.path().join("bound"))?)?;
+        refused(UnixStream::from_socket(bound), INVALID, &words);
+        refused(UnixStream::from_socket(unix_stream()?), INVALID, &["not bound", "bind(2)"]);
         Ok(())
     }
 

@@ -3,11 +3,14 @@
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{error, fmt, thread};
 
 use nix::libc;
 use nix::unistd::{ForkResult, Pid};
+
+/// Far longer than a thread takes to go once it has been joined.
+const A_MOMENT: Duration = Duration::from_millis(5);
 
 /// Why a child was not started although the system might have allowed it.
 ///
@@ -73,15 +76,16 @@ pub struct ForkedChild<'a> {
 /// One thread is what a fork needs; a thread that has just been joined may still be counted for a
 /// moment, so more than one is looked at again.
 fn check_threads() -> io::Result<()> {
-    let mut looks = 5;
+    let mut first = None;
     loop {
         match thread_count() {
             Some(1) => return Ok(()),
-            Some(_) if looks > 0 => thread::sleep(Duration::from_millis(1)),
-            Some(count) => return Err(ForkRefused::Threads(count).into()),
             None => return Err(ForkRefused::Unknown.into()),
+            Some(count) if first.get_or_insert_with(Instant::now).elapsed() > A_MOMENT => {
+                return Err(ForkRefused::Threads(count).into());
+            }
+            Some(_) => thread::yield_now(),
         }
-        looks -= 1;
     }
 }
 
@@ -154,17 +158,13 @@ impl ForkedChild<'_> {
     /// its owner may be dropped or not, and this may be called twice.
     pub(crate) fn release(&self, fd: &impl AsFd) {
         let (blank, fd) = (self.blank.as_raw_fd(), fd.as_fd().as_raw_fd());
-        // SAFETY: both are open, and `fd` is still owned by its owner afterwards. Its owner is a
-        // transport of this crate that calls this for its own listening socket, and expects it to
-        // change. It can't fail for two open descriptors that differ.
+        // It can't fail for two open descriptors that differ.
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        unsafe {
-            libc::dup3(blank, fd, libc::O_CLOEXEC);
-        }
-        // SAFETY: as above.
+        // SAFETY: both are open, and `fd` is still owned by its owner afterwards: a transport of
+        // this crate, which calls this for its own listening socket and expects it to change.
+        let _ = unsafe { libc::dup3(blank, fd, libc::O_CLOEXEC) };
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        unsafe {
-            libc::dup2(blank, fd);
-        }
+        // SAFETY: as above.
+        let _ = unsafe { libc::dup2(blank, fd) };
     }
 }

@@ -244,7 +244,7 @@ fn the_second_stage_has_the_timeout_of_the_first() -> io::Result<()> {
     let mut server = Server::new(Named(tcp), Sync, greeter)?;
     let silent = say(server.local_addr()?, "")?;
     let (outcome, server) = in_time(move || (server.handle_request(), server))?;
-    assert_eq!(outcome?, Outcome::Handled);
+    assert_eq!(outcome?, Outcome::Failed);
     assert_eq!(hear(&silent)?, "");
     let kind = FailureKind::TimedOut;
     let failed = Event::Failed { name: String::new(), stage: Stage::Establish, kind };
