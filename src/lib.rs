@@ -54,7 +54,7 @@ mod transport;
 mod worker;
 
 pub use alias::*;
-pub use concurrency::{Concurrency, Forking, Sync, Threading};
+pub use concurrency::{Concurrency, Forking, Shareable, Sync, Threading};
 pub use control::{StopHandle, Waiter};
 pub use failure::{Failure, FailureKind, Stage};
 pub use handler::{Handler, HandlerFn, Next, handler_fn};

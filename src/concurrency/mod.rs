@@ -6,7 +6,7 @@ mod threading;
 
 pub use forking::Forking;
 pub use sync::Sync;
-pub use threading::Threading;
+pub use threading::{Shareable, Threading};
 
 use std::io;
 

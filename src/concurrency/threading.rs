@@ -18,6 +18,19 @@ use crate::sys;
 use crate::transport::Transport;
 use crate::worker::Job;
 
+/// A handler that threads may share: every one that is `Send + Sync + 'static`, and no other.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be shared by threads, as a handler under `Threading` is",
+    label = "something in this handler belongs to one thread, or is only borrowed",
+    note = "the handler has to be `Send + Sync + 'static`: `Arc` in place of `Rc`; `Mutex` or an \
+            atomic in place of `Cell` or `RefCell`; a value or an `Arc` in place of a reference",
+    note = "under `Sync` and `Forking` a handler need not be shared"
+)]
+pub trait Shareable: Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<H: Send + Sync + 'static> Shareable for H {}
+
 /// Each request runs on a thread of its own: Python's `ThreadingMixIn`.
 ///
 /// The number of threads is not limited. A request for which no thread can be had is closed, and
@@ -83,7 +96,7 @@ impl Threading {
     where
         T: Transport,
         T::Request: Send + 'static,
-        H: Handler<T::Request> + Send + Sync + 'static,
+        H: Handler<T::Request> + Shareable,
     {
         // A thread that can't be started drops its closure: the request is left where it can be
         // taken from by either side.
@@ -146,7 +159,7 @@ impl<T, H> Concurrency<T, H> for Threading
 where
     T: Transport,
     T::Request: Send + 'static,
-    H: Handler<T::Request> + Send + Sync + 'static,
+    H: Handler<T::Request> + Shareable,
 {
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
         while let Some(job) = session.next_request()? {
