@@ -1,0 +1,149 @@
+//! The same scripts on CPython's `socketserver` and on this crate: the hooks, in their order and
+//! place, and the bytes on the wire have to be the same, but for what `expected.rs` lists. A
+//! difference that is not listed fails, and so does one that is listed and not there.
+//!
+//! The interpreter is `python3`, or what `SOCKETSERVER_PYTHON` says. Where there is no `python3`,
+//! nothing is compared, and every trial says that it was ignored.
+
+#![expect(unreachable_pub, reason = "the modules of a test binary have no outside")]
+
+mod expected;
+mod peer;
+mod rust_side;
+mod scenario;
+mod story;
+
+use std::env;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use expected::{DIFFERENCES, Difference, Found};
+use scenario::{Run, runs};
+use story::{AS_SERVER, Side, Story};
+
+const PYTHON: &str = "SOCKETSERVER_PYTHON";
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    if env::var_os(AS_SERVER).is_some() {
+        return match rust_side::serve(&arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let python = Python::find();
+    eprintln!("{}", python.report());
+    let ignored = python.is_missing();
+    let compared = runs().map(|run| {
+        let python = python.clone();
+        Trial::test(run.to_string(), move || compare(run, python)).with_ignored_flag(ignored)
+    });
+    let table = Trial::test("every_listed_difference_belongs_to_a_scenario", table_is_used);
+    libtest_mimic::run(&Arguments::from_args(), compared.chain([table]).collect()).exit_code()
+}
+
+/// The interpreter, and what it calls itself.
+#[derive(Debug, Clone)]
+enum Python {
+    Found { interpreter: PathBuf, version: String },
+    /// Nobody asked for a particular one, and there is none.
+    Missing(String),
+    /// The one that was asked for is none.
+    Unusable(String),
+}
+
+impl Python {
+    fn find() -> Self {
+        let asked = env::var(PYTHON).ok();
+        let name = asked.as_deref().unwrap_or("python3");
+        match Self::ask(name) {
+            Ok(found) => found,
+            Err(why) if asked.is_some() => Self::Unusable(format!("{PYTHON}={name}: {why}")),
+            Err(why) => Self::Missing(format!("{name}: {why}")),
+        }
+    }
+
+    /// Asks for the file itself, as `name` may be a script that looks for it each time.
+    fn ask(name: &str) -> Result<Self, String> {
+        const WHO: &str = "import sys; print(sys.executable); print(*sys.version_info[:3], sep='.')";
+        let output = Command::new(name).args(["-I", "-c", WHO]).output();
+        let output = output.map_err(|error| error.to_string())?;
+        if !output.status.success() {
+            return Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)));
+        }
+        let said = String::from_utf8_lossy(&output.stdout);
+        match said.lines().collect::<Vec<_>>()[..] {
+            [interpreter, version] if !interpreter.is_empty() => {
+                Ok(Self::Found { interpreter: interpreter.into(), version: version.into() })
+            }
+            _ => Err(format!("it said {said:?}")),
+        }
+    }
+
+    fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing(_))
+    }
+
+    fn report(&self) -> String {
+        match self {
+            Self::Found { interpreter, version } => {
+                format!("compared with Python {version}, {}", interpreter.display())
+            }
+            Self::Missing(why) => format!(
+                "NOT RUN, nothing is compared with Python: {why}; install python3, or name an \
+                 interpreter in {PYTHON}"
+            ),
+            Self::Unusable(why) => format!("can't be compared with Python: {why}"),
+        }
+    }
+}
+
+fn compare(run: Run, python: Python) -> Result<(), Failed> {
+    let report = python.report();
+    let Python::Found { interpreter, .. } = python else { return Err(report.into()) };
+    let python = Side::Python(interpreter).tell(run).map_err(|error| error.to_string())?;
+    let rust = Side::Rust.tell(run).map_err(|error| error.to_string())?;
+    let listed: Vec<_> = DIFFERENCES.iter().filter(|row| row.concerns(run)).collect();
+    match complaints(&python, &rust, &listed) {
+        none if none.is_empty() => Ok(()),
+        complaints => Err(format!("{run}\n{complaints}{report}").into()),
+    }
+}
+
+fn complaints(python: &Story, rust: &Story, listed: &[&Difference]) -> String {
+    let differing: Vec<_> = python
+        .iter()
+        .filter_map(|(&aspect, python)| {
+            // The hooks of a request that one side has not served have no counterpart.
+            let rust = rust.get(&aspect)?;
+            (python != rust).then_some((aspect, python.as_str(), rust.as_str()))
+        })
+        .collect();
+    let mut text = String::new();
+    let mut complain = |what: &str, (aspect, python, rust): Found<'_>| {
+        let _ = writeln!(text, "{what}: {aspect}\n  python: {python}\n  rust:   {rust}");
+    };
+    for &found in &differing {
+        if !listed.iter().any(|row| row.found() == found) {
+            complain("differs, and is not listed so", found);
+        }
+    }
+    for row in listed {
+        if !differing.contains(&row.found()) {
+            complain(&format!("listed ({}), and not so any more", row.why), row.found());
+        }
+    }
+    text
+}
+
+fn table_is_used() -> Result<(), Failed> {
+    let unused: Vec<_> =
+        DIFFERENCES.iter().filter(|row| !runs().any(|run| row.concerns(run))).collect();
+    if unused.is_empty() { Ok(()) } else { Err(format!("never compared: {unused:#?}").into()) }
+}

@@ -1,0 +1,97 @@
+//! The clients. They say all they have to say before the server serves, so that nothing depends
+//! on who is faster.
+
+use std::error::Error;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use crate::scenario::{Peer, Transport};
+
+const LINES: [&[u8]; 2] = [b"first\n", b"second\n"];
+/// What both servers say to the second request.
+pub const SERVED: [&str; 2] = [r#""you said second\n", then EOF"#, r#""you said second\n""#];
+
+/// One client.
+pub enum Client {
+    Connection(TcpStream),
+    /// Its connection has been reset by itself.
+    Gone,
+    Socket(UdpSocket),
+}
+
+impl Client {
+    /// Number `index`, done with talking.
+    pub fn start(
+        transport: Transport,
+        server: SocketAddr,
+        index: usize,
+        peer: Peer,
+        limit: Duration,
+    ) -> io::Result<Self> {
+        let line = LINES[index];
+        match transport {
+            Transport::Udp => {
+                let socket = UdpSocket::bind("127.0.0.1:0")?;
+                socket.set_read_timeout(Some(limit))?;
+                socket.send_to(line, server)?;
+                Ok(Self::Socket(socket))
+            }
+            Transport::Tcp => {
+                let mut socket = TcpStream::connect(server)?;
+                socket.set_read_timeout(Some(limit))?;
+                match peer {
+                    Peer::Asks | Peer::AsksAndResets => socket.write_all(line)?,
+                    Peer::HalfCloses => {
+                        socket.write_all(&line[..line.len() / 2])?;
+                        socket.shutdown(Shutdown::Write)?;
+                    }
+                    Peer::Resets => {}
+                }
+                if matches!(peer, Peer::Resets | Peer::AsksAndResets) {
+                    SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
+                    return Ok(Self::Gone);
+                }
+                Ok(Self::Connection(socket))
+            }
+        }
+    }
+
+    /// What came over the wire, and how it ended; called once the server's process has ended.
+    pub fn end(self) -> Result<String, Box<dyn Error>> {
+        match self {
+            Self::Gone => Ok("not watched".into()),
+            Self::Connection(socket) => read_to_end(socket),
+            Self::Socket(socket) => drain(&socket),
+        }
+    }
+}
+
+fn read_to_end(mut socket: TcpStream) -> Result<String, Box<dyn Error>> {
+    let mut bytes = Vec::new();
+    let end = match socket.read_to_end(&mut bytes) {
+        Ok(_) => "EOF",
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => "reset",
+        Err(error) => return Err(format!("reading the answer: {error}").into()),
+    };
+    let text = String::from_utf8(bytes)?;
+    Ok(format!("{text:?}, then {end}"))
+}
+
+/// All datagrams that have been sent to `socket`: those before one that it sends to itself.
+fn drain(socket: &UdpSocket) -> Result<String, Box<dyn Error>> {
+    const LAST: &[u8] = b"no more";
+    socket.send_to(LAST, socket.local_addr()?)?;
+    let mut datagrams = Vec::new();
+    loop {
+        let mut bytes = [0; 64];
+        let length = socket.recv(&mut bytes)?;
+        if &bytes[..length] == LAST {
+            break;
+        }
+        datagrams.push(format!("{:?}", String::from_utf8_lossy(&bytes[..length])));
+    }
+    Ok(if datagrams.is_empty() { "no datagram".into() } else { datagrams.join(" ") })
+}

@@ -1,0 +1,127 @@
+//! What happens to the first of the two requests.
+
+use std::fmt;
+
+/// A scenario: what both servers are told, and what the peer does.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenario {
+    pub name: &'static str,
+    /// For the first request, separated by commas; without any, its line is answered.
+    ///
+    /// | directive | what the handler does |
+    /// | --- | --- |
+    /// | `HOOK:error` | fails at the end of that hook by an error |
+    /// | `HOOK:exit` | the same by `SystemExit`, and by a panic |
+    /// | `reject` | does not accept the request |
+    /// | `mute` | writes nothing |
+    /// | `deaf` | reads nothing |
+    /// | `buffered` | writes into a buffer |
+    pub directives: &'static str,
+    pub peer: Peer,
+}
+
+/// What the peer of the first request does; that of the second asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Sends its line, and reads to the end.
+    Asks,
+    /// Sends half a line and the end of its output, and reads to the end.
+    HalfCloses,
+    /// Resets its connection without a word.
+    Resets,
+    /// Sends its line and resets its connection.
+    AsksAndResets,
+}
+
+const fn told(name: &'static str, directives: &'static str) -> Scenario {
+    Scenario { name, directives, peer: Peer::Asks }
+}
+
+/// For both transports.
+pub const SCENARIOS: &[Scenario] = &[
+    told("ok", ""),
+    told("ok, wrote nothing", "mute"),
+    told("rejected", "reject"),
+    told("error in verify_request", "verify_request:error"),
+    told("error in setup", "setup:error"),
+    told("error in handle", "mute,handle:error"),
+    told("error in handle after a partial write", "handle:error"),
+    told("error in finish", "finish:error"),
+    told("error in handle and in finish", "mute,handle:error,finish:error"),
+    told("error in handle and in handle_error", "mute,handle:error,handle_error:error"),
+    told("exit in verify_request", "verify_request:exit"),
+    told("exit in setup", "setup:exit"),
+    told("exit in handle", "mute,handle:exit"),
+    told("exit in handle after a partial write", "handle:exit"),
+    told("exit in finish", "finish:exit"),
+];
+
+/// For connections.
+pub const OF_STREAMS: &[Scenario] = &[
+    told("ok, read nothing", "deaf"),
+    told("ok, buffered", "buffered"),
+    told("error in handle, buffered", "buffered,handle:error"),
+    told("error in finish, buffered", "buffered,finish:error"),
+    Scenario { name: "half-closed", directives: "", peer: Peer::HalfCloses },
+    Scenario { name: "peer gone", directives: "", peer: Peer::Resets },
+    Scenario { name: "peer gone before the answer", directives: "", peer: Peer::AsksAndResets },
+];
+
+/// Where the requests come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Tcp,
+    Udp,
+}
+
+/// Where they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    Sync,
+    Threading,
+    Forking,
+}
+
+pub const STRATEGIES: &[Strategy] = &[Strategy::Sync, Strategy::Threading, Strategy::Forking];
+
+/// One scenario under one combination.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    pub transport: Transport,
+    pub strategy: Strategy,
+    pub scenario: Scenario,
+}
+
+/// All of them.
+pub fn runs() -> impl Iterator<Item = Run> {
+    let tcp = SCENARIOS.iter().chain(OF_STREAMS).map(|scenario| (Transport::Tcp, scenario));
+    let udp = SCENARIOS.iter().map(|scenario| (Transport::Udp, scenario));
+    tcp.chain(udp).flat_map(|(transport, &scenario)| {
+        STRATEGIES.iter().map(move |&strategy| Run { transport, strategy, scenario })
+    })
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}: {}", self.transport, self.strategy, self.scenario.name)
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sync => "sync",
+            Self::Threading => "threading",
+            Self::Forking => "forking",
+        })
+    }
+}
