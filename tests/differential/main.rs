@@ -51,7 +51,10 @@ fn main() -> ExitCode {
 /// The interpreter, and what it calls itself.
 #[derive(Debug, Clone)]
 enum Python {
-    Found { interpreter: PathBuf, version: String },
+    Found {
+        interpreter: PathBuf,
+        version: String,
+    },
     /// Nobody asked for a particular one, and there is none.
     Missing(String),
     /// The one that was asked for is none.
@@ -71,7 +74,8 @@ impl Python {
 
     /// Asks for the file itself, as `name` may be a script that looks for it each time.
     fn ask(name: &str) -> Result<Self, String> {
-        const WHO: &str = "import sys; print(sys.executable); print(*sys.version_info[:3], sep='.')";
+        const WHO: &str =
+            "import sys; print(sys.executable); print(*sys.version_info[:3], sep='.')";
         let output = Command::new(name).args(["-I", "-c", WHO]).output();
         let output = output.map_err(|error| error.to_string())?;
         if !output.status.success() {

@@ -1,5 +1,6 @@
 //! The crate's half of the differential test, the twin of `server.py`: this test binary, started
 //! again as a server, so that a forking one has a process with a single thread.
+#![expect(clippy::expect_used, reason = "a server that can't be watched has to fail")]
 
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
@@ -219,13 +220,16 @@ impl Script {
         number == 1 && self.directives.iter().any(|told| told == directive)
     }
 
-    /// Notes the hook, and fails where the directives say so.
     fn enter(&self, number: usize, hook: &str) -> io::Result<()> {
         self.trace.note(number, hook);
-        if self.is_told(number, &format!("{hook}:error")) {
-            return Err(io::Error::other(format!("error in {hook}")));
+        self.fail_if_told(number, hook)
+    }
+
+    fn fail_if_told(&self, number: usize, place: &str) -> io::Result<()> {
+        if self.is_told(number, &format!("{place}:error")) {
+            return Err(io::Error::other(format!("error in {place}")));
         }
-        assert!(!self.is_told(number, &format!("{hook}:exit")), "exit in {hook}");
+        assert!(!self.is_told(number, &format!("{place}:exit")), "exit in {place}");
         Ok(())
     }
 }
@@ -254,7 +258,8 @@ impl<R: BufRead + Write> Handler<Traced<R>> for Script {
     }
 
     fn finish(&self, request: &mut Traced<R>) -> io::Result<()> {
-        self.enter(request.number, "finish")
+        self.enter(request.number, "finish")?;
+        self.fail_if_told(request.number, "the end of finish")
     }
 
     fn handle_error(&self, request: &Traced<R>, failure: &Failure) {
@@ -264,8 +269,9 @@ impl<R: BufRead + Write> Handler<Traced<R>> for Script {
             (_, None, error) => error.map_or_else(String::new, ToString::to_string),
         };
         self.trace.note(request.number, &format!("handle_error({what})"));
-        let told = self.is_told(request.number, "handle_error:error");
-        assert!(!told, "error in handle_error");
+        if let Err(error) = self.fail_if_told(request.number, "handle_error") {
+            panic!("{error}, which this hook can't return");
+        }
     }
 
     fn service_actions(&self) {

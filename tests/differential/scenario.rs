@@ -10,8 +10,8 @@ pub struct Scenario {
     ///
     /// | directive | what the handler does |
     /// | --- | --- |
-    /// | `HOOK:error` | fails at the end of that hook by an error |
-    /// | `HOOK:exit` | the same by `SystemExit`, and by a panic |
+    /// | `PLACE:error` | fails there by an error; the place is a hook, or `the end of finish`, when Python's base class has sent what was written |
+    /// | `PLACE:exit` | the same by `SystemExit`, and by a panic |
     /// | `reject` | does not accept the request |
     /// | `mute` | writes nothing |
     /// | `deaf` | reads nothing |
@@ -47,13 +47,15 @@ pub const SCENARIOS: &[Scenario] = &[
     told("error in handle", "mute,handle:error"),
     told("error in handle after a partial write", "handle:error"),
     told("error in finish", "finish:error"),
+    told("error at the end of finish", "the end of finish:error"),
     told("error in handle and in finish", "mute,handle:error,finish:error"),
-    told("error in handle and in handle_error", "mute,handle:error,handle_error:error"),
+    told("error in handle_error", "mute,handle:error,handle_error:error"),
     told("exit in verify_request", "verify_request:exit"),
     told("exit in setup", "setup:exit"),
     told("exit in handle", "mute,handle:exit"),
     told("exit in handle after a partial write", "handle:exit"),
     told("exit in finish", "finish:exit"),
+    told("exit in handle_error", "mute,handle:error,handle_error:exit"),
 ];
 
 /// For connections.
@@ -62,6 +64,7 @@ pub const OF_STREAMS: &[Scenario] = &[
     told("ok, buffered", "buffered"),
     told("error in handle, buffered", "buffered,handle:error"),
     told("error in finish, buffered", "buffered,finish:error"),
+    told("error at the end of finish, buffered", "buffered,the end of finish:error"),
     Scenario { name: "half-closed", directives: "", peer: Peer::HalfCloses },
     Scenario { name: "peer gone", directives: "", peer: Peer::Resets },
     Scenario { name: "peer gone before the answer", directives: "", peer: Peer::AsksAndResets },

@@ -33,13 +33,16 @@ def is_told(number, directive):
     return number == 1 and directive in directives
 
 
+def fail_if_told(number, place):
+    if is_told(number, f"{place}:error"):
+        raise RuntimeError(f"error in {place}")
+    if is_told(number, f"{place}:exit"):
+        raise SystemExit(f"exit in {place}")
+
+
 def enter(number, hook):
-    """Notes the hook, and fails where the directives say so."""
     note(number, hook)
-    if is_told(number, f"{hook}:error"):
-        raise RuntimeError(f"error in {hook}")
-    if is_told(number, f"{hook}:exit"):
-        raise SystemExit(f"exit in {hook}")
+    fail_if_told(number, hook)
 
 
 def key(request):
@@ -75,8 +78,7 @@ class Traced:
         error = sys.exc_info()[1]
         what = "peer gone" if isinstance(error, ConnectionError) else error
         note(number, f"handle_error({what})")
-        if is_told(number, "handle_error:error"):
-            raise RuntimeError("error in handle_error")
+        fail_if_told(number, "handle_error")
 
     def shutdown_request(self, request):
         note(self.number(request), "shutdown_request")
@@ -109,6 +111,7 @@ class Script:
     def finish(self):
         enter(self.number, "finish")
         super().finish()
+        fail_if_told(self.number, "the end of finish")
 
 
 MIXINS = {
@@ -136,3 +139,7 @@ with Server(("127.0.0.1", 0), Handler) as server:
         note(0, f"raised {type(error).__name__}")
     else:
         note(0, "returned")
+    # Datagrams are answered through the server's socket: closing it first would cut off answers.
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join()

@@ -75,7 +75,9 @@ impl Side {
                 let mut command = Command::new(interpreter);
                 // Nothing of the environment or of other packages gets in.
                 command.args(["-I", "-S"]);
-                command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/server.py"));
+                command.arg(
+                    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/server.py"),
+                );
                 Ok(command)
             }
         }
