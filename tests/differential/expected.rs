@@ -16,14 +16,7 @@ pub struct Difference {
     pub why: &'static str,
 }
 
-/// What differs, and how it is on the two sides: Python's, and this one.
-pub type Found<'a> = (Aspect, &'a str, &'a str);
-
 impl Difference {
-    pub fn found(&self) -> Found<'static> {
-        (self.aspect, self.python, self.rust)
-    }
-
     pub fn concerns(&self, run: Run) -> bool {
         self.transports.contains(&run.transport)
             && self.strategies.contains(&run.strategy)

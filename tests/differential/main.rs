@@ -20,9 +20,9 @@ use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use expected::{DIFFERENCES, Difference, Found};
+use expected::{DIFFERENCES, Difference};
 use scenario::{Run, runs};
-use story::{AS_SERVER, Side, Story};
+use story::{AS_SERVER, Aspect, Side, Story};
 
 const PYTHON: &str = "SOCKETSERVER_PYTHON";
 
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         let python = python.clone();
         Trial::test(run.to_string(), move || compare(run, python)).with_ignored_flag(ignored)
     });
-    let table = Trial::test("every_listed_difference_belongs_to_a_scenario", table_is_used);
+    let table = Trial::test("each listed difference is looked for", table_is_sound);
     libtest_mimic::run(&Arguments::from_args(), compared.chain([table]).collect()).exit_code()
 }
 
@@ -121,33 +121,49 @@ fn compare(run: Run, python: Python) -> Result<(), Failed> {
 }
 
 fn complaints(python: &Story, rust: &Story, listed: &[&Difference]) -> String {
-    let differing: Vec<_> = python
-        .iter()
-        .filter_map(|(&aspect, python)| {
-            // The hooks of a request that one side has not served have no counterpart.
-            let rust = rust.get(&aspect)?;
-            (python != rust).then_some((aspect, python.as_str(), rust.as_str()))
-        })
-        .collect();
     let mut text = String::new();
-    let mut complain = |what: &str, (aspect, python, rust): Found<'_>| {
-        let _ = writeln!(text, "{what}: {aspect}\n  python: {python}\n  rust:   {rust}");
-    };
-    for &found in &differing {
-        if !listed.iter().any(|row| row.found() == found) {
-            complain("differs, and is not listed so", found);
+    for aspect in Aspect::ALL {
+        let row = listed.iter().find(|row| row.aspect == aspect);
+        // The hooks of a request that one side has not served have no counterpart.
+        let seen = python.get(&aspect).zip(rust.get(&aspect));
+        let is_expected = match (seen, row) {
+            (Some((python, rust)), Some(row)) => python == row.python && rust == row.rust,
+            (Some((python, rust)), None) => python == rust,
+            (None, row) => row.is_none(),
+        };
+        if is_expected {
+            continue;
         }
-    }
-    for row in listed {
-        if !differing.contains(&row.found()) {
-            complain(&format!("listed ({}), and not so any more", row.why), row.found());
+        let mut show = |what: &str, python: &str, rust: &str| {
+            let _ = writeln!(text, "{aspect}{what}:\n  python: {python}\n  rust:   {rust}");
+        };
+        if let Some((python, rust)) = seen {
+            show("", python, rust);
+        }
+        match row {
+            Some(row) => show(&format!(", as listed ({})", row.why), row.python, row.rust),
+            None => text.push_str("  which is not listed\n"),
         }
     }
     text
 }
 
-fn table_is_used() -> Result<(), Failed> {
-    let unused: Vec<_> =
-        DIFFERENCES.iter().filter(|row| !runs().any(|run| row.concerns(run))).collect();
-    if unused.is_empty() { Ok(()) } else { Err(format!("never compared: {unused:#?}").into()) }
+/// Each row can be found wanting: some run looks at it, and no other row hides it there.
+fn table_is_sound() -> Result<(), Failed> {
+    let unused = DIFFERENCES.iter().find(|row| !runs().any(|run| row.concerns(run)));
+    if let Some(row) = unused {
+        return Err(format!("no run is concerned by {row:#?}").into());
+    }
+    for run in runs() {
+        for aspect in Aspect::ALL {
+            let rows: Vec<_> = DIFFERENCES
+                .iter()
+                .filter(|row| row.concerns(run) && row.aspect == aspect)
+                .collect();
+            if rows.len() > 1 {
+                return Err(format!("{run} has more than one row: {rows:#?}").into());
+            }
+        }
+    }
+    Ok(())
 }

@@ -246,6 +246,7 @@ impl<R: BufRead + Write> Handler<Traced<R>> for Script {
 
     fn handle(&self, request: &mut Traced<R>) -> io::Result<Next> {
         let number = request.number;
+        self.trace.note(number, "handle");
         let mut line = Vec::new();
         if !self.is_told(number, "deaf") {
             request.read_until(b'\n', &mut line)?;
@@ -253,7 +254,7 @@ impl<R: BufRead + Write> Handler<Traced<R>> for Script {
         if !self.is_told(number, "mute") {
             request.write_all(&[b"you said ", line.as_slice()].concat())?;
         }
-        self.enter(number, "handle")?;
+        self.fail_if_told(number, "handle")?;
         Ok(Next::Done)
     }
 

@@ -103,10 +103,11 @@ class Script:
         enter(self.number, "setup")
 
     def handle(self):
+        note(self.number, "handle")
         line = b"" if is_told(self.number, "deaf") else self.rfile.readline()
         if not is_told(self.number, "mute"):
             self.wfile.write(b"you said " + line)
-        enter(self.number, "handle")
+        fail_if_told(self.number, "handle")
 
     def finish(self):
         enter(self.number, "finish")

@@ -40,6 +40,11 @@ pub enum Aspect {
     End,
 }
 
+impl Aspect {
+    pub const ALL: [Self; 6] =
+        [Self::InLoop, Self::InWorker, Self::Wire, Self::Next, Self::NextHooks, Self::End];
+}
+
 impl fmt::Display for Aspect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
