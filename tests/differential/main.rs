@@ -2,7 +2,7 @@
 //! place, and the bytes on the wire have to be the same, but for what `expected.rs` lists. A
 //! difference that is not listed fails, and so does one that is listed and not there.
 //!
-//! The interpreter is `python3`, or what `SOCKETSERVER_PYTHON` says. Where there is no `python3`,
+//! The interpreter (3.7 or later) is `python3`, or what `SOCKETSERVER_PYTHON` says. Where there is no `python3`,
 //! nothing is compared, and every trial says that it was ignored.
 
 #![expect(unreachable_pub, reason = "the modules of a test binary have no outside")]
@@ -25,6 +25,13 @@ use scenario::{Run, runs};
 use story::{AS_SERVER, Aspect, Side, Story};
 
 const PYTHON: &str = "SOCKETSERVER_PYTHON";
+const WHO: &str = "
+import sys
+if sys.version_info < (3, 7):
+    sys.exit('Python 3.7 or later is needed, whose servers wait for their children')
+print(sys.executable)
+print(*sys.version_info[:3], sep='.')
+";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
@@ -74,12 +81,11 @@ impl Python {
 
     /// Asks for the file itself, as `name` may be a script that looks for it each time.
     fn ask(name: &str) -> Result<Self, String> {
-        const WHO: &str =
-            "import sys; print(sys.executable); print(*sys.version_info[:3], sep='.')";
         let output = Command::new(name).args(["-I", "-c", WHO]).output();
         let output = output.map_err(|error| error.to_string())?;
         if !output.status.success() {
-            return Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)));
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("{}: {}", output.status, said.trim_end()));
         }
         let said = String::from_utf8_lossy(&output.stdout);
         match said.lines().collect::<Vec<_>>()[..] {
@@ -113,6 +119,9 @@ fn compare(run: Run, python: Python) -> Result<(), Failed> {
     let Python::Found { interpreter, .. } = python else { return Err(report.into()) };
     let python = Side::Python(interpreter).tell(run).map_err(|error| error.to_string())?;
     let rust = Side::Rust.tell(run).map_err(|error| error.to_string())?;
+    if !rust.values().any(|told| told.contains(run.scenario.shows)) {
+        return Err(format!("{run}: no {:?} in {rust:#?}", run.scenario.shows).into());
+    }
     let listed: Vec<_> = DIFFERENCES.iter().filter(|row| row.concerns(run)).collect();
     match complaints(&python, &rust, &listed) {
         none if none.is_empty() => Ok(()),

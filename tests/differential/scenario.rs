@@ -18,6 +18,8 @@ pub struct Scenario {
     /// | `buffered` | writes into a buffer |
     pub directives: &'static str,
     pub peer: Peer,
+    /// What the crate's story has to tell, so that a scenario that does not take place is noticed.
+    pub shows: &'static str,
 }
 
 /// What the peer of the first request does; that of the second asks.
@@ -33,41 +35,63 @@ pub enum Peer {
     AsksAndResets,
 }
 
-const fn told(name: &'static str, directives: &'static str) -> Scenario {
-    Scenario { name, directives, peer: Peer::Asks }
+const fn told(name: &'static str, directives: &'static str, shows: &'static str) -> Scenario {
+    Scenario { name, directives, peer: Peer::Asks, shows }
 }
+
+const ANSWERED: &str = "you said first";
+const REPORTED: &str = "handle_error(error in handle)";
 
 /// For both transports.
 pub const SCENARIOS: &[Scenario] = &[
-    told("ok", ""),
-    told("ok, wrote nothing", "mute"),
-    told("rejected", "reject"),
-    told("error in verify_request", "verify_request:error"),
-    told("error in setup", "setup:error"),
-    told("error in handle", "mute,handle:error"),
-    told("error in handle after a partial write", "handle:error"),
-    told("error in finish", "finish:error"),
-    told("error at the end of finish", "the end of finish:error"),
-    told("error in handle and in finish", "mute,handle:error,finish:error"),
-    told("error in handle_error", "mute,handle:error,handle_error:error"),
-    told("exit in verify_request", "verify_request:exit"),
-    told("exit in setup", "setup:exit"),
-    told("exit in handle", "mute,handle:exit"),
-    told("exit in handle after a partial write", "handle:exit"),
-    told("exit in finish", "finish:exit"),
-    told("exit in handle_error", "mute,handle:error,handle_error:exit"),
+    told("ok", "", ANSWERED),
+    told("ok, wrote nothing", "mute", "finish, shutdown_request"),
+    told("rejected", "reject", "verify_request, shutdown_request"),
+    told("error in verify_request", "verify_request:error", "(error in verify_request)"),
+    told("error in setup", "setup:error", "setup, handle_error(error in setup)"),
+    told("error in handle", "mute,handle:error", REPORTED),
+    told("error in handle after a partial write", "handle:error", REPORTED),
+    told("error in finish", "finish:error", "(error in finish)"),
+    told("error at the end of finish", "the end of finish:error", "(error in the end of finish)"),
+    told("error in handle and in finish", "mute,handle:error,finish:error", REPORTED),
+    told("error in handle_error", "mute,handle:error,handle_error:error", REPORTED),
+    told("exit in verify_request", "verify_request:exit", "(exit in verify_request)"),
+    told("exit in setup", "setup:exit", "setup, handle_error(exit in setup)"),
+    told("exit in handle", "mute,handle:exit", "(exit in handle)"),
+    told("exit in handle after a partial write", "handle:exit", "(exit in handle)"),
+    told("exit in finish", "finish:exit", "(exit in finish)"),
+    told("exit in handle_error", "mute,handle:error,handle_error:exit", REPORTED),
 ];
 
 /// For connections.
 pub const OF_STREAMS: &[Scenario] = &[
-    told("ok, read nothing", "deaf"),
-    told("ok, buffered", "buffered"),
-    told("error in handle, buffered", "buffered,handle:error"),
-    told("error in finish, buffered", "buffered,finish:error"),
-    told("error at the end of finish, buffered", "buffered,the end of finish:error"),
-    Scenario { name: "half-closed", directives: "", peer: Peer::HalfCloses },
-    Scenario { name: "peer gone", directives: "", peer: Peer::Resets },
-    Scenario { name: "peer gone before the answer", directives: "", peer: Peer::AsksAndResets },
+    told("ok, read nothing", "deaf", r#""you said ", then EOF"#),
+    told("ok, buffered", "buffered", ANSWERED),
+    told("error in handle, buffered", "buffered,handle:error", REPORTED),
+    told("error in finish, buffered", "buffered,finish:error", "(error in finish)"),
+    told(
+        "error at the end of finish, buffered",
+        "buffered,the end of finish:error",
+        "(error in the end of finish)",
+    ),
+    Scenario {
+        name: "half-closed",
+        directives: "",
+        peer: Peer::HalfCloses,
+        shows: r#""you said fir", then EOF"#,
+    },
+    Scenario {
+        name: "peer gone",
+        directives: "",
+        peer: Peer::Resets,
+        shows: "handle_error(peer gone)",
+    },
+    Scenario {
+        name: "peer gone before the answer",
+        directives: "",
+        peer: Peer::AsksAndResets,
+        shows: "handle_error(peer gone)",
+    },
 ];
 
 /// Where the requests come from.
