@@ -2,36 +2,28 @@
 //! place, and the bytes on the wire have to be the same, but for what `expected.rs` lists. A
 //! difference that is not listed fails, and so does one that is listed and not there.
 //!
-//! The interpreter (3.7 or later) is `python3`, or what `SOCKETSERVER_PYTHON` says. Where there is no `python3`,
-//! nothing is compared, and every trial says that it was ignored.
+//! The interpreter (3.7 or later) is `python3`, or what `SOCKETSERVER_PYTHON` says. Where there is
+//! no `python3`, nothing is compared, and every trial says that it was ignored.
 
 #![expect(unreachable_pub, reason = "the modules of a test binary have no outside")]
 
 mod expected;
 mod peer;
+mod python;
 mod rust_side;
 mod scenario;
 mod story;
 
 use std::env;
 use std::fmt::Write;
-use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use expected::{DIFFERENCES, Difference};
+use python::Python;
 use scenario::{Run, runs};
 use story::{AS_SERVER, Aspect, Side, Story};
-
-const PYTHON: &str = "SOCKETSERVER_PYTHON";
-const WHO: &str = "
-import sys
-if sys.version_info < (3, 7):
-    sys.exit('Python 3.7 or later is needed, whose servers wait for their children')
-print(sys.executable)
-print(*sys.version_info[:3], sep='.')
-";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
@@ -53,65 +45,6 @@ fn main() -> ExitCode {
     });
     let table = Trial::test("each listed difference is looked for", table_is_sound);
     libtest_mimic::run(&Arguments::from_args(), compared.chain([table]).collect()).exit_code()
-}
-
-/// The interpreter, and what it calls itself.
-#[derive(Debug, Clone)]
-enum Python {
-    Found {
-        interpreter: PathBuf,
-        version: String,
-    },
-    /// Nobody asked for a particular one, and there is none.
-    Missing(String),
-    /// The one that was asked for is none.
-    Unusable(String),
-}
-
-impl Python {
-    fn find() -> Self {
-        let asked = env::var(PYTHON).ok();
-        let name = asked.as_deref().unwrap_or("python3");
-        match Self::ask(name) {
-            Ok(found) => found,
-            Err(why) if asked.is_some() => Self::Unusable(format!("{PYTHON}={name}: {why}")),
-            Err(why) => Self::Missing(format!("{name}: {why}")),
-        }
-    }
-
-    /// Asks for the file itself, as `name` may be a script that looks for it each time.
-    fn ask(name: &str) -> Result<Self, String> {
-        let output = Command::new(name).args(["-I", "-c", WHO]).output();
-        let output = output.map_err(|error| error.to_string())?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("{}: {}", output.status, said.trim_end()));
-        }
-        let said = String::from_utf8_lossy(&output.stdout);
-        match said.lines().collect::<Vec<_>>()[..] {
-            [interpreter, version] if !interpreter.is_empty() => {
-                Ok(Self::Found { interpreter: interpreter.into(), version: version.into() })
-            }
-            _ => Err(format!("it said {said:?}")),
-        }
-    }
-
-    fn is_missing(&self) -> bool {
-        matches!(self, Self::Missing(_))
-    }
-
-    fn report(&self) -> String {
-        match self {
-            Self::Found { interpreter, version } => {
-                format!("compared with Python {version}, {}", interpreter.display())
-            }
-            Self::Missing(why) => format!(
-                "NOT RUN, nothing is compared with Python: {why}; install python3, or name an \
-                 interpreter in {PYTHON}"
-            ),
-            Self::Unusable(why) => format!("can't be compared with Python: {why}"),
-        }
-    }
 }
 
 fn compare(run: Run, python: Python) -> Result<(), Failed> {
@@ -157,11 +90,13 @@ fn complaints(python: &Story, rust: &Story, listed: &[&Difference]) -> String {
     text
 }
 
-/// Each row can be found wanting: some run looks at it, and no other row hides it there.
+/// Each row can be found wanting: it says that something differs, some run looks at it, and no
+/// other row hides it there.
 fn table_is_sound() -> Result<(), Failed> {
-    let unused = DIFFERENCES.iter().find(|row| !runs().any(|run| row.concerns(run)));
-    if let Some(row) = unused {
-        return Err(format!("no run is concerned by {row:#?}").into());
+    for row in DIFFERENCES {
+        if row.python == row.rust || !runs().any(|run| row.concerns(run)) {
+            return Err(format!("no run can differ as this says: {row:#?}").into());
+        }
     }
     for run in runs() {
         for aspect in Aspect::ALL {

@@ -12,7 +12,12 @@ use crate::scenario::{Peer, Transport};
 
 const LINES: [&[u8]; 2] = [b"first\n", b"second\n"];
 /// What both servers say to the second request.
-pub const SERVED: [&str; 2] = [r#""you said second\n", then EOF"#, r#""you said second\n""#];
+pub fn served(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tcp => r#""you said second\n", then EOF"#,
+        Transport::Udp => r#""you said second\n""#,
+    }
+}
 
 /// One client.
 pub enum Client {

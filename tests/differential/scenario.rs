@@ -10,12 +10,15 @@ pub struct Scenario {
     ///
     /// | directive | what the handler does |
     /// | --- | --- |
-    /// | `PLACE:error` | fails there by an error; the place is a hook, or `the end of finish`, when Python's base class has sent what was written |
+    /// | `PLACE:error` | fails in that place by an error |
     /// | `PLACE:exit` | the same by `SystemExit`, and by a panic |
     /// | `reject` | does not accept the request |
     /// | `mute` | writes nothing |
     /// | `deaf` | reads nothing |
     /// | `buffered` | writes into a buffer |
+    ///
+    /// A place is a hook, or `the end of finish`: when Python's base class has done its part of
+    /// it, and sent what was written.
     pub directives: &'static str,
     pub peer: Peer,
     /// What the crate's story has to tell, so that a scenario that does not take place is noticed.

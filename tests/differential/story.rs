@@ -15,8 +15,8 @@ use std::{fmt, io};
 
 use wait_timeout::ChildExt;
 
-use crate::peer::{Client, SERVED};
-use crate::scenario::{Peer, Run, Transport};
+use crate::peer::{self, Client};
+use crate::scenario::{Peer, Run};
 
 /// Far beyond what any run needs, so that only a hang reaches it.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -162,13 +162,12 @@ fn compose(trace: &str, run: Run, wires: [String; 2]) -> Result<Story, Box<dyn E
         (Aspect::Wire, first),
         (Aspect::End, hooks("0", "loop")),
     ]);
-    let served = SERVED[usize::from(run.transport == Transport::Udp)];
     let next_hooks = format!("{}; {}", hooks("2", "loop"), hooks("2", "worker"));
     if next_hooks == "none; none" {
         story.insert(Aspect::Next, "not served".into());
     } else {
-        let next = if second == served { "served".into() } else { second };
-        story.insert(Aspect::Next, next);
+        let is_served = second == peer::served(run.transport);
+        story.insert(Aspect::Next, if is_served { "served".into() } else { second });
         story.insert(Aspect::NextHooks, next_hooks);
     }
     Ok(story)
