@@ -13,6 +13,7 @@ mod python;
 mod rust_side;
 mod scenario;
 mod story;
+mod trace;
 
 use std::env;
 use std::fmt::Write;
