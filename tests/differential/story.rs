@@ -123,11 +123,14 @@ impl Side {
 fn watch(server: &mut Child, run: Run) -> Result<(ExitStatus, [String; 2]), Box<dyn Error>> {
     let address = listening(server)?;
     let start = |index, peer| Client::start(run.transport, address, index, peer, LIMIT);
-    let clients = [start(0, run.scenario.peer)?, start(1, Peer::Asks)?];
+    let first = start(0, run.scenario.peer)?;
+    peer::settle(LIMIT)?;
+    let second = start(1, Peer::Asks)?;
+    peer::settle(LIMIT)?;
     let mut stdin = server.stdin.take().ok_or("no stdin")?;
     stdin.write_all(b"serve\n")?;
     let status = server.wait_timeout(LIMIT)?.ok_or_else(|| format!("hangs after {LIMIT:?}"))?;
-    let [first, second] = clients;
+    peer::settle(LIMIT)?;
     Ok((status, [first.end()?, second.end()?]))
 }
 
