@@ -40,7 +40,9 @@ impl Client {
         match transport {
             Transport::Udp => {
                 let socket = UdpSocket::bind("127.0.0.1:0")?;
-                socket.send_to(line, server)?;
+                // Whoever else sends to this port is not heard.
+                socket.connect(server)?;
+                socket.send(line)?;
                 Ok(Self::Socket(socket))
             }
             Transport::Tcp => {
