@@ -1,0 +1,221 @@
+//! The life of a process that has a role: binds, serves, and says on stdout what came of it.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::Path;
+use std::sync::Arc;
+
+use nix::sys::resource::{Usage, UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use socketserver::{
+    Concurrency, Datagram, DatagramSocket, Forking, Handler, Next, Server, StreamRequest,
+    StreamSocket, Sync, Tcp, Threading, Transport, Udp,
+};
+
+use super::client::{Address, Client};
+use super::load::{Countdown, Terminated};
+use super::pace::Pace;
+use super::role::{self, Load, Role, Strategy, Who};
+use super::{Fallible, allocations};
+use crate::twins::{Hooks, Stop, datagram, stream};
+
+/// The echo that the composed servers are given.
+struct Echo<K> {
+    hooks: K,
+    after: Next,
+}
+
+impl<S: StreamSocket, A, K: Hooks> Handler<StreamRequest<S, A>> for Echo<K> {
+    fn handle(&self, conn: &mut StreamRequest<S, A>) -> io::Result<Next> {
+        let more = stream::echo_line(conn)?;
+        if more {
+            self.hooks.handled();
+        }
+        Ok(if more { self.after } else { Next::Done })
+    }
+
+    fn service_actions(&self) {
+        self.hooks.served();
+    }
+}
+
+impl<S: DatagramSocket, A, K: Hooks> Handler<Datagram<S, A>> for Echo<K> {
+    fn handle(&self, packet: &mut Datagram<S, A>) -> io::Result<Next> {
+        packet.reply(packet.data())?;
+        self.hooks.handled();
+        Ok(Next::Done)
+    }
+
+    fn service_actions(&self) {
+        self.hooks.served();
+    }
+}
+
+/// A socket that is bound, for either server.
+enum Bound {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+    UnixStream(UnixListener),
+    UnixDatagram(UnixDatagram),
+}
+
+impl Bound {
+    fn new(transport: role::Transport, directory: &Path) -> io::Result<(Self, Address)> {
+        let path = directory.join("server");
+        Ok(match transport {
+            role::Transport::Tcp => {
+                let listener = TcpListener::bind("127.0.0.1:0")?;
+                let address = Address::Ip(listener.local_addr()?);
+                (Self::Tcp(listener), address)
+            }
+            role::Transport::Udp => {
+                let socket = UdpSocket::bind("127.0.0.1:0")?;
+                let address = Address::Ip(socket.local_addr()?);
+                (Self::Udp(socket), address)
+            }
+            role::Transport::UnixStream => {
+                (Self::UnixStream(UnixListener::bind(&path)?), Address::Path(path))
+            }
+            role::Transport::UnixDatagram => {
+                (Self::UnixDatagram(UnixDatagram::bind(&path)?), Address::Path(path))
+            }
+        })
+    }
+}
+
+impl AsFd for Bound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Udp(socket) => socket.as_fd(),
+            Self::UnixStream(socket) => socket.as_fd(),
+            Self::UnixDatagram(socket) => socket.as_fd(),
+        }
+    }
+}
+
+/// Plays the role.
+pub fn play(role: Role) -> Fallible<()> {
+    let directory = tempfile::tempdir()?;
+    let (bound, address) = Bound::new(role.transport, directory.path())?;
+    let client = || Client::new(role.transport, &address, &directory.path().join("client"));
+    match role.load {
+        Load::Paced | Load::PingPong => {
+            allocations::count()?;
+            let pace = Pace::new(role, client()?, bound.as_fd().try_clone_to_owned()?)?;
+            serve(role, bound, &pace)?;
+            println!("{}", pace.allocations());
+        }
+        Load::Waiting => {
+            let (countdown, _clients) = Countdown::new(role.count, client)?;
+            serve(role, bound, &countdown)?;
+        }
+        Load::Clients => {
+            match &address {
+                Address::Ip(address) => println!("{address}"),
+                Address::Path(path) => println!("{}", path.display()),
+            }
+            io::stdout().flush()?;
+            let before = cpu_time()?;
+            serve(role, bound, &Terminated)?;
+            println!("{}", cpu_time()? - before);
+        }
+    }
+    // A child of the server must not come here, and one that did would find the directory gone.
+    fs::remove_dir_all(directory.keep())?;
+    Ok(())
+}
+
+/// What this process and the children it has reaped have used so far, in microseconds.
+fn cpu_time() -> io::Result<i64> {
+    let of = |usage: Usage| (usage.user_time() + usage.system_time()).num_microseconds();
+    Ok(of(getrusage(UsageWho::RUSAGE_SELF)?) + of(getrusage(UsageWho::RUSAGE_CHILDREN)?))
+}
+
+fn serve(role: Role, bound: Bound, hooks: &impl Hooks) -> io::Result<()> {
+    match role.who {
+        Who::Nobody => Ok(()),
+        Who::Twin => serve_twin(role, bound, hooks),
+        Who::Ours => match bound {
+            Bound::Tcp(socket) => compose(role, Tcp::from_socket(socket)?, hooks),
+            Bound::Udp(socket) => compose(role, Udp::from_socket(socket)?, hooks),
+            Bound::UnixStream(socket) => {
+                compose(role, socketserver::UnixStream::from_socket(socket)?, hooks)
+            }
+            Bound::UnixDatagram(socket) => {
+                compose(role, socketserver::UnixDatagram::from_socket(socket)?, hooks)
+            }
+        },
+    }
+}
+
+fn compose<T, K>(role: Role, transport: T, hooks: &K) -> io::Result<()>
+where
+    T: Transport<Request: Send + 'static>,
+    K: Hooks,
+    Echo<K>: Handler<T::Request>,
+{
+    let after = if role.load == Load::PingPong { Next::Again } else { Next::Done };
+    let handler = Echo { hooks: hooks.clone(), after };
+    match role.strategy {
+        Strategy::Sync => run(transport, Sync, handler),
+        Strategy::Threading => run(transport, Threading::new(), handler),
+        Strategy::Forking => run(transport, Forking::new(), handler),
+    }
+}
+
+fn run<T, C, K>(transport: T, concurrency: C, handler: Echo<K>) -> io::Result<()>
+where
+    T: Transport,
+    C: Concurrency<T, Echo<K>>,
+    K: Hooks,
+    Echo<K>: Handler<T::Request>,
+{
+    let mut server = Server::new(transport, concurrency, handler)?;
+    let stop = server.stop_handle();
+    server.handler().hooks.arm(Box::new(move || stop.stop()));
+    server.serve_forever()?;
+    server.close()
+}
+
+fn serve_twin(role: Role, bound: Bound, hooks: &impl Hooks) -> io::Result<()> {
+    let stop = Arc::new(Stop::new()?);
+    let to_stop = Arc::clone(&stop);
+    hooks.arm(Box::new(move || to_stop.stop()));
+    match bound {
+        Bound::Tcp(listener) => stream_twin(role, listener, &stop, hooks),
+        Bound::UnixStream(listener) => stream_twin(role, listener, &stop, hooks),
+        Bound::Udp(socket) => datagram_twin(role, socket, &stop, hooks),
+        Bound::UnixDatagram(socket) => datagram_twin(role, socket, &stop, hooks),
+    }
+}
+
+fn stream_twin<L: stream::Listener>(
+    role: Role,
+    listener: L,
+    stop: &Stop,
+    hooks: &impl Hooks,
+) -> io::Result<()> {
+    match role.strategy {
+        _ if role.load == Load::PingPong => stream::ping_pong(&listener, hooks),
+        Strategy::Sync => stream::sync(&listener, stop, hooks),
+        Strategy::Threading => stream::threading(&listener, stop, hooks),
+        Strategy::Forking => stream::forking(listener, stop, hooks),
+    }
+}
+
+fn datagram_twin<S: datagram::Socket>(
+    role: Role,
+    socket: S,
+    stop: &Stop,
+    hooks: &impl Hooks,
+) -> io::Result<()> {
+    match role.strategy {
+        Strategy::Sync => datagram::sync(&socket, stop, hooks),
+        Strategy::Threading => datagram::threading(socket, stop, hooks),
+        Strategy::Forking => datagram::forking(&socket, stop, hooks),
+    }
+}

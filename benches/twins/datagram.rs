@@ -1,0 +1,125 @@
+//! Packets: each is sent back.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::os::unix::net::{self as unix, UnixDatagram};
+use std::sync::Arc;
+use std::thread;
+
+use super::fork::Children;
+use super::{Hooks, Running, Stop, passes};
+
+/// The longest packet, as the composed server has it by default.
+const LONGEST: usize = 65_535;
+
+/// The two datagram sockets of `std`, which have no trait in common.
+pub trait Socket: AsFd + Send + Sync + 'static {
+    type Peer: Send + 'static;
+
+    fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Self::Peer)>;
+    fn send_to(&self, bytes: &[u8], peer: &Self::Peer) -> io::Result<usize>;
+    fn set_nonblocking(&self) -> io::Result<()>;
+}
+
+impl Socket for UdpSocket {
+    type Peer = SocketAddr;
+
+    fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.recv_from(buffer)
+    }
+
+    fn send_to(&self, bytes: &[u8], peer: &SocketAddr) -> io::Result<usize> {
+        self.send_to(bytes, peer)
+    }
+
+    fn set_nonblocking(&self) -> io::Result<()> {
+        self.set_nonblocking(true)
+    }
+}
+
+impl Socket for UnixDatagram {
+    type Peer = unix::SocketAddr;
+
+    fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, unix::SocketAddr)> {
+        self.recv_from(buffer)
+    }
+
+    fn send_to(&self, bytes: &[u8], peer: &unix::SocketAddr) -> io::Result<usize> {
+        self.send_to_addr(bytes, peer)
+    }
+
+    fn set_nonblocking(&self) -> io::Result<()> {
+        self.set_nonblocking(true)
+    }
+}
+
+fn handle<S: Socket>(socket: &S, packet: &[u8], peer: &S::Peer, hooks: &impl Hooks) {
+    if socket.send_to(packet, peer).is_ok() {
+        hooks.handled();
+    }
+}
+
+pub fn sync<S: Socket>(socket: &S, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
+    socket.set_nonblocking()?;
+    let mut buffer = vec![0; LONGEST];
+    while !stop.asked() {
+        match socket.recv_from(&mut buffer) {
+            Ok((length, peer)) => {
+                handle(socket, &buffer[..length], &peer, hooks);
+                hooks.served();
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => stop.wait(socket)?,
+            Err(error) if passes(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+pub fn threading<S: Socket>(socket: S, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
+    socket.set_nonblocking()?;
+    let socket = Arc::new(socket);
+    let running = Running::default();
+    let mut buffer = vec![0; LONGEST];
+    while !stop.asked() {
+        match socket.recv_from(&mut buffer) {
+            Ok((length, peer)) => {
+                running.begin();
+                let packet = buffer[..length].to_vec();
+                let (socket, running) = (Arc::clone(&socket), running.clone());
+                let in_worker = hooks.clone();
+                thread::Builder::new().spawn(move || {
+                    handle(&*socket, &packet, &peer, &in_worker);
+                    running.end();
+                })?;
+                hooks.served();
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => stop.wait(&*socket)?,
+            Err(error) if passes(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    running.wait();
+    Ok(())
+}
+
+pub fn forking<S: Socket>(socket: &S, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
+    socket.set_nonblocking()?;
+    let mut children = Children::default();
+    let mut buffer = vec![0; LONGEST];
+    while !stop.asked() {
+        match socket.recv_from(&mut buffer) {
+            Ok((length, peer)) => {
+                children.start(|| handle(socket, &buffer[..length], &peer, hooks))?;
+                children.reap();
+                hooks.served();
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => stop.wait(socket)?,
+            Err(error) if passes(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    children.wait();
+    Ok(())
+}

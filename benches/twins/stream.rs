@@ -1,0 +1,147 @@
+//! Connections: one line is echoed, then the sending side is shut down and the socket closed.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::{self as unix, UnixListener, UnixStream};
+use std::thread;
+
+use super::fork::Children;
+use super::{Hooks, Running, Stop, passes};
+
+/// The two listeners of `std`, which have no trait in common.
+pub trait Listener: AsFd {
+    type Stream: Read + Write + Send + 'static;
+    type Peer: Send + 'static;
+
+    fn accept(&self) -> io::Result<(Self::Stream, Self::Peer)>;
+    fn shutdown(stream: &Self::Stream) -> io::Result<()>;
+    fn set_nonblocking(&self) -> io::Result<()>;
+}
+
+macro_rules! listener {
+    ($($listener:ty, $stream:ty, $peer:ty;)*) => {$(
+        impl Listener for $listener {
+            type Stream = $stream;
+            type Peer = $peer;
+
+            fn accept(&self) -> io::Result<($stream, $peer)> {
+                self.accept()
+            }
+
+            fn shutdown(stream: &$stream) -> io::Result<()> {
+                stream.shutdown(Shutdown::Write)
+            }
+
+            fn set_nonblocking(&self) -> io::Result<()> {
+                self.set_nonblocking(true)
+            }
+        }
+    )*};
+}
+
+listener! {
+    TcpListener, TcpStream, SocketAddr;
+    UnixListener, UnixStream, unix::SocketAddr;
+}
+
+/// Echoes what comes up to the first newline; returns whether there was one.
+pub fn echo_line(stream: &mut (impl Read + Write)) -> io::Result<bool> {
+    let mut buffer = [0; 8192];
+    let mut filled = 0;
+    loop {
+        let count = match stream.read(&mut buffer[filled..]) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        let newline = buffer[filled..filled + count].contains(&b'\n');
+        filled += count;
+        if newline || count == 0 || filled == buffer.len() {
+            stream.write_all(&buffer[..filled])?;
+            return Ok(newline);
+        }
+    }
+}
+
+fn handle<L: Listener>(mut stream: L::Stream, _peer: L::Peer, hooks: &impl Hooks) {
+    if echo_line(&mut stream).is_ok() {
+        hooks.handled();
+    }
+    let _ = L::shutdown(&stream);
+}
+
+pub fn sync<L: Listener>(listener: &L, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
+    listener.set_nonblocking()?;
+    while !stop.asked() {
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                handle::<L>(stream, peer, hooks);
+                hooks.served();
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => stop.wait(listener)?,
+            Err(error) if passes(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+pub fn threading<L: Listener>(listener: &L, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
+    listener.set_nonblocking()?;
+    let running = Running::default();
+    while !stop.asked() {
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                running.begin();
+                let (running, in_worker) = (running.clone(), hooks.clone());
+                thread::Builder::new().spawn(move || {
+                    handle::<L>(stream, peer, &in_worker);
+                    running.end();
+                })?;
+                hooks.served();
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => stop.wait(listener)?,
+            Err(error) if passes(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    running.wait();
+    Ok(())
+}
+
+pub fn forking<L: Listener>(listener: L, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
+    listener.set_nonblocking()?;
+    let mut listener = Some(listener);
+    let mut children = Children::default();
+    while !stop.asked() {
+        let Some(listening) = &listener else { break };
+        match listening.accept() {
+            Ok((stream, peer)) => {
+                let mut connection = Some((stream, peer));
+                children.start(|| {
+                    drop(listener.take());
+                    if let Some((stream, peer)) = connection.take() {
+                        handle::<L>(stream, peer, hooks);
+                    }
+                })?;
+                drop(connection);
+                children.reap();
+                hooks.served();
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => stop.wait(listening)?,
+            Err(error) if passes(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    children.wait();
+    Ok(())
+}
+
+/// One connection, and a line for each line, to its end.
+pub fn ping_pong<L: Listener>(listener: &L, hooks: &impl Hooks) -> io::Result<()> {
+    let (mut stream, _peer) = listener.accept()?;
+    while echo_line(&mut stream)? {
+        hooks.handled();
+    }
+    L::shutdown(&stream)
+}

@@ -1,0 +1,114 @@
+//! What a request costs in system calls and allocations: no more than in the same loop written by
+//! hand. The servers run in processes of their own, each in step with its client (see
+//! `benches/support/pace.rs`), so every count is the same in every run.
+//!
+//! The system calls are counted by strace(1); where that is missing or may not trace, those trials
+//! are ignored, and the line of each says so.
+
+#[path = "../benches/support/mod.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the benchmarks use the rest")]
+mod support;
+#[path = "../benches/twins/mod.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the benchmarks use the rest")]
+mod twins;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use support::role::{Load, Role, Strategy, Transport, Who};
+use support::strace::{self, Calls};
+use support::{Fallible, allocations, exit_code, serve};
+
+/// How many requests or messages are counted.
+const COUNT: u32 = 50;
+
+fn main() -> ExitCode {
+    match Role::of_this_process() {
+        Ok(None) => libtest_mimic::run(&Arguments::from_args(), trials()).exit_code(),
+        Ok(Some(role)) => exit_code(serve::play(role)),
+        Err(error) => exit_code(Err(error)),
+    }
+}
+
+fn trials() -> Vec<Trial> {
+    let traces = strace::is_there();
+    let traced = |name: String, trial: fn(Role) -> Fallible<()>, role| {
+        let kind = if traces { "" } else { "strace is missing or may not trace" };
+        let trial = Trial::test(name, move || trial(role).map_err(Failed::from));
+        trial.with_kind(kind).with_ignored_flag(!traces)
+    };
+    let mut trials = Vec::new();
+    for &transport in Transport::ALL {
+        for &strategy in Strategy::ALL {
+            let (who, load) = (Who::Ours, Load::Paced);
+            let role = Role { who, transport, strategy, load, count: COUNT };
+            let name = format!("{transport}_{strategy}_makes_the_calls_of_the_loop_by_hand");
+            trials.push(traced(name, makes_the_calls_of_the_loop_by_hand, role));
+            let name = format!("{transport}_{strategy}_allocates_no_more_than_it_has_to");
+            trials.push(Trial::test(name, move || Ok(allocates_no_more_than_it_has_to(role)?)));
+        }
+        if transport.is_stream() {
+            let (who, strategy, load) = (Who::Ours, Strategy::Sync, Load::PingPong);
+            let role = Role { who, transport, strategy, load, count: COUNT };
+            let name = format!("{transport}_makes_two_calls_for_each_message");
+            trials.push(traced(name, makes_two_calls_for_each_message, role));
+        }
+    }
+    trials
+}
+
+fn makes_the_calls_of_the_loop_by_hand(role: Role) -> Fallible<()> {
+    let (ours, twin) = (per_request(role)?, per_request(Role { who: Who::Twin, ..role })?);
+    let all = |calls: &Calls| calls.values().sum::<u32>();
+    let most = match (role.strategy, role.transport.is_stream()) {
+        (Strategy::Sync, true) => 5,
+        (Strategy::Sync, false) => 2,
+        // How many it takes to start a thread is the affair of std and the C library.
+        (Strategy::Threading, _) => all(&twin),
+        (Strategy::Forking, true) => 12,
+        (Strategy::Forking, false) => 7,
+    };
+    assert!(all(&ours) <= most, "more than {most} calls: {ours:?}");
+    assert!(all(&ours) <= all(&twin), "ours {ours:?}\ntwin {twin:?}");
+    if role.strategy != Strategy::Forking {
+        // A forking server looks at the number of threads, and reaps at another moment.
+        assert_eq!(ours, twin);
+    }
+    Ok(())
+}
+
+fn makes_two_calls_for_each_message(role: Role) -> Fallible<()> {
+    let ours = per_request(role)?;
+    assert_eq!(ours, per_request(Role { who: Who::Twin, ..role })?);
+    assert_eq!(ours, Calls::from([("recvfrom".into(), 1), ("sendto".into(), 1)]));
+    Ok(())
+}
+
+/// Packets and connections that are read without a buffer cost none; starting a thread does.
+fn allocates_no_more_than_it_has_to(role: Role) -> Fallible<()> {
+    let by_hand = allocations::of(Role { who: Who::Twin, ..role })?;
+    let most = match (role.strategy, role.transport.is_stream()) {
+        // The request lies where it can be had back if there is no thread for it.
+        (Strategy::Threading, true) => by_hand + u64::from(COUNT),
+        // The packet's own buffer is handed on, and comes back; by hand it is copied.
+        (Strategy::Threading, false) => by_hand,
+        (Strategy::Sync | Strategy::Forking, _) => 0,
+    };
+    let ours = allocations::of(role)?;
+    assert!(ours <= most, "{ours} allocations in {COUNT} requests, more than {most}");
+    Ok(())
+}
+
+/// The calls of one request; every request makes the same.
+fn per_request(role: Role) -> Fallible<Calls> {
+    let mut calls = Calls::new();
+    for (name, count) in strace::count(role)? {
+        if count % COUNT != 0 {
+            return Err(format!("{name} was called {count} times in {COUNT} requests").into());
+        }
+        // The one tells what the other does not: whether a packet has been cut.
+        let name = if name == "recvmsg" { "recvfrom".into() } else { name };
+        calls.insert(name, count / COUNT);
+    }
+    Ok(calls)
+}
