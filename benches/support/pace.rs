@@ -17,7 +17,7 @@ use std::{fs, process, thread};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::{Pid, getpgid, getppid, getsid};
+use nix::unistd::{Pid, alarm, getpgid, getppid, getsid};
 
 use super::allocations;
 use super::client::Client;
@@ -26,6 +26,9 @@ use crate::twins::Hooks;
 
 /// So many requests first, that the steady state has been reached.
 pub const WARM: u32 = 20;
+
+/// How long a child waits for its parent, in seconds.
+const PATIENCE: u32 = 60;
 
 /// The hooks that keep step.
 #[derive(Clone)]
@@ -121,6 +124,10 @@ impl Pace {
     }
 
     fn wait_at_gate(&self) -> io::Result<()> {
+        if self.0.role.strategy == Strategy::Forking {
+            // A child has its parent's descriptors, and none of its alarms.
+            alarm::set(PATIENCE);
+        }
         (&self.0.at_gate.1).write_all(&process::id().to_ne_bytes())?;
         (&self.0.let_go.0).read_exact(&mut [0])
     }

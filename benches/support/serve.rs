@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use nix::unistd::alarm;
 use socketserver::{
     Concurrency, Datagram, DatagramSocket, Forking, Handler, Next, Server, StreamRequest,
     StreamSocket, Sync, Tcp, Threading, Transport, Udp,
@@ -21,6 +22,9 @@ use super::pace::Pace;
 use super::role::{self, Load, Role, Strategy, Who};
 use super::{Fallible, allocations};
 use crate::twins::{Hooks, Stop, datagram, stream};
+
+/// In seconds; far beyond what any role needs.
+const LIMIT: u32 = 60;
 
 /// The echo that the composed servers are given.
 struct Echo<K> {
@@ -99,6 +103,8 @@ impl AsFd for Bound {
 
 /// Plays the role.
 pub fn play(role: Role) -> Fallible<()> {
+    // Whatever hangs is killed, with a tracer around it or not.
+    alarm::set(LIMIT);
     let directory = tempfile::tempdir()?;
     let (bound, address) = Bound::new(role.transport, directory.path())?;
     let client = || Client::new(role.transport, &address, &directory.path().join("client"));
