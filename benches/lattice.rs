@@ -1,6 +1,7 @@
 //! The twelve servers against the same twelve written by hand.
 //!
-//! `cargo bench --bench lattice`, or a part of it: `-- rates`, `-- counts`, `-- instructions`; and
+//! `cargo bench --bench lattice`, or a part of it: `-- rates`, `-- counts`, `-- instructions`, with
+//! the names of the transports and strategies that are wanted (`-- rates tcp sync threading`); and
 //! `-- --quick` for a look that proves only that it runs. Each server is a process of its own: this
 //! program, run again.
 
@@ -33,29 +34,39 @@ fn measure(arguments: &[String]) -> Fallible<()> {
     let said = |word: &str| arguments.iter().any(|argument| argument == word);
     let parts = ["rates", "counts", "instructions"];
     let all = !parts.iter().any(|part| said(part));
+    let servers = servers(said);
     let (rounds, time) = if said("--quick") { (1, 20) } else { (7, 200) };
     if all || said("rates") {
-        rates(rounds, Duration::from_millis(time))?;
+        rates(&servers, rounds, Duration::from_millis(time))?;
     }
     if all || said("counts") {
-        counts()?;
+        counts(&servers)?;
     }
     if all || said("instructions") {
-        instructions()?;
+        instructions(&servers)?;
     }
     Ok(())
 }
 
-fn twelve() -> impl Iterator<Item = Role> {
+/// The twelve, or those of them that have been named.
+fn servers(said: impl Fn(&str) -> bool) -> Vec<Role> {
     let (who, load, count) = (Who::Ours, Load::Paced, COUNT);
-    Transport::ALL.iter().flat_map(move |&transport| {
-        let role = move |&strategy| Role { who, transport, strategy, load, count };
-        Strategy::ALL.iter().map(role)
-    })
+    let mut servers = Vec::new();
+    for transport in wanted(Transport::ALL, &said) {
+        for strategy in wanted(Strategy::ALL, &said) {
+            servers.push(Role { who, transport, strategy, load, count });
+        }
+    }
+    servers
 }
 
-fn rates(rounds: u32, time: Duration) -> Fallible<()> {
-    let mut all: Vec<_> = twelve().map(|role| (role, Rounds::default())).collect();
+fn wanted<V: Copy + ToString>(all: &[V], said: impl Fn(&str) -> bool) -> Vec<V> {
+    let named: Vec<V> = all.iter().copied().filter(|one| said(&one.to_string())).collect();
+    if named.is_empty() { all.to_vec() } else { named }
+}
+
+fn rates(servers: &[Role], rounds: u32, time: Duration) -> Fallible<()> {
+    let mut all: Vec<_> = servers.iter().map(|role| (*role, Rounds::default())).collect();
     for round in 1..=rounds {
         progress(&format!("rates: round {round} of {rounds}"))?;
         for (role, done) in &mut all {
@@ -72,8 +83,7 @@ fn rates(rounds: u32, time: Duration) -> Fallible<()> {
         "server", "ours /s", "hand /s", "rate ratio", "ours us", "hand us", "time ratio"
     );
     for (role, done) in &all {
-        let middle = |rates: &[Rate], of: fn(&Rate) -> f64| median(&sorted(rates.iter().map(of)));
-        let (rate, cpu): (fn(&Rate) -> f64, fn(&Rate) -> f64) = (|r| r.per_second, |r| r.cpu);
+        let (rate, cpu) = (|rate: &Rate| rate.per_second, |rate: &Rate| rate.cpu);
         println!(
             "{:<20} {:>9.0} {:>9.0}  {:<18} {:>8.1} {:>8.1}  {:<18}",
             name(role),
@@ -89,11 +99,11 @@ fn rates(rounds: u32, time: Duration) -> Fallible<()> {
     Ok(())
 }
 
-fn counts() -> Fallible<()> {
+fn counts(servers: &[Role]) -> Fallible<()> {
     let traces = strace::is_there();
     println!("System calls and allocations per request, ours and by hand.\n");
     println!("{:<20} {:>6} {:>6}  {:>6} {:>6}", "server", "calls", "hand", "alloc", "hand");
-    for role in twelve() {
+    for &role in servers {
         let twin = Role { who: Who::Twin, ..role };
         let per_request = |count: u64| count as f64 / f64::from(COUNT);
         let calls = |role| -> Fallible<String> {
@@ -120,7 +130,7 @@ fn counts() -> Fallible<()> {
     Ok(())
 }
 
-fn instructions() -> Fallible<()> {
+fn instructions(servers: &[Role]) -> Fallible<()> {
     if !callgrind::is_there() {
         println!("valgrind is missing: no instructions");
         return Ok(());
@@ -128,8 +138,9 @@ fn instructions() -> Fallible<()> {
     println!("Instructions per request of the program alone, ours and by hand.\n");
     println!("{:<20} {:>7} {:>7} {:>7}", "server", "ours", "hand", "more");
     // The queue of a Unix datagram socket is too short for requests that all wait.
-    let measured = |role: &Role| role.transport != Transport::UnixDatagram;
-    for role in twelve().filter(|role| role.strategy == Strategy::Sync).filter(measured) {
+    let measured =
+        |role: &&Role| role.strategy == Strategy::Sync && role.transport != Transport::UnixDatagram;
+    for &role in servers.iter().filter(measured) {
         let ours = callgrind::per_request(role)?;
         let twin = callgrind::per_request(Role { who: Who::Twin, ..role })?;
         println!("{:<20} {ours:>7.0} {twin:>7.0} {:>+7.0}", name(&role), ours - twin);
@@ -140,6 +151,10 @@ fn instructions() -> Fallible<()> {
 
 fn name(role: &Role) -> String {
     format!("{} {}", role.transport, role.strategy)
+}
+
+fn middle(rates: &[Rate], of: impl Fn(&Rate) -> f64) -> f64 {
+    median(&sorted(rates.iter().map(of)))
 }
 
 fn spread(sorted: &[f64]) -> String {

@@ -74,11 +74,7 @@ impl Pace {
         let mut client = self.0.client.lock().map_err(|_| io::Error::other("poisoned"))?;
         let again = role.load == Load::PingPong;
         self.see_off_worker()?;
-        if again {
-            client.receive_line()?
-        } else {
-            client.receive()?
-        }
+        if again { client.receive_line() } else { client.receive() }?;
         let served = served.fetch_add(1, Ordering::SeqCst) + 1;
         if served == WARM {
             allocated[0].store(allocations::so_far(), Ordering::SeqCst);
