@@ -119,7 +119,7 @@ impl<R: BufRead + Write> Handler<Traced<R>> for Script {
         self.fail_if_told(request.number(), "the end of finish")
     }
 
-    fn handle_error(&self, request: &Traced<R>, failure: &Failure) {
+    fn handle_error(&self, request: &mut Traced<R>, failure: &Failure) {
         let what = match (failure.kind(), failure.panic_message(), failure.as_error()) {
             (FailureKind::PeerGone, ..) => "peer gone".into(),
             (_, Some(message), _) => message.into(),

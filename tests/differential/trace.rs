@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ThreadId};
 
-use socketserver::{ForkedChild, Request, TcpRequest, Transport, UdpRequest, Waiter};
+use socketserver::{FailureKind, ForkedChild, Request, TcpRequest, Transport, UdpRequest, Waiter};
 
 /// Where the hooks are written down.
 pub struct Trace {
@@ -58,11 +58,11 @@ impl<T> TracedTransport<T> {
 impl<T: Transport<Request: Watched>> Transport for TracedTransport<T> {
     type Request = Traced<T::Request>;
 
-    fn get_request(&self) -> io::Result<Self::Request> {
-        let inner = self.inner.get_request()?;
+    fn get_request(&self) -> io::Result<Option<Self::Request>> {
+        let Some(inner) = self.inner.get_request()? else { return Ok(None) };
         let number = self.trace.taken.fetch_add(1, Ordering::SeqCst) + 1;
         self.trace.note(number, "get_request");
-        Ok(Traced { inner, number, trace: Arc::clone(&self.trace) })
+        Ok(Some(Traced { inner, number, trace: Arc::clone(&self.trace) }))
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
@@ -73,7 +73,7 @@ impl<T: Transport<Request: Watched>> Transport for TracedTransport<T> {
         self.inner.server_close()
     }
 
-    fn after_fork(&self, child: &ForkedChild) {
+    fn after_fork(&self, child: &ForkedChild<'_>) {
         self.inner.after_fork(child);
     }
 }
@@ -134,6 +134,10 @@ impl<R: Watched> Request for Traced<R> {
 
     fn deliver(&mut self) -> io::Result<()> {
         self.inner.deliver()
+    }
+
+    fn classify(&self, error: &io::Error) -> FailureKind {
+        self.inner.classify(error)
     }
 
     fn shutdown_request(self) {
