@@ -1,7 +1,7 @@
 //! A thread for each request.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::mem;
 use std::process;
@@ -189,8 +189,8 @@ struct Threads {
     running: HashMap<ThreadId, JoinHandle<()>>,
     /// Those that ended before they were entered as running.
     early: Vec<ThreadId>,
-    /// Those that have ended, or are about to, for the next that ends to join.
-    ended: Vec<JoinHandle<()>>,
+    /// Those that have ended, or are about to, for the next ones that end to join.
+    ended: VecDeque<JoinHandle<()>>,
 }
 
 impl Threads {
@@ -200,19 +200,19 @@ impl Threads {
         match self.early.iter().position(|early| *early == id) {
             Some(at) => {
                 self.early.swap_remove(at);
-                self.ended.push(handle);
+                self.ended.push_back(handle);
             }
             None => drop(self.running.insert(id, handle)),
         }
     }
 
-    /// The thread `id` ends; returns those that ended before it, for it to join. The loop must not:
+    /// The thread `id` ends; returns one that ended before it, for it to join. The loop must not:
     /// the destructors of a handler's thread-locals run for as long as they like.
-    fn end(&mut self, id: ThreadId) -> Vec<JoinHandle<()>> {
+    fn end(&mut self, id: ThreadId) -> Option<JoinHandle<()>> {
         // The last few may not be gone yet, and joining them would have to wait.
-        let earlier = if self.ended.len() < FEW { Vec::new() } else { mem::take(&mut self.ended) };
+        let earlier = if self.ended.len() < FEW { None } else { self.ended.pop_front() };
         match self.running.remove(&id) {
-            Some(own) => self.ended.push(own),
+            Some(own) => self.ended.push_back(own),
             None => self.early.push(id),
         }
         earlier
