@@ -1,0 +1,176 @@
+//! A transport around one of the crate's, whose requests tell the ledger what is done to them.
+
+use std::io::{self, BufRead, Read, Write};
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+use nix::unistd::close;
+use socketserver::{
+    Datagram, DatagramSocket, FailureKind, ForkedChild, Request, Stage, StreamRequest,
+    StreamSocket, Transport, Waiter,
+};
+
+use super::client::Address;
+use super::panic_if;
+use super::script::{Script, name_of};
+use super::world::{Guest, World};
+
+pub struct Watched<T> {
+    pub inner: T,
+    pub world: Arc<World>,
+}
+
+/// A request on its way through the server.
+pub struct Visit<R> {
+    /// Taken out when it is closed.
+    inner: Option<R>,
+    pub serial: usize,
+    pub guest: Guest,
+    /// What the peer's first line said.
+    pub heard: Option<Script>,
+    pub world: Arc<World>,
+}
+
+/// What a watched request has to tell beside its bytes.
+pub trait Inner: Request + BufRead + Write {
+    /// The peer's address, as the guest book has it.
+    fn from(&self) -> String;
+
+    /// The packet, for one that has all its bytes.
+    fn packet(&self) -> Option<&[u8]>;
+}
+
+impl<S: StreamSocket, A: Address> Inner for StreamRequest<S, A> {
+    fn from(&self) -> String {
+        self.peer().text()
+    }
+
+    fn packet(&self) -> Option<&[u8]> {
+        None
+    }
+}
+
+impl<S: DatagramSocket, A: Address> Inner for Datagram<S, A> {
+    fn from(&self) -> String {
+        self.peer().text()
+    }
+
+    fn packet(&self) -> Option<&[u8]> {
+        Some(self.data())
+    }
+}
+
+impl<T: Transport<Request: Inner>> Transport for Watched<T> {
+    type Request = Visit<T::Request>;
+
+    fn get_request(&self) -> io::Result<Option<Self::Request>> {
+        let Some(inner) = self.inner.get_request()? else { return Ok(None) };
+        let guest = self.world.guest(&inner.from()).unwrap();
+        let serial = self.world.taken.fetch_add(1, SeqCst) + 1;
+        let world = Arc::clone(&self.world);
+        let visit = Visit { inner: Some(inner), serial, guest, heard: None, world };
+        visit.record("get_request");
+        Ok(Some(visit))
+    }
+
+    fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
+        self.inner.wait(waiter)
+    }
+
+    fn server_close(self) -> io::Result<()> {
+        self.inner.server_close()
+    }
+
+    fn after_fork(&self, child: &ForkedChild<'_>) {
+        self.inner.after_fork(child);
+        let ends: Vec<RawFd> = self.world.ends().iter().copied().collect();
+        // The child never drops the clients that these belong to.
+        ends.into_iter().for_each(|end| close(end).unwrap());
+    }
+}
+
+impl<R: Inner> Visit<R> {
+    pub fn record(&self, event: &str) {
+        self.world.ledger.record(self.serial, self.guest.client, event);
+    }
+
+    /// The script as far as it is known before anything has been read.
+    pub fn announced(&self) -> Script {
+        let packet = self.inner.as_ref().and_then(Inner::packet);
+        let word = packet.and_then(|bytes| std::str::from_utf8(bytes.get(..2)?).ok());
+        word.and_then(Script::parse).unwrap_or(self.guest.script)
+    }
+
+    fn inner(&mut self) -> &mut R {
+        self.inner.as_mut().unwrap()
+    }
+}
+
+impl<R: Inner> Request for Visit<R> {
+    fn establish(&mut self) -> io::Result<()> {
+        self.record(name_of(Stage::Establish));
+        self.guest.script.act(Stage::Establish)?;
+        self.inner().establish()
+    }
+
+    fn deliver(&mut self) -> io::Result<()> {
+        self.record(name_of(Stage::Deliver));
+        self.guest.script.act(Stage::Deliver)?;
+        self.inner().deliver()
+    }
+
+    fn classify(&self, error: &io::Error) -> FailureKind {
+        self.inner.as_ref().map_or(FailureKind::Error, |inner| inner.classify(error))
+    }
+
+    fn shutdown_request(mut self) {
+        self.record("shutdown_request");
+        if let Some(inner) = self.inner.take() {
+            inner.shutdown_request();
+        }
+        self.record("closed");
+        panic_if(self.guest.script == Script::PanicsInShutdown);
+    }
+
+    fn close_request(mut self) {
+        if let Some(inner) = self.inner.take() {
+            inner.close_request();
+        }
+        self.record("copy closed");
+    }
+}
+
+impl<R> Drop for Visit<R> {
+    fn drop(&mut self) {
+        if self.inner.is_some() {
+            self.world.ledger.record(self.serial, self.guest.client, "lost");
+        }
+    }
+}
+
+impl<R: Inner> Read for Visit<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.inner().read(bytes)
+    }
+}
+
+impl<R: Inner> BufRead for Visit<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner().fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.inner().consume(amount);
+    }
+}
+
+impl<R: Inner> Write for Visit<R> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner().flush()
+    }
+}
