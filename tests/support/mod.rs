@@ -3,3 +3,8 @@
 
 pub mod alone;
 pub mod laws;
+pub mod net;
+pub mod role;
+pub mod signals;
+pub mod story;
+pub mod trace;

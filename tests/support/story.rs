@@ -1,0 +1,241 @@
+//! One request's story: a script says what goes wrong and where, and the trace says which hooks of
+//! the handler and the request were called, in which order.
+
+use std::error::Error;
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use socketserver::{
+    Concurrency, Failure, FailureKind, ForkedChild, Handler, LocalAddr, Next, Outcome, Request,
+    Server, Tcp, TcpRequest, Transport, Waiter,
+};
+
+use super::net;
+use super::trace::Trace;
+
+/// TCP whose requests note how they are closed.
+#[derive(Debug)]
+pub struct Traced {
+    pub tcp: Tcp,
+    pub trace: Trace,
+}
+
+impl Traced {
+    pub fn new(trace: &Trace) -> io::Result<Self> {
+        Ok(Self { tcp: Tcp::options().bind("127.0.0.1:0")?, trace: trace.clone() })
+    }
+}
+
+impl Transport for Traced {
+    type Request = TracedRequest;
+
+    fn get_request(&self) -> io::Result<TracedRequest> {
+        let request = self.tcp.get_request()?;
+        Ok(TracedRequest { request, trace: self.trace.clone() })
+    }
+
+    fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
+        self.trace.note("wait");
+        self.tcp.wait(waiter)
+    }
+
+    fn server_close(self) -> io::Result<()> {
+        self.trace.note("server_close");
+        self.tcp.server_close()
+    }
+
+    fn after_fork(&self, child: &ForkedChild) {
+        self.tcp.after_fork(child);
+    }
+}
+
+impl LocalAddr for Traced {
+    type Addr = SocketAddr;
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+}
+
+impl AsFd for Traced {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.tcp.as_fd()
+    }
+}
+
+/// A connection that notes how it is closed.
+#[derive(Debug)]
+pub struct TracedRequest {
+    pub request: TcpRequest,
+    trace: Trace,
+}
+
+impl Request for TracedRequest {
+    fn establish(&mut self) -> io::Result<()> {
+        self.request.establish()
+    }
+
+    fn deliver(&mut self) -> io::Result<()> {
+        self.request.deliver()
+    }
+
+    fn shutdown_request(self) {
+        self.trace.note("shutdown_request");
+        self.request.shutdown_request();
+    }
+
+    fn close_request(self) {
+        self.trace.note("close_request");
+        self.request.close_request();
+    }
+}
+
+impl Read for TracedRequest {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.request.read(bytes)
+    }
+}
+
+/// What happens at a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    Error,
+    Panic,
+    /// For `verify_request` alone.
+    Reject,
+}
+
+/// A handler that notes every hook, and lets an event happen at some.
+#[derive(Debug)]
+pub struct Script {
+    pub events: &'static [(&'static str, Event)],
+    pub trace: Trace,
+}
+
+impl Script {
+    fn at(&self, hook: &str) -> io::Result<bool> {
+        self.trace.note(hook);
+        self.happens(hook)
+    }
+
+    fn happens(&self, hook: &str) -> io::Result<bool> {
+        match self.events.iter().find(|(at, _)| *at == hook) {
+            Some((_, Event::Error)) => Err(io::Error::other("as the script says")),
+            Some((_, Event::Panic)) => panic!("as the script says"),
+            Some((_, Event::Reject)) => Ok(false),
+            None => Ok(true),
+        }
+    }
+}
+
+impl<R> Handler<R> for Script {
+    fn verify_request(&self, _request: &R) -> io::Result<bool> {
+        self.at("verify_request")
+    }
+
+    fn setup(&self, _request: &mut R) -> io::Result<()> {
+        self.at("setup").map(drop)
+    }
+
+    fn handle(&self, _request: &mut R) -> io::Result<Next> {
+        self.at("handle").map(|_| Next::Done)
+    }
+
+    fn finish(&self, _request: &mut R) -> io::Result<()> {
+        self.at("finish").map(drop)
+    }
+
+    fn handle_error(&self, _request: &R, failure: &Failure) {
+        let kind = match failure.kind() {
+            FailureKind::Panic => "handle_error(panic)",
+            FailureKind::Error => "handle_error(error)",
+            FailureKind::NotStarted => "handle_error(not started)",
+            _ => "handle_error(peer)",
+        };
+        self.trace.note(kind);
+        // An error of this hook has nowhere to go: only its panic is a case.
+        if self.happens("handle_error").is_err() {
+            panic!("as the script says");
+        }
+    }
+
+    fn handle_timeout(&self) {
+        self.trace.note("handle_timeout");
+    }
+
+    fn service_actions(&self) {
+        self.trace.note("service_actions");
+    }
+}
+
+/// What is expected of a script, by CPython's order where that is no defect.
+pub type Chapter = (&'static [(&'static str, Event)], &'static str);
+
+const SHUT: &str = "shutdown_request";
+
+/// The table of the documentation of `Handler`, as scripts: D7, D10, D11, D12.
+pub const CHAPTERS: &[Chapter] = &[
+    (&[], "verify_request setup handle finish"),
+    (&[("verify_request", Event::Reject)], "verify_request"),
+    (&[("verify_request", Event::Error)], "verify_request handle_error(error)"),
+    (&[("verify_request", Event::Panic)], "verify_request handle_error(panic)"),
+    (&[("setup", Event::Error)], "verify_request setup handle_error(error)"),
+    (&[("setup", Event::Panic)], "verify_request setup handle_error(panic)"),
+    (&[("handle", Event::Error)], "verify_request setup handle finish handle_error(error)"),
+    (&[("handle", Event::Panic)], "verify_request setup handle finish handle_error(panic)"),
+    (&[("finish", Event::Error)], "verify_request setup handle finish handle_error(error)"),
+    (&[("finish", Event::Panic)], "verify_request setup handle finish handle_error(panic)"),
+    (
+        &[("handle", Event::Panic), ("finish", Event::Error)],
+        "verify_request setup handle finish handle_error(panic)",
+    ),
+    (
+        &[("handle", Event::Error), ("handle_error", Event::Panic)],
+        "verify_request setup handle finish handle_error(error)",
+    ),
+];
+
+/// Plays every chapter under a strategy: one request each, taken by `handle_request`; the hooks
+/// have to be those expected, the request shut down once, and the peer has to see its end.
+///
+/// `in_child` tells where a request's hooks run after `verify_request`.
+pub fn play<C>(strategy: impl Fn() -> C, in_child: bool) -> Result<(), Box<dyn Error>>
+where
+    C: Concurrency<Traced, Script>,
+{
+    for (events, hooks) in CHAPTERS {
+        let trace = Trace::new()?;
+        let script = Script { events, trace: trace.clone() };
+        let mut server = Server::new(Traced::new(&trace)?, strategy(), script)?;
+        let client: TcpStream = net::connect(server.local_addr()?)?;
+
+        let outcome = server.handle_request()?;
+        server.close()?;
+
+        assert!(net::is_closed(client)?, "{events:?}: the connection is still open");
+        let at_verify = events.iter().find(|(hook, _)| *hook == "verify_request");
+        let wanted = match at_verify {
+            None => Outcome::Handled,
+            Some((_, Event::Reject)) => Outcome::Rejected,
+            Some(_) => Outcome::Failed,
+        };
+        assert_eq!(outcome, wanted, "{events:?}");
+
+        let mut seen: Vec<String> = trace.words()?;
+        seen.retain(|word| word != "wait" && word != "server_close");
+        if in_child && at_verify.is_none() {
+            // The parent closes its copy, whenever it comes to it.
+            assert_eq!(closings(&trace.here()?), ["close_request"], "{events:?}");
+            assert_eq!(closings(&trace.in_children()?), [SHUT], "{events:?}");
+            seen.retain(|word| word != "close_request");
+        }
+        assert_eq!(seen.join(" "), format!("{hooks} {SHUT}"), "{events:?}");
+    }
+    Ok(())
+}
+
+fn closings(words: &[String]) -> Vec<&str> {
+    let closing = |word: &&str| [SHUT, "close_request"].contains(word);
+    words.iter().map(String::as_str).filter(closing).collect()
+}
