@@ -6,11 +6,14 @@
 
 use std::env;
 use std::error::Error;
-use std::io::Read;
+use std::io::{Read, Seek};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use wait_timeout::ChildExt;
 
 /// A case: its name, and what it does.
@@ -40,27 +43,25 @@ pub fn run(cases: &'static [Case]) -> ExitCode {
 }
 
 fn in_own_process(name: &'static str) -> Result<(), Failed> {
+    // Not a pipe: a child that the case has left behind would hold it open.
+    let mut said = tempfile::tempfile()?;
     let mut child = Command::new(env::current_exe()?)
         .env(CASE, name)
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
+        .stderr(said.try_clone()?)
         .spawn()?;
     let status = child.wait_timeout(LIMIT)?;
-    if status.is_none() {
-        child.kill()?;
-        child.wait()?;
-    }
-    let mut said = String::new();
-    if let Some(mut stderr) = child.stderr.take() {
-        // A grandchild that is left over holds the pipe open: it is part of the failure.
-        if status.is_some_and(|status| !status.success()) {
-            stderr.read_to_string(&mut said)?;
-        }
-    }
+    // Whatever the case has started ends with it; usually there is nothing left (ESRCH).
+    let _ = killpg(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGKILL);
+    child.wait()?;
+    let mut text = String::new();
+    said.rewind()?;
+    said.read_to_string(&mut text)?;
     match status {
         Some(status) if status.success() => Ok(()),
-        Some(status) => Err(format!("{status}\n{said}").into()),
-        None => Err(format!("still running after {LIMIT:?}: killed").into()),
+        Some(status) => Err(format!("{status}\n{text}").into()),
+        None => Err(format!("still running after {LIMIT:?}: killed\n{text}").into()),
     }
 }
