@@ -3,6 +3,7 @@
 //!
 //! Where Python's test is about `SystemExit`, which ends the process through every handler of
 //! errors, this is about a panic: contained under every strategy, and told once.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "this is a test")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! The tests of CPython 3.13's `test_socketserver` that fork; see `cpython.rs` for the others.
 //! Each runs on the only thread of a process of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "this is a test")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Rows D1 to D13 of `docs/from-python.md`: the loop, single steps, and the order of the hooks.
 //! Each case has a process of its own, as some send signals and some use up descriptors.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "this is a test")]
 
 mod support;
 
@@ -242,8 +243,9 @@ impl<R> Handler<R> for Reports {
     }
 
     fn get_request_error(&self, error: &io::Error) {
-        assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
-        self.told.fetch_add(1, Ordering::SeqCst);
+        // A panic would be contained here, and prove nothing.
+        let told = if error.raw_os_error() == Some(libc::EMFILE) { 1 } else { 1000 };
+        self.told.fetch_add(told, Ordering::SeqCst);
         self.held.lock().expect("not poisoned").clear();
     }
 }

@@ -1,5 +1,6 @@
 //! Rows K1 to K9 of `docs/from-python.md`: children, from the fork to the last status. Each case
 //! runs on the only thread of a process of its own, so its clients connect before it serves.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "this is a test")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Rows H1 to H8 of `docs/from-python.md`: what a handler reads and writes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "this is a test")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Rows C1 to C8 of `docs/from-python.md`: what becomes of threads, at close and at the end of the
 //! process. Each case has a process of its own; those about the end of one look at a second.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "this is a test")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Rows T1 to T9 of `docs/from-python.md`: the four transports on their own; T10 is proved by
 //! whoever implements one.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "this is a test")]
 
 mod support;
 
