@@ -83,15 +83,21 @@ fn the_hooks_have_one_order_under_forking() -> Result {
 
 /// K1.
 fn a_child_ends_with_a_status_that_tells() -> Result {
-    let stories: [(&'static [(&'static str, Event)], i32); 3] =
-        [(&[], 0), (&[("handle", Event::Error)], 1), (&[("handle", Event::Panic)], 101)];
-    for (events, wanted) in stories {
-        let trace = Trace::new()?;
-        let script = Script { events, trace };
-        let mut server = ForkingTcpServer::bind("127.0.0.1:0", script)?;
-        let _client = net::connect(server.local_addr()?)?;
+    for (how, wanted) in [(b'f', 0), (b'e', 1), (b'p', 101)] {
+        let mut server = ForkingTcpServer::bind_fn("127.0.0.1:0", |conn| {
+            let mut how = [0];
+            conn.read_exact(&mut how)?;
+            match &how {
+                b"f" => Ok(()),
+                b"e" => Err(io::Error::other("as it is told")),
+                _ => panic!("as it is told"),
+            }
+        })?;
+        let mut client = net::connect(server.local_addr()?)?;
         server.handle_request()?;
         let pid = server.active_children().next().ok_or("no child")?;
+        // Not before: what has ended by then has been reaped.
+        client.write_all(&[how])?;
         assert_eq!(peek(pid)?, WaitStatus::Exited(Pid::from_raw(i32::try_from(pid)?), wanted));
         server.close()?;
     }
