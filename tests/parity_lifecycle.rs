@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net as unix;
-use std::process::ExitCode;
+use std::process::{self, Command, ExitCode};
 use std::sync::OnceLock;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -22,8 +22,8 @@ use socketserver::{
     TcpServer, Threading, ThreadingTcpServer, Udp, UdpServer, UnixDatagram, UnixStream,
     UnixStreamServer,
 };
-use support::alone;
 use support::net::{self, Echo, PATIENCE, Reach};
+use support::{alone, signals};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -240,6 +240,19 @@ fn another_thread_can_stop_an_idle_server() -> Result {
     Ok(())
 }
 
+/// L8: in a process that has one thread, so that it can fork.
+fn a_signal_handler_can_stop_a_server() -> Result {
+    let tcp = Tcp::options().bind("127.0.0.1:0")?;
+    let mut server = Server::new(tcp, Forking::new(), Echo)?;
+    signals::stop_on_usr2(server.stop_handle())?;
+    let pid = process::id().to_string();
+    // Late enough to find it waiting, as a rule; early is as good.
+    let mut sender = Command::new("sh").args(["-c", "sleep 0.1; kill -USR2 $0", &pid]).spawn()?;
+    server.serve_forever()?;
+    assert!(sender.wait()?.success());
+    Ok(server.close()?)
+}
+
 /// L8: Python's `shutdown` before `serve_forever` waits for ever.
 fn a_stop_before_serving_ends_that_session_alone() -> Result {
     let mut server = TcpServer::bind("127.0.0.1:0", Echo)?;
@@ -340,6 +353,7 @@ fn main() -> ExitCode {
         a_server_goes_into_a_poll_set,
         a_handler_can_stop_its_server,
         another_thread_can_stop_an_idle_server,
+        a_signal_handler_can_stop_a_server,
         a_stop_before_serving_ends_that_session_alone,
         two_stops_are_one,
         a_stop_after_the_session_does_nothing,

@@ -1,8 +1,10 @@
-//! Signals that interrupt system calls and do nothing else.
+//! Signals that interrupt system calls, and one that stops a server.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use socketserver::StopHandle;
 
 static SEEN: AtomicUsize = AtomicUsize::new(0);
 
@@ -21,4 +23,21 @@ pub fn interrupt_on_usr1() -> nix::Result<()> {
 /// How many have come.
 pub fn seen() -> usize {
     SEEN.load(Ordering::SeqCst)
+}
+
+static STOP: OnceLock<StopHandle> = OnceLock::new();
+
+extern "C" fn stop(_: i32) {
+    if let Some(handle) = STOP.get() {
+        handle.stop();
+    }
+}
+
+/// Has SIGUSR2 stop a server from now on, once for each process.
+#[expect(unsafe_code, reason = "sigaction(2) is unsafe for what a handler might do")]
+pub fn stop_on_usr2(handle: StopHandle) -> nix::Result<()> {
+    STOP.get_or_init(|| handle);
+    let action = SigAction::new(SigHandler::Handler(stop), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler loads an initialized cell and stops, which is async-signal-safe.
+    unsafe { sigaction(Signal::SIGUSR2, &action) }.map(drop)
 }
