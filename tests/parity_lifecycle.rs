@@ -14,6 +14,7 @@ use std::process::{self, Command, ExitCode};
 use std::sync::OnceLock;
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -234,6 +235,8 @@ fn another_thread_can_stop_an_idle_server() -> Result {
     let dir = tempfile::tempdir()?;
     // It serves for certain once it has answered.
     Tcp::ask(&running.local_addr()?, dir.path(), b"there\n")?;
+    // It does nothing but wait, by now; were it not so, the stop would be as good.
+    thread::sleep(Duration::from_millis(100));
     let stop = running.stop_handle();
     thread::spawn(move || stop.stop()).join().map_err(|_| "stop panicked")?;
     running.join()?.close()?;
