@@ -336,6 +336,9 @@ fn a_client_without_an_address_cannot_be_answered_and_that_is_told() -> Result {
 
         fn handle_error(&self, packet: &UnixDatagramRequest, failure: &Failure) {
             let kind = failure.as_error().map_or(ErrorKind::Other, io::Error::kind);
+            // The kernel's own words would be "transport endpoint is not connected".
+            let kind =
+                if failure.to_string().contains("no address") { kind } else { ErrorKind::Other };
             let told = (failure.kind(), failure.stage(), kind);
             let _ = self.0.send((packet.peer().is_none(), Some(told)));
         }
