@@ -6,13 +6,13 @@ mod support;
 
 use std::error::Error;
 use std::fs;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{self, Command, ExitCode};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
@@ -140,8 +140,15 @@ fn a_child_never_returns_into_the_loop() -> Result {
     Ok(())
 }
 
-/// K2, as a role: says something before and after the fork, without the end of a line.
+/// K2, as a role: says something before and after the fork, without the end of a line, and at its
+/// normal end.
+#[expect(unsafe_code, reason = "atexit(3) is foreign")]
 fn talks(_: &[String]) -> Result {
+    extern "C" fn bye() {
+        let _ = nix::unistd::write(io::stdout(), b"bye");
+    }
+    // SAFETY: `bye` is there as long as the process, and only writes.
+    assert_eq!(unsafe { nix::libc::atexit(bye) }, 0);
     let mut server = ForkingUdpServer::bind_fn("127.0.0.1:0", |_| {
         print!("child ");
         Ok(())
@@ -152,11 +159,11 @@ fn talks(_: &[String]) -> Result {
     Ok(server.close()?)
 }
 
-/// K2: Python's child loses what it has printed.
+/// K2: Python's child loses what it has printed. Neither ends as its parent does.
 fn what_waits_in_stdout_is_printed_once() -> Result {
     let output = role::command("talks")?.output()?;
     assert!(output.status.success());
-    assert_eq!(String::from_utf8(output.stdout)?, "parent child ");
+    assert_eq!(String::from_utf8(output.stdout)?, "parent child bye");
     Ok(())
 }
 
@@ -243,58 +250,45 @@ fn other_peoples_children_keep_their_status() -> Result {
     Ok(())
 }
 
-/// The children of this process that have ended and not been waited for.
-fn zombies() -> io::Result<usize> {
-    let own = process::id().to_string();
-    let mut count = 0;
+/// The children of a process, with their states.
+fn children_of(parent: u32) -> io::Result<Vec<String>> {
+    let parent = parent.to_string();
+    let mut states = Vec::new();
     for entry in fs::read_dir("/proc")? {
         // A process may end while it is looked at.
         let Ok(stat) = fs::read_to_string(entry?.path().join("stat")) else { continue };
         let Some((_, rest)) = stat.rsplit_once(')') else { continue };
-        let mut fields = rest.split_whitespace();
-        if fields.next() == Some("Z") && fields.next() == Some(&own) {
-            count += 1;
+        let fields: Vec<_> = rest.split_whitespace().take(2).collect();
+        if fields.get(1) == Some(&&*parent) {
+            states.push(fields[0].to_owned());
         }
     }
-    Ok(count)
+    Ok(states)
 }
 
-/// K4: in an idle server, not at the next request. The server is stopped by a tick that sees no
-/// child left, and gives up after many.
-fn an_idle_server_reaps_at_once() -> Result {
-    struct Watch {
-        stop: OnceLock<StopHandle>,
-        ticks: AtomicUsize,
-        clean: AtomicUsize,
-    }
-    impl<R> Handler<R> for Watch {
-        fn handle(&self, _request: &mut R) -> io::Result<Next> {
-            Ok(Next::Done)
-        }
-
-        fn service_actions(&self) {
-            let ticks = self.ticks.fetch_add(1, Ordering::SeqCst) + 1;
-            // The first call is that after the request.
-            let clean = ticks > 1 && no_child_is_left();
-            self.clean.store(usize::from(clean), Ordering::SeqCst);
-            if clean || ticks > 500 {
-                self.stop.get().expect("set before serving").stop();
-            }
-        }
-    }
-    /// Without reaping any: whether there are children at all.
-    fn no_child_is_left() -> bool {
-        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        waitid(Id::All, flags) == Err(Errno::ECHILD)
-    }
-    let watch =
-        Watch { stop: OnceLock::new(), ticks: AtomicUsize::new(0), clean: AtomicUsize::new(0) };
-    let mut server =
-        ForkingTcpServer::bind("127.0.0.1:0", watch)?.service_interval(Duration::from_millis(10));
-    server.handler().stop.set(server.stop_handle()).map_err(|_| "set twice")?;
-    let _client = net::connect(server.local_addr()?)?;
+/// K4, as a role: a server that has nothing to do between its two clients.
+fn idles(_: &[String]) -> Result {
+    let (mut server, _) = waiting(Forking::new(), false)?;
+    println!("{}", server.local_addr()?);
     server.serve_forever()?;
-    assert_eq!(server.handler().clean.load(Ordering::SeqCst), 1, "a child has not been reaped");
+    Ok(())
+}
+
+/// K4: not at the next request.
+fn an_idle_server_reaps_at_once() -> Result {
+    let mut server = role::command("idles")?.spawn()?;
+    let mut address = String::new();
+    let says = server.stdout.take().ok_or("no stdout")?;
+    io::BufReader::new(says).read_line(&mut address)?;
+    let client = net::connect(address.trim().parse()?)?;
+    assert_eq!(let_go(client)?, b"?done");
+    let deadline = Instant::now() + net::PATIENCE;
+    while let children @ 1.. = children_of(server.id())?.len() {
+        assert!(Instant::now() < deadline, "{children} children have not been reaped");
+        thread::sleep(Duration::from_millis(1));
+    }
+    server.kill()?;
+    server.wait()?;
     Ok(())
 }
 
@@ -309,7 +303,7 @@ fn single_steps_keep_the_limit_and_reap() -> Result {
         assert_eq!(server.handle_request()?, Outcome::Handled);
         assert_eq!(net::all(client)?, b"done");
         assert!(server.active_children().count() <= MOST);
-        assert!(zombies()? <= MOST);
+        assert!(children_of(process::id())?.len() <= MOST);
     }
     server.close()?;
     assert!(no_child_is_left());
@@ -415,7 +409,7 @@ fn main() -> ExitCode {
     macro_rules! cases {
         ($($case:ident),* $(,)?) => { &[$((stringify!($case), $case),)*] };
     }
-    role::play(&[("talks", talks)]).unwrap_or_else(|| {
+    role::play(&[("talks", talks), ("idles", idles)]).unwrap_or_else(|| {
         alone::run(cases![
             the_hooks_have_one_order_under_forking,
             a_child_ends_with_a_status_that_tells,

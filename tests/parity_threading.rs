@@ -266,33 +266,44 @@ fn thousands_of_requests_leave_nothing_behind() -> Result {
     Ok(())
 }
 
+/// Panics where it is told to, and says what it was told of that.
+struct Panics(Sender<FailureKind>);
+
+impl<R: BufRead + Write> Handler<R> for Panics {
+    fn handle(&self, request: &mut R) -> io::Result<Next> {
+        let mut line = String::new();
+        request.read_line(&mut line)?;
+        assert_ne!(line, "bad\n", "as it is told");
+        request.write_all(line.as_bytes())?;
+        Ok(Next::Done)
+    }
+
+    fn handle_error(&self, _request: &R, failure: &Failure) {
+        let _ = self.0.send(failure.kind());
+    }
+}
+
 /// C8: for packets as for connections.
 fn a_panic_ends_its_request_alone() -> Result {
-    let running = ThreadingTcpServer::bind_fn("127.0.0.1:0", |conn| -> io::Result<()> {
-        let mut line = String::new();
-        conn.read_line(&mut line)?;
-        assert_ne!(line, "bad\n", "as it is told");
-        conn.write_all(line.as_bytes())
-    })?
-    .spawn()?;
+    let (told, says) = channel();
+    let running = ThreadingTcpServer::bind("127.0.0.1:0", Panics(told))?.spawn()?;
     let (address, dir) = (running.local_addr()?, tempfile::tempdir()?);
     for _ in 0..3 {
         assert_eq!(Tcp::ask(&address, dir.path(), b"bad\n")?, b"");
+        assert_eq!(says.recv_timeout(PATIENCE)?, FailureKind::Panic);
         assert_eq!(Tcp::ask(&address, dir.path(), b"good\n")?, b"good\n");
     }
     running.stop();
     running.join()?.close()?;
 
-    let running = ThreadingUdpServer::bind_fn("127.0.0.1:0", |packet| {
-        assert_ne!(packet.data(), b"bad", "as it is told");
-        packet.reply(packet.data())
-    })?
-    .spawn()?;
+    let (told, says) = channel();
+    let running = ThreadingUdpServer::bind("127.0.0.1:0", Panics(told))?.spawn()?;
     let client = net::packets()?;
     client.connect(running.local_addr()?)?;
-    client.send(b"bad")?;
-    client.send(b"good")?;
-    assert_eq!(net::packet(&client)?, b"good");
+    client.send(b"bad\n")?;
+    assert_eq!(says.recv_timeout(PATIENCE)?, FailureKind::Panic);
+    client.send(b"good\n")?;
+    assert_eq!(net::packet(&client)?, b"good\n");
     running.stop();
     Ok(running.join()?.close()?)
 }
