@@ -159,7 +159,7 @@ impl<R> Handler<R> for Bad {
         Err(io::Error::other("test error"))
     }
 
-    fn handle_error(&self, _request: &R, failure: &Failure) {
+    fn handle_error(&self, _request: &mut R, failure: &Failure) {
         let _ = self.told.send(match failure.kind() {
             FailureKind::Error => "error handled",
             FailureKind::Panic => "panic handled",

@@ -135,11 +135,11 @@ fn step(
     let trace = Trace::new()?;
     let script = Script { events, trace: trace.clone() };
     let mut server = Server::new(Traced::new(&trace)?, OneByOne, script)?;
-    if let Some(timeout) = timeout {
-        server = server.timeout(timeout);
-    }
     let _client = client.then(|| net::connect(server.local_addr()?)).transpose()?;
-    let outcome = server.handle_request()?;
+    let outcome = match timeout {
+        Some(timeout) => server.handle_request_timeout(timeout)?,
+        None => server.handle_request()?,
+    };
     Ok((outcome, trace.words()?))
 }
 
@@ -221,7 +221,7 @@ impl Request for Nothing {}
 impl Transport for Failing {
     type Request = Nothing;
 
-    fn get_request(&self) -> io::Result<Nothing> {
+    fn get_request(&self) -> io::Result<Option<Nothing>> {
         self.calls.set(self.calls.get() + 1);
         Err(self.errors.borrow_mut().pop_front().unwrap_or_else(|| {
             self.stop.get().expect("set before serving").stop();
@@ -246,7 +246,7 @@ impl<R> Handler<R> for Reports {
         Ok(Next::Done)
     }
 
-    fn get_request_error(&self, error: &io::Error) {
+    fn get_request_failed(&self, error: &io::Error) {
         // A panic would be contained here, and prove nothing.
         let told = if error.raw_os_error() == Some(libc::EMFILE) { 1 } else { 1000 };
         self.told.fetch_add(told, Ordering::SeqCst);

@@ -385,7 +385,7 @@ fn a_process_with_threads_is_refused_every_fork() -> Result {
             Ok(Next::Done)
         }
 
-        fn handle_error(&self, _request: &R, failure: &Failure) {
+        fn handle_error(&self, _request: &mut R, failure: &Failure) {
             let inner = failure.as_error().and_then(io::Error::get_ref);
             let refused = inner.and_then(|inner| inner.downcast_ref::<ForkRefused>());
             self.0.set((failure.kind(), refused.copied())).expect("told once");

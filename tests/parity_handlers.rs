@@ -177,7 +177,7 @@ impl<R, H: Handler<R>> Handler<R> for Told<H> {
         self.0.handle(request)
     }
 
-    fn handle_error(&self, _request: &R, failure: &Failure) {
+    fn handle_error(&self, _request: &mut R, failure: &Failure) {
         let errno = failure.as_error().and_then(io::Error::raw_os_error);
         let _ = self.1.send((failure.kind(), failure.stage(), errno));
     }

@@ -50,7 +50,7 @@ fn no_thread_can_be_had(_: &[String]) -> Result {
             Ok(Next::Done)
         }
 
-        fn handle_error(&self, _request: &R, failure: &Failure) {
+        fn handle_error(&self, _request: &mut R, failure: &Failure) {
             let _ = self.0.send(failure.kind());
         }
     }
@@ -278,7 +278,7 @@ impl<R: BufRead + Write> Handler<R> for Panics {
         Ok(Next::Done)
     }
 
-    fn handle_error(&self, _request: &R, failure: &Failure) {
+    fn handle_error(&self, _request: &mut R, failure: &Failure) {
         let _ = self.0.send(failure.kind());
     }
 }

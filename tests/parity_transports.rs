@@ -334,7 +334,7 @@ fn a_client_without_an_address_cannot_be_answered_and_that_is_told() -> Result {
             Ok(Next::Done)
         }
 
-        fn handle_error(&self, packet: &UnixDatagramRequest, failure: &Failure) {
+        fn handle_error(&self, packet: &mut UnixDatagramRequest, failure: &Failure) {
             let kind = failure.as_error().map_or(ErrorKind::Other, io::Error::kind);
             // The kernel's own words would be "transport endpoint is not connected".
             let kind =

@@ -30,9 +30,9 @@ impl Traced {
 impl Transport for Traced {
     type Request = TracedRequest;
 
-    fn get_request(&self) -> io::Result<TracedRequest> {
+    fn get_request(&self) -> io::Result<Option<TracedRequest>> {
         let request = self.tcp.get_request()?;
-        Ok(TracedRequest { request, trace: self.trace.clone() })
+        Ok(request.map(|request| TracedRequest { request, trace: self.trace.clone() }))
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
@@ -45,7 +45,7 @@ impl Transport for Traced {
         self.tcp.server_close()
     }
 
-    fn after_fork(&self, child: &ForkedChild) {
+    fn after_fork(&self, child: &ForkedChild<'_>) {
         self.tcp.after_fork(child);
     }
 }
@@ -78,6 +78,10 @@ impl Request for TracedRequest {
 
     fn deliver(&mut self) -> io::Result<()> {
         self.request.deliver()
+    }
+
+    fn classify(&self, error: &io::Error) -> FailureKind {
+        self.request.classify(error)
     }
 
     fn shutdown_request(self) {
@@ -146,7 +150,7 @@ impl<R> Handler<R> for Script {
         self.at("finish").map(drop)
     }
 
-    fn handle_error(&self, _request: &R, failure: &Failure) {
+    fn handle_error(&self, _request: &mut R, failure: &Failure) {
         let kind = match failure.kind() {
             FailureKind::Panic => "handle_error(panic)",
             FailureKind::Error => "handle_error(error)",
