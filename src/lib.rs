@@ -33,6 +33,7 @@
 //! [`service_actions`]: crate::Handler::service_actions
 //! [`timeout`]: crate::Options::timeout
 //! [`BufRead`]: std::io::BufRead
+//! [`from_python`]: crate::from_python
 //! [`Write`]: std::io::Write
 
 #[cfg(not(unix))]
@@ -52,6 +53,9 @@ mod session;
 mod sys;
 mod transport;
 mod worker;
+
+#[doc = include_str!("../docs/from-python.md")]
+pub mod from_python {}
 
 pub use alias::*;
 pub use concurrency::{Concurrency, Forking, Shareable, Sync, Threading};

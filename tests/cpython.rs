@@ -174,7 +174,8 @@ fn failing<C: Concurrency<Tcp, Bad>>(strategy: C, panics: bool) -> Result<Vec<&'
     let bad = Bad { panics, told };
     let mut server = Server::new(Tcp::options().bind("127.0.0.1:0")?, strategy, bad)?;
     let client = net::connect(server.local_addr()?)?;
-    assert_eq!(server.handle_request()?, Outcome::Handled);
+    // Under Sync the handler's end is known; elsewhere, that it has been started.
+    assert!(matches!(server.handle_request()?, Outcome::Failed | Outcome::Handled));
     server.close()?;
     assert!(net::is_closed(client)?);
     Ok(say.try_iter().collect())

@@ -23,6 +23,7 @@ use socketserver::{
 };
 use support::net;
 use support::story::{self, Event, Script};
+use support::time::let_pass;
 use support::trace::Trace;
 use support::{alone, role};
 
@@ -78,7 +79,7 @@ fn no_child_is_left() -> bool {
 
 /// D8, D10 to D13 for children; see `parity_dispatch` for the others.
 fn the_hooks_have_one_order_under_forking() -> Result {
-    story::play(Forking::new, true)
+    story::play(Forking::new, true, false)
 }
 
 /// K1.
@@ -192,7 +193,7 @@ fn no_more_children_than_allowed_run_at_a_time() -> Result {
                 thread::yield_now();
             }
             // Long enough for one more to begin meanwhile, if it may.
-            thread::sleep(Duration::from_millis(40));
+            let_pass(Duration::from_millis(40));
             self.0.note("end");
             Ok(Next::Done)
         }
@@ -285,7 +286,7 @@ fn an_idle_server_reaps_at_once() -> Result {
     let deadline = Instant::now() + net::PATIENCE;
     while let children @ 1.. = children_of(server.id())?.len() {
         assert!(Instant::now() < deadline, "{children} children have not been reaped");
-        thread::sleep(Duration::from_millis(1));
+        thread::yield_now();
     }
     server.kill()?;
     server.wait()?;

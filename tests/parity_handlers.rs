@@ -20,6 +20,7 @@ use socketserver::{
 };
 use support::net::{self, Echo, PATIENCE, Reach};
 use support::signals;
+use support::time::let_pass;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -108,7 +109,7 @@ fn a_write_of_many_megabytes_survives_signals() -> Result {
             let client = net::connect(address)?;
             for _ in 0..40 {
                 // Nobody reads: as a rule, the writer waits for room by now.
-                thread::sleep(Duration::from_millis(5));
+                let_pass(Duration::from_millis(5));
                 pthread_kill(serving, Signal::SIGUSR1)?;
             }
             Ok(net::all(client)?.len())
@@ -190,7 +191,7 @@ fn a_timeout_that_expires_is_told_as_one() -> Result {
     let (told, says) = channel();
     let mut server = Server::new(tcp, OneByOne, Told(Echo, told))?;
     let client = net::connect(server.local_addr()?)?;
-    assert_eq!(server.handle_request()?, Outcome::Handled);
+    assert_eq!(server.handle_request()?, Outcome::Failed);
     let (kind, stage, _) = says.try_recv()?;
     assert_eq!((kind, stage), (FailureKind::TimedOut, Stage::Handle));
     assert!(net::is_closed(client)?);
@@ -207,7 +208,7 @@ fn a_timeout_is_that_of_each_read() -> Result {
     let client = thread::spawn(move || -> io::Result<Vec<u8>> {
         let mut client = net::connect(address)?;
         for byte in b"slow\n" {
-            thread::sleep(timeout / 4);
+            let_pass(timeout / 4);
             client.write_all(&[*byte])?;
         }
         net::all(client)

@@ -38,6 +38,7 @@ pub struct Session<T, H> {
     limits: Limits,
     taken: Cell<bool>,
     waited: Cell<bool>,
+    ask_again: Cell<bool>,
     ended: Cell<Option<Outcome>>,
     next_service: Cell<Option<Instant>>,
     trouble: Arc<Trouble>,
@@ -94,6 +95,7 @@ impl<T, H> Session<T, H> {
             limits,
             taken: Cell::new(false),
             waited: Cell::new(false),
+            ask_again: Cell::new(false),
             ended: Cell::new(None),
             next_service: Cell::new(limits.service_interval.and_then(after)),
             trouble: Arc::default(),
@@ -182,6 +184,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
                 Err(error) => {
                     // After a pause the strategy has its turn: what it frees may be what is lacking.
                     if self.react(error)? == Reaction::BackOff {
+                        self.ask_again.set(true);
                         return Ok(Taken::Idle);
                     }
                 }
@@ -196,6 +199,10 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     ///
     /// As [`next_request`](Self::next_request).
     pub fn wait(&self, watch: &[BorrowedFd<'_>]) -> io::Result<()> {
+        // The transport has not said that there is nothing.
+        if self.ask_again.take() {
+            return Ok(());
+        }
         let waited = self.waiting(watch, None, |waiter| {
             worker::contain(|| self.transport.wait(waiter)).unwrap_or_else(|payload| {
                 worker::quietly(|| drop(payload));

@@ -7,4 +7,5 @@ pub mod net;
 pub mod role;
 pub mod signals;
 pub mod story;
+pub mod time;
 pub mod trace;

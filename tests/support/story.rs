@@ -203,8 +203,9 @@ pub const CHAPTERS: &[Chapter] = &[
 /// Plays every chapter under a strategy: one request each, taken by `handle_request`; the hooks
 /// have to be those expected, the request shut down once, and the peer has to see its end.
 ///
-/// `in_child` tells where a request's hooks run after `verify_request`.
-pub fn play<C>(strategy: impl Fn() -> C, in_child: bool) -> Result<(), Box<dyn Error>>
+/// `in_child` tells where a request's hooks run after `verify_request`, and `inline` whether they
+/// have run when `handle_request` returns.
+pub fn play<C>(strategy: impl Fn() -> C, in_child: bool, inline: bool) -> Result<(), Box<dyn Error>>
 where
     C: Concurrency<Traced, Script>,
 {
@@ -220,6 +221,7 @@ where
         assert!(net::is_closed(client)?, "{events:?}: the connection is still open");
         let at_verify = events.iter().find(|(hook, _)| *hook == "verify_request");
         let wanted = match at_verify {
+            None if inline && !events.is_empty() => Outcome::Failed,
             None => Outcome::Handled,
             Some((_, Event::Reject)) => Outcome::Rejected,
             Some(_) => Outcome::Failed,
