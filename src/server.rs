@@ -290,6 +290,11 @@ impl<T, C, H> Server<T, C, H> {
         &self.transport
     }
 
+    /// Begins a session before anybody serves it.
+    pub(crate) fn begin_session(&self) {
+        self.shared.control.begin();
+    }
+
     fn begin(&self, limits: Limits) -> (Session<T, H>, Serving) {
         let serving = Serving::begin(&self.shared.control);
         let worker = Worker::new(Arc::clone(&self.shared), serving.number);
