@@ -59,7 +59,11 @@ impl WriteBuffer {
         Self { bytes: Vec::new(), capacity }
     }
 
+    #[inline]
     pub(super) fn write(&mut self, mut sink: impl Write, bytes: &[u8]) -> io::Result<usize> {
+        if self.capacity == 0 {
+            return sink.write(bytes);
+        }
         if self.bytes.len() + bytes.len() > self.capacity {
             self.flush(&mut sink)?;
         }
@@ -72,7 +76,12 @@ impl WriteBuffer {
     }
 
     /// Sends what is held back. What could be sent before an error is not sent a second time.
-    pub(super) fn flush(&mut self, mut sink: impl Write) -> io::Result<()> {
+    #[inline]
+    pub(super) fn flush(&mut self, sink: impl Write) -> io::Result<()> {
+        if self.bytes.is_empty() { Ok(()) } else { self.send_all(sink) }
+    }
+
+    fn send_all(&mut self, mut sink: impl Write) -> io::Result<()> {
         while !self.bytes.is_empty() {
             match sink.write(&self.bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

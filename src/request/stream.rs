@@ -60,10 +60,12 @@ macro_rules! stream_socket {
                 self.try_clone()
             }
 
+            #[inline]
             fn recv(&self, bytes: &mut [u8]) -> io::Result<usize> {
                 (&*self).read(bytes)
             }
 
+            #[inline]
             fn send(&self, bytes: &[u8]) -> io::Result<usize> {
                 (&*self).write(bytes)
             }
@@ -103,7 +105,8 @@ pub struct StreamRequest<S, A> {
     peer: A,
     reader: ReadBuffer,
     writer: WriteBuffer,
-    settings: StreamSettings,
+    timeout: Option<Duration>,
+    nodelay: bool,
     detached: bool,
 }
 
@@ -111,7 +114,8 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     pub(crate) fn new(socket: S, peer: A, settings: StreamSettings) -> Self {
         let reader = ReadBuffer::new(settings.rbufsize);
         let writer = WriteBuffer::new(settings.wbufsize);
-        Self { socket, peer, reader, writer, settings, detached: false }
+        let StreamSettings { timeout, nodelay, .. } = settings;
+        Self { socket, peer, reader, writer, timeout, nodelay, detached: false }
     }
 
     /// Who is at the other end: Python's `client_address`. To write it to the peer itself, copy or
@@ -173,10 +177,10 @@ impl StreamRequest<TcpStream, SocketAddr> {
 
 impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
     fn establish(&mut self) -> io::Result<()> {
-        if self.settings.nodelay {
+        if self.nodelay {
             self.socket.disable_nagle()?;
         }
-        match self.settings.timeout {
+        match self.timeout {
             None => Ok(()),
             timeout => self.socket.set_timeouts(timeout),
         }

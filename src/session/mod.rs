@@ -365,8 +365,13 @@ impl<T, H> fmt::Debug for Session<T, H> {
 }
 
 fn get_request<T: Transport>(transport: &T) -> io::Result<Option<T::Request>> {
-    worker::contain(|| transport.get_request()).unwrap_or_else(|payload| {
-        worker::quietly(|| drop(payload));
-        Err(io::Error::other("get_request panicked"))
-    })
+    // Into a place of its own: what comes out of catch_unwind is copied, and requests are large.
+    let mut got = None;
+    match worker::contain(|| got = Some(transport.get_request())) {
+        Ok(()) => got.unwrap_or_else(|| unreachable!("it has been set")),
+        Err(payload) => {
+            worker::quietly(|| drop(payload));
+            Err(io::Error::other("get_request panicked"))
+        }
+    }
 }
