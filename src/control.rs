@@ -224,10 +224,11 @@ impl<'a> Waiter<'a> {
     /// or [`deadline`](Self::deadline) has passed, and sees to it that a stop calls `wake`, which
     /// has to make `wait` return. Where the stop is there already, `wake` is called before.
     ///
-    /// `wake` runs on the thread that stops the server, or on this one, and must not block. A server
-    /// whose transport waits like this is not to be stopped in a signal handler. Neither a stop from a forked
-    /// child nor the descriptors that a strategy watches reach a source without a descriptor: the
-    /// child's stop is seen at the next return of `wait`.
+    /// `wake` runs on the thread that stops the server, or on this one, and must not block. Several
+    /// threads that wait at a time need one each. A server whose transport waits like this is not to
+    /// be stopped in a signal handler. Neither a stop from a forked child nor the descriptors that a
+    /// strategy watches reach a source without a descriptor: the child's stop is seen at the next
+    /// return of `wait`.
     pub fn interruptible<V>(
         &self,
         wake: impl Fn() + Send + Sync + 'static,

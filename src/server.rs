@@ -163,13 +163,14 @@ impl<T, C, H> Server<T, C, H> {
         self.concurrency.serve(&session)
     }
 
-    /// Waits for one request, and gives it to the strategy. For loops of your own. A stop that comes between two calls is kept for the next, which
-    /// returns [`Outcome::Stopped`].
+    /// Waits for one request, and gives it to the strategy. For loops of your own. A stop that comes
+    /// between two calls is kept for the next, which returns [`Outcome::Stopped`].
     ///
     /// # Errors
     ///
     /// As [`serve_forever`](Self::serve_forever); and where descriptors or memory have run out,
-    /// as the pause that then is needed is the caller's.
+    /// as the pause that then is needed is the caller's. (accept(2) says `EMFILE` before it looks
+    /// whether anybody has connected.)
     pub fn handle_request(&mut self) -> io::Result<Outcome>
     where
         T: Transport,

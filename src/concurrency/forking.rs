@@ -36,10 +36,10 @@ const LOOK_AFTER: Duration = Duration::from_millis(10);
 /// status 0 where the request was handled, 1 where it failed, 101 where it panicked. It never
 /// returns into the caller of `serve_forever`, runs no destructor of the parent's values and no
 /// `atexit` function. Random number generators that the parent has seeded repeat in all children,
-/// those of `HashMap` included. It has inherited the parent's signal handlers, and a stop that it
+/// those of `HashMap` included. A child has the parent's signal handlers too, and a stop that it
 /// posts is the server's: where the program stops on SIGTERM, a SIGTERM to a child stops the server,
-/// unless the handler's `setup` resets the signal. A handler must not touch `parking_lot` locks that threads of the
-/// parent have ever waited for; with one thread there are none.
+/// unless the handler's `setup` resets the signal. A handler must not touch `parking_lot` locks that
+/// threads of the parent have ever waited for; with one thread there are none.
 ///
 /// # Reaping
 ///
@@ -180,7 +180,8 @@ impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
                 }
                 continue;
             }
-            match session.try_next()? {
+            // Where there is no descriptor for a request, the children that have ended hold some.
+            match session.try_next().inspect_err(|_| self.reap_all())? {
                 Taken::Request(job) => {
                     // Here, and not after the fork: the child that has just begun has not ended.
                     self.reap_oldest();

@@ -345,9 +345,8 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             worker::quietly(|| self.worker.handler().get_request_failed(error));
         }
         let until = Instant::now() + pause;
-        let (control, session) = (self.worker.control(), self.worker.session());
         while !self.is_stopping() && Instant::now() < until {
-            Waiter::new(control, session, &[], Some(until)).pause()?;
+            self.waiting(&[], Some(until), |waiter| waiter.pause())?;
         }
         Ok(())
     }

@@ -92,11 +92,11 @@ fn check_threads() -> io::Result<()> {
 /// Starts a child that runs `body` and ends with the code it returns, or 101 where it panicked.
 /// Returns the child's process id.
 ///
+/// `blank` is a descriptor that means nothing to the child.
+///
 /// # Errors
 ///
 /// [`ForkRefused`] where the process has more than one thread, and what fork(2) says.
-///
-/// `blank` is a descriptor that means nothing to the child.
 pub(crate) fn fork(
     blank: BorrowedFd<'_>,
     body: impl FnOnce(&ForkedChild<'_>) -> i32,
