@@ -1,6 +1,9 @@
 //! Bugs that a review has found, as the behaviour that there is instead; those of processes are in
 //! `regressions_fork.rs`.
 
+#[path = "support/time.rs"]
+mod time;
+
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -19,6 +22,7 @@ use socketserver::{
     TcpRequest, TcpServer, Threading, Transport, Udp, UnixDatagram, UnixDatagramRequest,
     UnixDatagramServer, Waiter, handler_fn,
 };
+use time::let_pass;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -126,7 +130,7 @@ impl Drop for Slow {
         let _ = self.entered.send(());
         let _ = self.go_on.recv_timeout(LIMIT);
         // A `close` that does not wait for this returns earlier.
-        thread::sleep(Duration::from_millis(50));
+        let_pass(Duration::from_millis(50));
         self.over.fetch_add(1, SeqCst);
     }
 }

@@ -26,7 +26,9 @@ use socketserver::{
     Failure, ForkedChild, Forking, ForkingUdpServer, Handler, LocalAddr, Next, Outcome, Server,
     Tcp, TcpRequest, Threading, Transport, UdpRequest, Waiter,
 };
+
 use support::alone;
+use support::time::let_pass;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -213,7 +215,7 @@ fn handle_request_too_reaps() -> Result {
             }
             Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EMFILE)),
         }
-        thread::sleep(Duration::from_millis(1));
+        let_pass(Duration::from_millis(1));
     }
     lift_limit()?;
     assert!(handled);
