@@ -58,40 +58,38 @@ impl DatagramSocket for UnixDatagram {
 /// that failed does not send the half it had written.
 #[doc(alias("DatagramRequestHandler", "packet"))]
 pub struct Datagram<S, A> {
-    buffer: Box<[u8]>,
+    /// There until it is given back.
+    spare: Option<Box<Spare>>,
     length: usize,
     read: usize,
     truncated: bool,
     peer: A,
-    sender: SockAddr,
-    output: Vec<u8>,
-    socket: Arc<S>,
-    spares: Sender<Box<[u8]>>,
+    packets: Arc<Packets<S>>,
 }
 
 impl<S: DatagramSocket, A> Datagram<S, A> {
-    /// Takes one datagram from the queue of `socket` into a spare buffer, which goes back when the
+    /// Takes one datagram from the socket's queue into a spare buffer, which goes back when the
     /// request is over.
     pub(crate) fn receive(
-        socket: &Arc<S>,
-        spares: &Spares,
+        packets: &Arc<Packets<S>>,
         peer: impl FnOnce(&SockAddr) -> A,
     ) -> io::Result<Self> {
-        let mut buffer = spares.take();
-        match sys::receive(socket, &mut buffer) {
-            Ok(received) => Ok(Self {
-                buffer,
-                length: received.length,
-                read: 0,
-                truncated: received.truncated,
-                peer: peer(&received.sender),
-                sender: received.sender,
-                output: Vec::new(),
-                socket: Arc::clone(socket),
-                spares: spares.back.clone(),
-            }),
+        let mut spare = packets.take();
+        match sys::receive(&packets.socket, &mut spare.bytes) {
+            Ok(received) => {
+                let peer = peer(&received.sender);
+                spare.sender = received.sender;
+                Ok(Self {
+                    spare: Some(spare),
+                    length: received.length,
+                    read: 0,
+                    truncated: received.truncated,
+                    peer,
+                    packets: Arc::clone(packets),
+                })
+            }
             Err(error) => {
-                let _ = spares.back.try_send(buffer);
+                packets.give_back(spare);
                 Err(error)
             }
         }
@@ -99,7 +97,7 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
 
     /// The packet's bytes, at most `max_packet_size` of them.
     pub fn data(&self) -> &[u8] {
-        &self.buffer[..self.length]
+        &self.spare().bytes[..self.length]
     }
 
     /// Who sent it: Python's `client_address`.
@@ -122,19 +120,36 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
     /// datagram holds; `WouldBlock` where a Unix peer's queue is full. The datagram has not been
     /// sent then.
     pub fn reply(&self, bytes: &[u8]) -> io::Result<()> {
-        if self.sender.len() == 0 || self.sender.is_unnamed() {
+        let sender = &self.spare().sender;
+        if sender.len() == 0 || sender.is_unnamed() {
             return Err(io::Error::new(
                 io::ErrorKind::NotConnected,
                 "the sender of this datagram has no address to reply to: its socket is not bound",
             ));
         }
-        SockRef::from(&*self.socket).send_to_with_flags(bytes, &self.sender, S::SEND_FLAGS)?;
+        SockRef::from(&self.packets.socket).send_to_with_flags(bytes, sender, S::SEND_FLAGS)?;
         Ok(())
     }
 
     /// The server's socket, for what it can do beyond replying.
     pub fn get_ref(&self) -> &S {
-        &self.socket
+        &self.packets.socket
+    }
+}
+
+impl<S, A> Datagram<S, A> {
+    fn spare(&self) -> &Spare {
+        match &self.spare {
+            Some(spare) => spare,
+            None => unreachable!("only `drop` gives it back"),
+        }
+    }
+
+    fn output(&mut self) -> &mut Vec<u8> {
+        match &mut self.spare {
+            Some(spare) => &mut spare.output,
+            None => unreachable!("only `drop` gives it back"),
+        }
     }
 }
 
@@ -153,7 +168,9 @@ impl<S: DatagramSocket, A> Request for Datagram<S, A> {
 impl<S, A> Drop for Datagram<S, A> {
     /// Gives the buffer back for the next packet; where enough are waiting, it is freed.
     fn drop(&mut self) {
-        let _ = self.spares.try_send(std::mem::take(&mut self.buffer));
+        if let Some(spare) = self.spare.take() {
+            self.packets.give_back(spare);
+        }
     }
 }
 
@@ -167,7 +184,7 @@ impl<S: DatagramSocket, A> Read for Datagram<S, A> {
 
 impl<S: DatagramSocket, A> BufRead for Datagram<S, A> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        Ok(&self.buffer[self.read..self.length])
+        Ok(&self.spare().bytes[self.read..self.length])
     }
 
     fn consume(&mut self, amount: usize) {
@@ -177,23 +194,23 @@ impl<S: DatagramSocket, A> BufRead for Datagram<S, A> {
 
 impl<S: DatagramSocket, A> Write for Datagram<S, A> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.output.extend_from_slice(bytes);
+        self.output().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.output.is_empty() {
+        if self.spare().output.is_empty() {
             return Ok(());
         }
-        let sent = self.reply(&self.output);
-        self.output.clear();
+        let sent = self.reply(&self.spare().output);
+        self.output().clear();
         sent
     }
 }
 
 impl<S: AsFd, A> AsFd for Datagram<S, A> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.packets.socket.as_fd()
     }
 }
 
@@ -207,24 +224,46 @@ impl<S, A: fmt::Debug> fmt::Debug for Datagram<S, A> {
     }
 }
 
-/// Buffers that wait for the next packet: any worker gives one back, and the loop takes it.
+/// What a packet needs beside itself, used again for the next one; apart from the request, so that
+/// this is cheap to move.
 #[derive(Debug)]
-pub(crate) struct Spares {
-    size: usize,
-    back: Sender<Box<[u8]>>,
-    waiting: Receiver<Box<[u8]>>,
+struct Spare {
+    bytes: Box<[u8]>,
+    sender: SockAddr,
+    output: Vec<u8>,
 }
 
-impl Spares {
+/// A socket, and the buffers that wait for its next packet: any worker gives one back, and the
+/// loop takes it.
+#[derive(Debug)]
+pub(crate) struct Packets<S> {
+    pub(crate) socket: S,
+    size: usize,
+    back: Sender<Box<Spare>>,
+    waiting: Receiver<Box<Spare>>,
+}
+
+impl<S> Packets<S> {
     /// How many wait at most: enough that a steady load allocates nothing.
     const MOST: usize = 64;
 
-    pub(crate) fn new(size: usize) -> Self {
+    pub(crate) fn new(socket: S, size: usize) -> Self {
         let (back, waiting) = crossbeam_channel::bounded(Self::MOST);
-        Self { size, back, waiting }
+        Self { socket, size, back, waiting }
     }
 
-    fn take(&self) -> Box<[u8]> {
-        self.waiting.try_recv().unwrap_or_else(|_| vec![0; self.size].into())
+    fn take(&self) -> Box<Spare> {
+        self.waiting.try_recv().unwrap_or_else(|_| {
+            let nobody = SocketAddr::from(([0, 0, 0, 0], 0)).into();
+            let bytes = vec![0; self.size].into();
+            Box::new(Spare { bytes, sender: nobody, output: Vec::new() })
+        })
+    }
+
+    /// Where enough are waiting, this one is freed.
+    fn give_back(&self, mut spare: Box<Spare>) {
+        spare.output.clear();
+        spare.output.shrink_to(self.size);
+        let _ = self.back.try_send(spare);
     }
 }

@@ -5,7 +5,7 @@ mod datagram;
 mod line;
 mod stream;
 
-pub(crate) use datagram::Spares;
+pub(crate) use datagram::Packets;
 pub use datagram::{Datagram, DatagramSocket, UdpRequest, UnixDatagramRequest};
 pub use line::{LineTooLong, ReadLine};
 pub(crate) use stream::StreamSettings;

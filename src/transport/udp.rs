@@ -9,7 +9,7 @@ use socket2::{SockAddr, Socket, Type};
 
 use super::{Bind, LocalAddr, Options, ToIpAddrs, Transport, ip};
 use crate::Waiter;
-use crate::request::{Datagram, Spares, UdpRequest};
+use crate::request::{Datagram, Packets, UdpRequest};
 
 /// Packets over IPv4 or IPv6: the transport of Python's `UDPServer`.
 ///
@@ -17,8 +17,7 @@ use crate::request::{Datagram, Spares, UdpRequest};
 #[derive(Debug)]
 #[doc(alias("UDPServer", "SOCK_DGRAM"))]
 pub struct Udp {
-    socket: Arc<UdpSocket>,
-    spares: Spares,
+    packets: Arc<Packets<UdpSocket>>,
 }
 
 impl Udp {
@@ -41,7 +40,7 @@ impl Udp {
     fn new(socket: Socket, options: &Options<Self>) -> io::Result<Self> {
         // Receiving never waits (MSG_DONTWAIT), replying may: the socket itself has to block.
         socket.set_nonblocking(false)?;
-        Ok(Self { socket: Arc::new(socket.into()), spares: Spares::new(options.packet_size) })
+        Ok(Self { packets: Arc::new(Packets::new(socket.into(), options.packet_size)) })
     }
 }
 
@@ -74,11 +73,11 @@ impl Transport for Udp {
     type Request = UdpRequest;
 
     fn get_request(&self) -> io::Result<Option<UdpRequest>> {
-        Datagram::receive(&self.socket, &self.spares, peer).map(Some)
+        Datagram::receive(&self.packets, peer).map(Some)
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
-        waiter.readable(&self.socket)
+        waiter.readable(&self.packets.socket)
     }
 }
 
@@ -98,12 +97,12 @@ impl LocalAddr for Udp {
     type Addr = SocketAddr;
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.packets.socket.local_addr()
     }
 }
 
 impl AsFd for Udp {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.packets.socket.as_fd()
     }
 }

@@ -10,7 +10,7 @@ use socket2::{Socket, Type};
 use super::unix::{self, SocketFile, ToUnixAddr};
 use super::{Bind, LocalAddr, Options, Transport};
 use crate::Waiter;
-use crate::request::{Datagram, Spares, UnixDatagramRequest};
+use crate::request::{Datagram, Packets, UnixDatagramRequest};
 
 /// Packets over a Unix socket: the transport of Python's `UnixDatagramServer`.
 ///
@@ -22,9 +22,8 @@ use crate::request::{Datagram, Spares, UnixDatagramRequest};
 #[derive(Debug)]
 #[doc(alias("UnixDatagramServer"))]
 pub struct UnixDatagram {
-    socket: Arc<net::UnixDatagram>,
+    packets: Arc<Packets<net::UnixDatagram>>,
     file: Option<SocketFile>,
-    spares: Spares,
 }
 
 impl UnixDatagram {
@@ -45,8 +44,8 @@ impl UnixDatagram {
     }
 
     fn new(socket: Socket, file: Option<SocketFile>, options: &Options<Self>) -> Self {
-        let spares = Spares::new(options.packet_size);
-        Self { socket: Arc::new(OwnedFd::from(socket).into()), file, spares }
+        let packets = Packets::new(OwnedFd::from(socket).into(), options.packet_size);
+        Self { packets: Arc::new(packets), file }
     }
 }
 
@@ -80,11 +79,11 @@ impl Transport for UnixDatagram {
     type Request = UnixDatagramRequest;
 
     fn get_request(&self) -> io::Result<Option<UnixDatagramRequest>> {
-        Datagram::receive(&self.socket, &self.spares, unix::to_std).map(Some)
+        Datagram::receive(&self.packets, unix::to_std).map(Some)
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
-        waiter.readable(&self.socket)
+        waiter.readable(&self.packets.socket)
     }
 
     fn server_close(self) -> io::Result<()> {
@@ -103,12 +102,12 @@ impl LocalAddr for UnixDatagram {
     type Addr = SocketAddr;
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.packets.socket.local_addr()
     }
 }
 
 impl AsFd for UnixDatagram {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.packets.socket.as_fd()
     }
 }
