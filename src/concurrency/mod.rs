@@ -33,6 +33,33 @@ use crate::session::Session;
 /// A strategy for all transports and handlers is generic over `T` and `H`, with the bounds it
 /// needs; for one that runs requests on other threads these are
 /// `T::Request: Send` and `H: Send + Sync + 'static`.
+///
+/// # Examples
+///
+/// A strategy that takes so many requests, one after the other, and then ends:
+///
+/// ```
+/// use std::io;
+/// use socketserver::{Concurrency, Handler, Server, Session, Transport, Udp};
+///
+/// struct Few(u32);
+///
+/// impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Few {
+///     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
+///         for _ in 0..self.0 {
+///             let Some(job) = session.next_request()? else { break };
+///             session.finish_request(job);
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let udp = Udp::options().bind("127.0.0.1:0")?;
+/// let mut server = Server::new_fn(udp, Few(1), |packet| packet.reply(b"that was all"))?;
+/// # std::net::UdpSocket::bind("127.0.0.1:0")?.send_to(b"?", server.local_addr()?)?;
+/// server.serve_forever()?;
+/// # Ok::<(), io::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot run `{H}` on requests of `{T}`",
     label = "this strategy does not go with this transport and handler",

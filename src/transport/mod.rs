@@ -35,10 +35,47 @@ use crate::{ForkedChild, Waiter};
 /// # Implementing your own
 ///
 /// Two methods are required, and a type for the requests. Nothing has to be a socket: a queue of
-/// jobs is a transport whose `get_request` takes a job without waiting. `examples` and `tests` of
-/// this crate have some. The loop calls `get_request` until it says `WouldBlock`, and only then
+/// jobs is a transport whose `get_request` takes a job without waiting. The loop calls `get_request` until it says `WouldBlock`, and only then
 /// `wait`; under a strategy that pulls with several threads or processes it calls both from each
 /// of them, so neither may assume that what one call saw is still there for the next.
+///
+/// # Examples
+///
+/// The jobs that a list holds, each a request, handled under any strategy:
+///
+/// ```
+/// use std::io;
+/// use std::sync::Mutex;
+/// use socketserver::{Request, Server, Threading, Transport, Waiter};
+///
+/// struct Job(u32);
+///
+/// impl Request for Job {}
+///
+/// struct Jobs(Mutex<Vec<Job>>);
+///
+/// impl Transport for Jobs {
+///     type Request = Job;
+///
+///     fn get_request(&self) -> io::Result<Option<Job>> {
+///         let mut jobs = self.0.lock().map_err(|_| io::Error::other("a job panicked"))?;
+///         Ok(jobs.pop()) // `None`: there will never be another
+///     }
+///
+///     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
+///         waiter.pause() // never called: this transport does not say `WouldBlock`
+///     }
+/// }
+///
+/// let jobs = Jobs(Mutex::new((1..=3).map(Job).collect()));
+/// let mut server = Server::new_fn(jobs, Threading::new(), |job| {
+///     println!("job {}", job.0);
+///     Ok(())
+/// })?;
+/// server.serve_forever()?; // returns when the list is empty
+/// server.close()?;
+/// # Ok::<(), io::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a transport",
     label = "no requests come from `{Self}`",
