@@ -18,8 +18,8 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use nix::libc;
 use socket2::{Domain, Socket, Type};
 use socketserver::{
-    Concurrency, Handler, LocalAddr, Next, Outcome, Request, Server, Session, Sync, Tcp,
-    TcpRequest, TcpServer, Threading, Transport, Udp, UnixDatagram, UnixDatagramRequest,
+    Concurrency, Handler, LocalAddr, Next, Outcome, Request, Server, Session, StopHandle, Sync,
+    Tcp, TcpRequest, TcpServer, Threading, Transport, Udp, UnixDatagram, UnixDatagramRequest,
     UnixDatagramServer, Waiter, handler_fn,
 };
 use time::let_pass;
@@ -448,4 +448,32 @@ fn a_socket_that_is_not_bound_is_refused() -> Result {
     assert_eq!(udp.map_err(|error| error.kind()), Err(io::ErrorKind::InvalidInput));
     assert_eq!(unix.map_err(|error| error.kind()), Err(io::ErrorKind::InvalidInput));
     Ok(bound?)
+}
+
+#[test]
+fn a_source_that_is_always_ready_and_never_has_anything_is_not_spun_on() -> Result {
+    // So many looks are taken at once; those beyond are 5 ms apart.
+    const AT_ONCE: usize = 1000;
+    const BEYOND: usize = 20;
+    let looks = Cell::new(0);
+    let stop = RefCell::new(None::<StopHandle>);
+    let transport = Scripted {
+        get: || {
+            looks.set(looks.get() + 1);
+            if looks.get() == AT_ONCE + BEYOND {
+                stop.borrow().iter().for_each(StopHandle::stop);
+            }
+            Err(io::ErrorKind::WouldBlock.into())
+        },
+        wait: |_: &Waiter<'_>| Ok(()),
+    };
+    let mut server = Server::new_fn(transport, Sync, |_| Ok(()))?;
+    stop.replace(Some(server.stop_handle()));
+    let begun = Instant::now();
+
+    server.serve_forever()?;
+
+    let least = Duration::from_millis(5) * (BEYOND as u32 - 2);
+    assert!(begun.elapsed() >= least, "{:?}", begun.elapsed());
+    Ok(())
 }

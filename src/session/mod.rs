@@ -23,6 +23,9 @@ use crate::sys::{self, ForkedChild};
 use crate::transport::Transport;
 use crate::worker::{self, Ending, Job, Rejected, Worker};
 
+/// So many waits in a row that are over so soon, and for no request, are no coincidence either.
+const HASTY_WAITS: u32 = 1000;
+const HASTE: Duration = Duration::from_millis(1);
 /// So many errors in a row that belong to one request each are no coincidence.
 const ERRORS_IN_A_ROW: u32 = 64;
 
@@ -38,6 +41,7 @@ pub struct Session<T, H> {
     limits: Limits,
     taken: Cell<bool>,
     waited: Cell<bool>,
+    hasty: Cell<u32>,
     ask_again: Cell<bool>,
     ended: Cell<Option<Outcome>>,
     next_service: Cell<Option<Instant>>,
@@ -95,6 +99,7 @@ impl<T, H> Session<T, H> {
             limits,
             taken: Cell::new(false),
             waited: Cell::new(false),
+            hasty: Cell::new(0),
             ask_again: Cell::new(false),
             ended: Cell::new(None),
             next_service: Cell::new(limits.service_interval.and_then(after)),
@@ -203,6 +208,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         if self.ask_again.take() {
             return Ok(());
         }
+        let begun = Instant::now();
         let waited = self.waiting(watch, None, |waiter| {
             worker::contain(|| self.transport.wait(waiter)).unwrap_or_else(|payload| {
                 worker::quietly(|| drop(payload));
@@ -210,6 +216,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             })
         });
         self.waited.set(true);
+        self.slow_down(begun)?;
         waited.or_else(|error| self.react(error).map(drop))
     }
 
@@ -249,6 +256,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         self.taken.set(true);
         self.settle(Outcome::Handled);
         self.trouble.is_over();
+        self.hasty.set(0);
     }
 
     /// Notes how the session ended, if it was for one request.
@@ -311,6 +319,17 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         if self.waited.take() {
             self.worker.control().hush(self.worker.session());
         }
+    }
+
+    /// A source that is always ready and never has anything (a handler has shut the socket of its
+    /// datagrams down, say) must not make the loop spin.
+    fn slow_down(&self, begun: Instant) -> io::Result<()> {
+        let hasty = if begun.elapsed() < HASTE { self.hasty.get().saturating_add(1) } else { 0 };
+        self.hasty.set(hasty);
+        if hasty < HASTY_WAITS {
+            return Ok(());
+        }
+        self.waiting(&[], after(BACK_OFF.0), |waiter| waiter.pause())
     }
 
     /// Does what an error asks for, and says what that was.
