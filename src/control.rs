@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
@@ -27,12 +28,15 @@ const NUMBER: u32 = 2;
 pub(crate) struct Control {
     state: SharedWord,
     bell: Bell,
+    /// The process whose sessions these are: a forked child may stop them, and must not end them.
+    creator: u32,
     wakers: Mutex<Vec<Waker>>,
 }
 
 impl Control {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { state: SharedWord::new()?, bell: Bell::new()?, wakers: Mutex::default() })
+        let (state, bell) = (SharedWord::new()?, Bell::new()?);
+        Ok(Self { state, bell, creator: process::id(), wakers: Mutex::default() })
     }
 
     /// Somebody serves: begins a session, or goes on with it. Returns its number.
@@ -40,8 +44,12 @@ impl Control {
         self.state.fetch_or(RUNNING, SeqCst) >> NUMBER
     }
 
-    /// The session is over; a stop that was meant for it is taken.
+    /// The session is over; a stop that was meant for it is taken. In a child that the application
+    /// has forked, and that drops its copy of the server, nothing is over.
     pub(crate) fn end(&self, number: u64) {
+        if self.creator != process::id() {
+            return;
+        }
         self.state.store((number + 1) << NUMBER, SeqCst);
         self.bell.drain();
         // A stop for the next session may have rung in between, and must still be heard.

@@ -40,6 +40,10 @@ fn main() -> ExitCode {
         ("close_waits_for_all_although_one_died_by_a_real_time_signal", real_time_signal),
         ("a_thread_that_has_been_joined_is_no_reason_to_refuse", joined_threads),
         ("a_forked_child_of_the_application_does_not_wait_for_threads", application_child_exits),
+        (
+            "a_forked_child_of_the_application_that_drops_the_server_ends_nothing",
+            child_drops_server,
+        ),
         ("more_children_than_descriptors_are_waited_for", more_children_than_descriptors),
         ("a_panic_in_after_fork_is_contained", panic_in_after_fork),
         ("after_fork_twice_closes_no_other_descriptor", after_fork_twice),
@@ -319,6 +323,35 @@ fn application_child_exits() -> Result {
     release(&client)?;
     server.close()?;
     Ok(())
+}
+
+#[expect(unsafe_code, reason = "an application that forks by itself")]
+fn child_drops_server() -> Result {
+    let mut server = Some(Server::new_fn(tcp()?, Threading::new(), echo_one)?);
+    let address = server.as_ref().map(Server::local_addr).ok_or("there it is")??;
+    // A session has begun, and goes on in the next call.
+    let client = TcpStream::connect(address)?;
+    release(&client)?;
+    let handled = server.as_mut().map(Server::handle_request).ok_or("there it is")??;
+    assert_eq!(handled, Outcome::Handled);
+    let stop = server.as_ref().map(Server::stop_handle).ok_or("there it is")?;
+
+    // SAFETY: at most one other thread, which ends by itself; the child drops a value and exits.
+    let child = match unsafe { nix::unistd::fork() }? {
+        ForkResult::Child => {
+            drop(server.take());
+            // SAFETY: this is always allowed.
+            unsafe { libc::_exit(0) }
+        }
+        ForkResult::Parent { child } => child,
+    };
+    assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, 0));
+
+    // The stop is for the session that the child has not ended.
+    stop.stop();
+    let mut server = server.ok_or("it is still there")?;
+    assert_eq!(server.handle_request()?, Outcome::Stopped);
+    Ok(server.close()?)
 }
 
 fn more_children_than_descriptors() -> Result {

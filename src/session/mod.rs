@@ -23,11 +23,11 @@ use crate::sys::{self, ForkedChild};
 use crate::transport::Transport;
 use crate::worker::{self, Ending, Job, Rejected, Worker};
 
-/// So many waits in a row that are over so soon, and for no request, are no coincidence either.
-const HASTY_WAITS: u32 = 1000;
-const HASTE: Duration = Duration::from_millis(1);
 /// So many errors in a row that belong to one request each are no coincidence.
 const ERRORS_IN_A_ROW: u32 = 64;
+/// Nor are so many waits in a row that were over within `HASTE`, and for no request.
+const HASTY_WAITS: u32 = 1000;
+const HASTE: Duration = Duration::from_millis(1);
 
 /// What a strategy pulls requests from, while the server serves.
 ///
@@ -39,11 +39,17 @@ pub struct Session<T, H> {
     transport: Arc<T>,
     worker: Worker<H>,
     limits: Limits,
+    /// A request has been taken for which `service_actions` has not been called yet.
     taken: Cell<bool>,
+    /// A wait has ended since the transport was last asked.
     waited: Cell<bool>,
+    /// How many waits in a row were over at once, and for no request.
     hasty: Cell<u32>,
+    /// The transport has had an error and not said that there is nothing: no reason to wait.
     ask_again: Cell<bool>,
+    /// How the session ended, once it has.
     ended: Cell<Option<Outcome>>,
+    /// When `service_actions` is due although nothing happens.
     next_service: Cell<Option<Instant>>,
     trouble: Arc<Trouble>,
 }
@@ -204,7 +210,6 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     ///
     /// As [`next_request`](Self::next_request).
     pub fn wait(&self, watch: &[BorrowedFd<'_>]) -> io::Result<()> {
-        // The transport has not said that there is nothing.
         if self.ask_again.take() {
             return Ok(());
         }
@@ -255,7 +260,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     fn take(&self) {
         self.taken.set(true);
         self.settle(Outcome::Handled);
-        self.trouble.is_over();
+        self.trouble.clear();
         self.hasty.set(0);
     }
 
@@ -315,7 +320,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// The queue is empty: the errors are over, and if a wait has just ended for no request, it may
     /// have been for a bell that a transport polls and does not silence.
     fn nothing_there(&self) {
-        self.trouble.is_over();
+        self.trouble.clear();
         if self.waited.take() {
             self.worker.control().hush(self.worker.session());
         }

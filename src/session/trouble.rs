@@ -15,7 +15,7 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
-    pub(super) fn is_over(&self) {
+    pub(super) fn clear(&self) {
         self.in_a_row.store(0, Relaxed);
         self.pauses.store(0, Relaxed);
     }
