@@ -1,14 +1,15 @@
 //! The directory that is served, and nothing outside it.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use nix::errno::Errno;
-use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
+use nix::fcntl::OFlag;
+#[cfg(target_os = "linux")]
+use nix::fcntl::{AT_FDCWD, OpenHow, ResolveFlag, openat2};
 
 use super::status::Status;
 use super::target::Target;
@@ -78,14 +79,31 @@ fn open(real: &Path, name: &OsStr) -> io::Result<Served> {
     if !fs::symlink_metadata(real)?.is_file() {
         return Err(ErrorKind::NotFound.into());
     }
-    // The real path has no links; one that has come since is not followed, and a FIFO not awaited.
-    let file = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(real)?;
+    let file = open_without_links(real)?;
     let found = file.metadata()?;
     if !found.is_file() {
         return Err(ErrorKind::NotFound.into());
     }
     let content_type = content_type(name);
     Ok(Served { file, length: found.len(), modified: found.modified().ok(), content_type })
+}
+
+/// The real path has no links: one that has come since, at the end or on the way, is not followed.
+/// A FIFO that has come since is not awaited.
+#[cfg(target_os = "linux")]
+fn open_without_links(real: &Path) -> io::Result<File> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    Ok(openat2(AT_FDCWD, real, how)?.into())
+}
+
+/// See the Linux twin; other systems look at the last name alone.
+#[cfg(not(target_os = "linux"))]
+fn open_without_links(real: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open(real)
 }
 
 fn content_type(name: &OsStr) -> String {
