@@ -1,7 +1,7 @@
 //! Children that run one closure and end.
 
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 use std::{error, fmt, thread};
@@ -137,6 +137,7 @@ fn run_child(child: &ForkedChild<'_>, body: impl FnOnce(&ForkedChild<'_>) -> i32
 /// `Unsupported` on systems without it, Linux before 5.3 among them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn watch_child(pid: Pid) -> io::Result<OwnedFd> {
+    use std::os::fd::FromRawFd;
     // SAFETY: pidfd_open takes two integers and touches no memory of ours.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
     if fd < 0 {
