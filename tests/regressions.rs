@@ -256,20 +256,26 @@ fn a_transport_that_is_exhausted_for_one_puller_ends_the_session_for_all() -> Re
 #[test]
 fn next_again_ends_when_the_server_is_closed_after_handle_request() -> Result {
     let (transport, address, closed) = Telling::bind()?;
-    struct ByteByByte;
+    /// Tells of each exchange that begins.
+    struct ByteByByte(Sender<()>);
     impl<R: Read + Write> Handler<R> for ByteByByte {
         fn handle(&self, conn: &mut R) -> io::Result<Next> {
+            let _ = self.0.send(());
             let mut byte = [0];
             conn.read_exact(&mut byte)?;
             conn.write_all(&byte)?;
             Ok(Next::Again)
         }
     }
-    let mut server = Server::new(transport, Threading::new(), ByteByByte)?;
+    let (tell, exchanges) = unbounded();
+    let mut server = Server::new(transport, Threading::new(), ByteByByte(tell))?;
     let mut client = connect(address)?;
     assert_eq!(server.handle_request()?, Outcome::Handled);
     client.write_all(b"1")?;
     client.read_exact(&mut [0])?;
+    // The second has begun, and waits for its byte.
+    exchanges.recv_timeout(LIMIT)?;
+    exchanges.recv_timeout(LIMIT)?;
 
     let after_close = thread::spawn(move || {
         closed.recv_timeout(LIMIT).map_err(io::Error::other)?;
