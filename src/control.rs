@@ -5,8 +5,8 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
@@ -22,55 +22,92 @@ const RUNNING: u64 = 2;
 const NUMBER: u32 = 2;
 
 /// What the loop, its handles and its workers share.
-///
-/// The state is one word in memory shared with forked children, so that a stop from a handler in
-/// a child reaches the parent's loop.
 pub(crate) struct Control {
+    first: Place,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+/// The state of a server in the process that serves, and in the children that its strategy forks:
+/// one word in memory that they share, so that a stop from a handler in a child reaches the loop.
+///
+/// An application may fork too, and serve in its child, or in both: the process that begins a
+/// session where the place is another's gets one of its own.
+struct Place {
     state: SharedWord,
     bell: Bell,
-    /// The process whose sessions these are: a forked child may stop them, and must not end them.
-    creator: u32,
-    wakers: Mutex<Vec<Waker>>,
+    owner: u32,
+    next: OnceLock<Box<Self>>,
+}
+
+impl Place {
+    fn new(number: u64) -> io::Result<Self> {
+        let (state, bell) = (SharedWord::new()?, Bell::new()?);
+        state.store(number << NUMBER, SeqCst);
+        Ok(Self { state, bell, owner: process::id(), next: OnceLock::new() })
+    }
+
+    fn is_ours(&self) -> bool {
+        self.owner == process::id()
+    }
 }
 
 impl Control {
     pub(crate) fn new() -> io::Result<Self> {
-        let (state, bell) = (SharedWord::new()?, Bell::new()?);
-        Ok(Self { state, bell, creator: process::id(), wakers: Mutex::default() })
+        Ok(Self { first: Place::new(0)?, wakers: Mutex::default() })
+    }
+
+    fn place(&self) -> &Place {
+        let mut place = &self.first;
+        while let Some(next) = place.next.get() {
+            place = next;
+        }
+        place
     }
 
     /// Somebody serves: begins a session, or goes on with it. Returns its number.
-    pub(crate) fn begin(&self) -> u64 {
-        self.state.fetch_or(RUNNING, SeqCst) >> NUMBER
+    pub(crate) fn begin(&self) -> io::Result<u64> {
+        let mut place = self.place();
+        if !place.is_ours() {
+            let own = Place::new(place.state.load(SeqCst) >> NUMBER)?;
+            place = place.next.get_or_init(|| Box::new(own));
+        }
+        Ok(place.state.fetch_or(RUNNING, SeqCst) >> NUMBER)
     }
 
-    /// The session is over; a stop that was meant for it is taken. In a child that the application
-    /// has forked, and that drops its copy of the server, nothing is over.
+    /// The session is over; a stop that was meant for it is taken.
     pub(crate) fn end(&self, number: u64) {
-        if self.creator != process::id() {
+        let place = self.place();
+        // A copy in a child that the application has forked ends nothing.
+        if !place.is_ours() {
             return;
         }
-        self.state.store((number + 1) << NUMBER, SeqCst);
-        self.bell.drain();
+        place.state.store((number + 1) << NUMBER, SeqCst);
+        place.bell.drain();
         // A stop for the next session may have rung in between, and must still be heard.
         if self.is_stopping(number + 1) {
-            self.bell.ring();
+            place.bell.ring();
         }
+    }
+
+    /// Nobody will serve any more: the session that has begun, if one has, is over.
+    pub(crate) fn close(&self) {
+        self.end(self.place().state.load(SeqCst) >> NUMBER);
     }
 
     /// The wake-up.
     pub(crate) fn bell(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.place().bell.as_fd()
     }
 
     /// Whether session `number` has been asked to stop, or is over.
     pub(crate) fn is_stopping(&self, number: u64) -> bool {
-        let state = self.state.load(SeqCst);
+        let state = self.place().state.load(SeqCst);
         state & STOP != 0 || state >> NUMBER != number
     }
 
     pub(crate) fn stop(&self, born: u64) {
-        let mut state = self.state.load(SeqCst);
+        let place = self.place();
+        let mut state = place.state.load(SeqCst);
         loop {
             if state & RUNNING == 0 && state >> NUMBER != born {
                 return;
@@ -79,12 +116,12 @@ impl Control {
             if state & STOP != 0 {
                 break;
             }
-            match self.state.compare_exchange_weak(state, state | STOP, SeqCst, SeqCst) {
+            match place.state.compare_exchange_weak(state, state | STOP, SeqCst, SeqCst) {
                 Ok(_) => break,
                 Err(now) => state = now,
             }
         }
-        self.bell.ring();
+        place.bell.ring();
         self.wake();
     }
 
@@ -105,11 +142,12 @@ impl Control {
 
     /// Silences the bell where it rang for a session that is over.
     pub(crate) fn hush(&self, number: u64) {
+        let bell = &self.place().bell;
         if !self.is_stopping(number) {
-            self.bell.drain();
+            bell.drain();
             // Others may be about to poll for the stop whose ring has just been taken from them.
             if self.is_stopping(number) {
-                self.bell.ring();
+                bell.ring();
             }
         }
     }
@@ -119,7 +157,9 @@ type Waker = Arc<dyn Fn() + Send + Sync>;
 
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control").field("state", &self.state.load(SeqCst)).finish_non_exhaustive()
+        f.debug_struct("Control")
+            .field("state", &self.place().state.load(SeqCst))
+            .finish_non_exhaustive()
     }
 }
 
@@ -166,7 +206,7 @@ pub struct StopHandle {
 
 impl StopHandle {
     pub(crate) fn new(control: Arc<Control>) -> Self {
-        let born = control.state.load(SeqCst) >> NUMBER;
+        let born = control.place().state.load(SeqCst) >> NUMBER;
         Self { control, born }
     }
 
@@ -175,8 +215,8 @@ impl StopHandle {
     ///
     /// May be called from anywhere: another thread, a handler (in a forked child too), before,
     /// during and after serving, any number of times. It is async-signal-safe where the transport
-    /// waits on a descriptor, as the four of this crate do: one compare-and-swap and one
-    /// `write(2)` (signal-safety(7)), with `errno` left alone. For a transport without one, what
+    /// waits on a descriptor, as the four of this crate do: one compare-and-swap, one `write(2)`
+    /// (signal-safety(7)) with `errno` left alone, and a lock that is tried and not waited for. For a transport without one, what
     /// its waker does decides (see [`Waiter::interruptible`]).
     pub fn stop(&self) {
         self.control.stop(self.born);
@@ -244,10 +284,8 @@ impl<'a> Waiter<'a> {
     ) -> V {
         let wake: Waker = Arc::new(wake);
         self.control.with_wakers(self.number, |wakers| wakers.push(Arc::clone(&wake)));
-        let value = wait();
-        self.control
-            .with_wakers(self.number, |wakers| wakers.retain(|other| !Arc::ptr_eq(other, &wake)));
-        value
+        let _registered = Registered { waiter: self, wake };
+        wait()
     }
 
     /// When the wait has to end, where it has to.
@@ -269,9 +307,9 @@ impl<'a> Waiter<'a> {
             &mut many
         };
         match sys::poll(fds, self.deadline) {
-            // More descriptors than the process may have: without those that are watched, for as
-            // long as one may go on without looking at them.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput && fds.len() > 2 => {
+            // More descriptors than the process may have, or no memory for so many: without those
+            // that are watched, for as long as one may go on without looking at them.
+            Err(_) if fds.len() > 2 => {
                 let soon = Instant::now() + Duration::from_millis(10);
                 let until = self.deadline.map_or(soon, |deadline| deadline.min(soon));
                 sys::poll(&mut fds[..2], Some(until))?;
@@ -285,9 +323,24 @@ impl<'a> Waiter<'a> {
     }
 }
 
+/// A waker in the list, until the wait is over, by a panic too.
+struct Registered<'a> {
+    waiter: &'a Waiter<'a>,
+    wake: Waker,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        let Waiter { control, number, .. } = self.waiter;
+        control.with_wakers(*number, |wakers| {
+            wakers.retain(|other| !Arc::ptr_eq(other, &self.wake));
+        });
+    }
+}
+
 /// The wake-up descriptor: readable when the wait should end, for those who poll on their own.
 impl AsFd for Waiter<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.control.bell.as_fd()
+        self.control.bell()
     }
 }

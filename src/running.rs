@@ -52,7 +52,7 @@ impl<T, C, H> Running<T, C, H> {
     {
         let transport = Arc::downgrade(&server.transport);
         // From now on it counts as serving: a stop that comes before the thread does is for it.
-        server.begin_session();
+        server.begin_session()?;
         let stop = server.stop_handle();
         let thread = thread::Builder::new().spawn(move || {
             let served = server.serve_forever();

@@ -23,7 +23,8 @@ use crate::worker::{Shared, Worker};
 ///
 /// A server is bound when it is made, serves when it is told to, and can serve again after a stop.
 /// It is closed by [`close`](Self::close), or by going out of scope: that closes the transport, and
-/// waits for nothing.
+/// waits for nothing. A program that forks by itself may make a server before and serve in the child,
+/// in the parent, or in both: each process has its own sessions, and its own stops.
 ///
 /// # Examples
 ///
@@ -159,7 +160,7 @@ impl<T, C, H> Server<T, C, H> {
             ));
         }
         let limits = Limits { service_interval: self.service_interval, ..Limits::default() };
-        let (session, _serving) = self.begin(limits);
+        let (session, _serving) = self.begin(limits)?;
         self.concurrency.serve(&session)
     }
 
@@ -205,7 +206,7 @@ impl<T, C, H> Server<T, C, H> {
         C: Concurrency<T, H>,
     {
         let limits = Limits { once: true, deadline, service_interval: None };
-        let (session, mut serving) = self.begin(limits);
+        let (session, mut serving) = self.begin(limits)?;
         serving.ends_session = false;
         self.concurrency.serve(&session)?;
         serving.ends_session = session.outcome() == Outcome::Stopped;
@@ -292,14 +293,14 @@ impl<T, C, H> Server<T, C, H> {
     }
 
     /// Begins a session before anybody serves it.
-    pub(crate) fn begin_session(&self) {
-        self.shared.control.begin();
+    pub(crate) fn begin_session(&self) -> io::Result<()> {
+        self.shared.control.begin().map(drop)
     }
 
-    fn begin(&self, limits: Limits) -> (Session<T, H>, Serving) {
-        let serving = Serving::begin(&self.shared.control);
+    fn begin(&self, limits: Limits) -> io::Result<(Session<T, H>, Serving)> {
+        let serving = Serving::begin(&self.shared.control)?;
         let worker = Worker::new(Arc::clone(&self.shared), serving.number);
-        (Session::new(Arc::clone(&self.transport), worker, limits), serving)
+        Ok((Session::new(Arc::clone(&self.transport), worker, limits), serving))
     }
 }
 
@@ -368,8 +369,9 @@ struct Serving {
 }
 
 impl Serving {
-    fn begin(control: &Arc<Control>) -> Self {
-        Self { control: Arc::clone(control), number: control.begin(), ends_session: true }
+    fn begin(control: &Arc<Control>) -> io::Result<Self> {
+        let number = control.begin()?;
+        Ok(Self { control: Arc::clone(control), number, ends_session: true })
     }
 }
 
@@ -386,6 +388,6 @@ struct Open(Arc<Control>);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.end(self.0.begin());
+        self.0.close();
     }
 }

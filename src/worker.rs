@@ -156,11 +156,13 @@ impl<H> Worker<H> {
         }
     }
 
-    fn exchanges<R>(&self, request: &mut R) -> io::Result<()>
+    fn exchanges<R: Request>(&self, request: &mut R) -> io::Result<()>
     where
         H: Handler<R>,
     {
-        while self.handler().handle(request)? == Next::Again && !self.is_stopping() {}
+        while self.handler().handle(request)? == Next::Again && !self.is_stopping() {
+            request.next_exchange()?;
+        }
         Ok(())
     }
 

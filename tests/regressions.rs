@@ -18,8 +18,8 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use nix::libc;
 use socket2::{Domain, Socket, Type};
 use socketserver::{
-    Concurrency, Handler, LocalAddr, Next, Outcome, Request, Server, Session, StopHandle, Sync,
-    Tcp, TcpRequest, TcpServer, Threading, Transport, Udp, UnixDatagram, UnixDatagramRequest,
+    Concurrency, Handler, LocalAddr, Next, Outcome, Request, Server, Session, Sync, Tcp,
+    TcpRequest, TcpServer, Threading, Transport, Udp, UnixDatagram, UnixDatagramRequest,
     UnixDatagramServer, Waiter, handler_fn,
 };
 use time::let_pass;
@@ -458,28 +458,43 @@ fn a_socket_that_is_not_bound_is_refused() -> Result {
 
 #[test]
 fn a_source_that_is_always_ready_and_never_has_anything_is_not_spun_on() -> Result {
-    // So many looks are taken at once; those beyond are 5 ms apart.
-    const AT_ONCE: usize = 1000;
-    const BEYOND: usize = 20;
-    let looks = Cell::new(0);
-    let stop = RefCell::new(None::<StopHandle>);
+    // Some hundred thousand without the pauses; with them 1,000 at once, and then one in 5 ms.
+    const MOST: usize = 20_000;
+    let looks = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&looks);
     let transport = Scripted {
-        get: || {
-            looks.set(looks.get() + 1);
-            if looks.get() == AT_ONCE + BEYOND {
-                stop.borrow().iter().for_each(StopHandle::stop);
-            }
+        get: move || {
+            counted.fetch_add(1, SeqCst);
             Err(io::ErrorKind::WouldBlock.into())
         },
         wait: |_: &Waiter<'_>| Ok(()),
     };
-    let mut server = Server::new_fn(transport, Sync, |_| Ok(()))?;
-    stop.replace(Some(server.stop_handle()));
-    let begun = Instant::now();
+    let running = Server::new_fn(transport, Sync, |_| Ok(()))?.spawn()?;
+    let_pass(Duration::from_millis(300));
+    running.close()?;
 
-    server.serve_forever()?;
-
-    let least = Duration::from_millis(5) * (BEYOND as u32 - 2);
-    assert!(begun.elapsed() >= least, "{:?}", begun.elapsed());
+    assert!(looks.load(SeqCst) < MOST, "{looks:?}");
     Ok(())
+}
+
+#[test]
+fn what_is_written_before_next_again_is_sent_before_the_next_exchange() -> Result {
+    struct Lines;
+    impl<R: Read + Write> Handler<R> for Lines {
+        fn handle(&self, conn: &mut R) -> io::Result<Next> {
+            let mut byte = [0];
+            conn.read_exact(&mut byte)?;
+            conn.write_all(&byte)?;
+            Ok(if byte == *b"." { Next::Done } else { Next::Again })
+        }
+    }
+    let tcp = Tcp::options().wbufsize(4096).bind("127.0.0.1:0")?;
+    let running = Server::new(tcp, Threading::new(), Lines)?.spawn()?;
+    let mut client = connect(running.local_addr()?)?;
+    for byte in [b'1', b'2', b'.'] {
+        let mut echo = [0];
+        client.write_all(&[byte]).and_then(|()| client.read_exact(&mut echo))?;
+        assert_eq!(echo, [byte]);
+    }
+    Ok(running.close()?)
 }

@@ -24,7 +24,7 @@ use nix::unistd::{ForkResult, alarm};
 use socket2::{Domain, SockAddr, Socket, Type};
 use socketserver::{
     Failure, ForkedChild, Forking, ForkingUdpServer, Handler, LocalAddr, Next, Outcome, Server,
-    Tcp, TcpRequest, Threading, Transport, UdpRequest, Waiter,
+    Tcp, TcpRequest, Threading, Transport, UdpRequest, Waiter, handler_fn,
 };
 
 use support::alone;
@@ -44,6 +44,8 @@ fn main() -> ExitCode {
             "a_forked_child_of_the_application_that_drops_the_server_ends_nothing",
             child_drops_server,
         ),
+        ("a_server_made_before_a_fork_serves_in_the_child_and_in_the_parent", serves_on_both_sides),
+        ("children_behind_one_that_lasts_are_reaped_too", behind_one_that_lasts),
         ("more_children_than_descriptors_are_waited_for", more_children_than_descriptors),
         ("a_panic_in_after_fork_is_contained", panic_in_after_fork),
         ("after_fork_twice_closes_no_other_descriptor", after_fork_twice),
@@ -352,6 +354,82 @@ fn child_drops_server() -> Result {
     let mut server = server.ok_or("it is still there")?;
     assert_eq!(server.handle_request()?, Outcome::Stopped);
     Ok(server.close()?)
+}
+
+/// Serves one connection that is stopped by its own handler, and once more.
+fn serves_twice<H: Handler<TcpRequest>>(
+    server: &mut Server<Tcp, socketserver::Sync, H>,
+) -> io::Result<()> {
+    for _ in 0..2 {
+        let client = TcpStream::connect(server.local_addr()?)?;
+        server.serve_forever()?;
+        let mut said = String::new();
+        (&client).read_to_string(&mut said)?;
+        assert_eq!(said, "stopped");
+    }
+    Ok(())
+}
+
+#[expect(unsafe_code, reason = "an application that forks by itself")]
+fn serves_on_both_sides() -> Result {
+    for parent_serves in [false, true] {
+        let mut server = Server::with_stop(tcp()?, socketserver::Sync, |stop| {
+            handler_fn(move |conn: &mut TcpRequest| {
+                stop.stop();
+                conn.write_all(b"stopped")
+            })
+        })?;
+        // SAFETY: this is the only thread; the child exits without returning.
+        let child = match unsafe { nix::unistd::fork() }? {
+            ForkResult::Child => {
+                alarm::set(20);
+                let code = i32::from(serves_twice(&mut server).is_err());
+                // SAFETY: this is always allowed.
+                unsafe { libc::_exit(code) }
+            }
+            ForkResult::Parent { child } => child,
+        };
+        if parent_serves {
+            // Not at a time: they share the socket.
+            assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, 0));
+            serves_twice(&mut server)?;
+            server.close()?;
+        } else {
+            drop(server);
+            assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, 0));
+        }
+    }
+    Ok(())
+}
+
+fn behind_one_that_lasts() -> Result {
+    const SHORT: usize = 40;
+    let (held, hold) = UnixStream::pair()?;
+    let hold = Cell::new(Some(hold));
+    let mut server = Server::new_fn(tcp()?, Forking::new().max_children(1000)?, |conn| {
+        let mut first = [0];
+        conn.read_exact(&mut first)?;
+        if first == *b"l" {
+            drop(hold.take());
+            (&held).read(&mut [0]).map(drop)?;
+        }
+        conn.write_all(b"done")
+    })?;
+    let mut lasts = TcpStream::connect(server.local_addr()?)?;
+    lasts.write_all(b"l")?;
+    assert_eq!(server.handle_request()?, Outcome::Handled);
+    for _ in 0..SHORT {
+        let mut short = TcpStream::connect(server.local_addr()?)?;
+        short.write_all(b"s")?;
+        assert_eq!(server.handle_request()?, Outcome::Handled);
+        short.read_to_end(&mut Vec::new())?;
+    }
+    let left = server.active_children().count();
+    assert!(left < SHORT, "{left} children are left, and one runs");
+    drop(hold.take());
+    server.close()?;
+    assert_no_children();
+    Ok(())
 }
 
 fn more_children_than_descriptors() -> Result {

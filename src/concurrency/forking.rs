@@ -17,7 +17,7 @@ use crate::transport::Transport;
 use crate::worker::{self, Ending, Job};
 
 /// So many children may wait to be reaped until there is time.
-const FEW: usize = 8;
+const UNREAPED: usize = 8;
 /// How often children are looked after where the system has no descriptor for their end.
 const LOOK_AFTER: Duration = Duration::from_millis(10);
 
@@ -52,6 +52,8 @@ pub struct Forking {
     max_children: usize,
     block_on_close: bool,
     children: VecDeque<Child>,
+    /// With so many children, all are looked at, and not only the oldest.
+    look_at_all: usize,
 }
 
 #[derive(Debug)]
@@ -65,7 +67,12 @@ impl Forking {
     /// At most 40 children at a time, waited for at close.
     #[must_use]
     pub fn new() -> Self {
-        Self { max_children: 40, block_on_close: true, children: VecDeque::new() }
+        Self {
+            max_children: 40,
+            block_on_close: true,
+            children: VecDeque::new(),
+            look_at_all: UNREAPED,
+        }
     }
 
     /// How many children there may be at a time. While there are as many, no request is taken;
@@ -141,13 +148,18 @@ impl Forking {
     }
 
     /// Reaps the oldest child if it has ended, and where many are left, as many as have. So a steady
-    /// load costs one call a request.
+    /// load costs one call a request. Behind one that lasts, the others are looked at whenever there
+    /// are twice as many as the last time.
     fn reap_oldest(&mut self) {
         while self.children.front().is_some_and(Child::has_ended) {
             self.children.pop_front();
-            if self.children.len() <= FEW {
-                break;
+            if self.children.len() <= UNREAPED {
+                return;
             }
+        }
+        if self.children.len() > self.look_at_all {
+            self.reap_all();
+            self.look_at_all = UNREAPED.max(2 * self.children.len());
         }
     }
 

@@ -181,7 +181,7 @@ fn spawn(run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
 }
 
 /// So many threads that have ended may wait to be joined.
-const FEW: usize = 8;
+const UNJOINED: usize = 8;
 
 /// The threads that `close` joins. Its lock is never held while one is started or joined.
 #[derive(Debug, Default)]
@@ -210,7 +210,7 @@ impl Threads {
     /// the destructors of a handler's thread-locals run for as long as they like.
     fn end(&mut self, id: ThreadId) -> Option<JoinHandle<()>> {
         // The last few may not be gone yet, and joining them would have to wait.
-        let earlier = if self.ended.len() < FEW { None } else { self.ended.pop_front() };
+        let earlier = if self.ended.len() < UNJOINED { None } else { self.ended.pop_front() };
         match self.running.remove(&id) {
             Some(own) => self.ended.push_back(own),
             None => self.early.push(id),

@@ -52,11 +52,17 @@ impl ReadBuffer {
 pub(super) struct WriteBuffer {
     bytes: Vec<u8>,
     capacity: usize,
+    failed: bool,
 }
 
 impl WriteBuffer {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { bytes: Vec::new(), capacity }
+        Self { bytes: Vec::new(), capacity, failed: false }
+    }
+
+    /// Whether the last attempt to send what is held back has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed
     }
 
     #[inline]
@@ -82,6 +88,7 @@ impl WriteBuffer {
     }
 
     fn send_all(&mut self, mut sink: impl Write) -> io::Result<()> {
+        self.failed = true;
         while !self.bytes.is_empty() {
             match sink.write(&self.bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -90,6 +97,7 @@ impl WriteBuffer {
                 Err(error) => return Err(error),
             }
         }
+        self.failed = false;
         Ok(())
     }
 }

@@ -127,8 +127,13 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
                 "the sender of this datagram has no address to reply to: its socket is not bound",
             ));
         }
-        SockRef::from(&self.packets.socket).send_to_with_flags(bytes, sender, S::SEND_FLAGS)?;
-        Ok(())
+        let socket = SockRef::from(&self.packets.socket);
+        loop {
+            match socket.send_to_with_flags(bytes, sender, S::SEND_FLAGS) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                sent => return sent.map(drop),
+            }
+        }
     }
 
     /// The server's socket, for what it can do beyond replying.

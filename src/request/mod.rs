@@ -28,8 +28,8 @@ use crate::failure::FailureKind;
 ///
 /// # Implementing your own
 ///
-/// The methods are called once each, in the order they stand here, on the worker's thread or in
-/// its process: `establish`, then `deliver` where the handler succeeded and not where it failed,
+/// The methods are called in this order, on the worker's thread or in
+/// its process: `establish`, `next_exchange` where the handler is called again, `deliver` where the handler succeeded and not where it failed,
 /// then `shutdown_request` in any case. A request that is rejected or can't be started is shut
 /// down in the serve loop without having been established, and must not wait for its peer there.
 /// `close_request` alone is called on the copy that the parent of a forked child keeps. A panic in
@@ -58,6 +58,17 @@ pub trait Request: Sized {
     ///
     /// An error turns the request into a failed one.
     fn deliver(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Called between two exchanges, after the handler has answered
+    /// [`Next::Again`](crate::Next::Again): sends what is held back, where the peer has to have it
+    /// before it says more.
+    ///
+    /// # Errors
+    ///
+    /// An error ends the request, as one of the handler would.
+    fn next_exchange(&mut self) -> io::Result<()> {
         Ok(())
     }
 

@@ -190,9 +190,16 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
         self.flush()
     }
 
+    fn next_exchange(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+
     fn shutdown_request(mut self) {
-        // The request has failed already, or has been flushed; a peer that is gone can't be told.
-        let _ = self.flush();
+        // The request has failed already, or has been flushed; a peer that is gone can't be told, and
+        // one that does not read is not waited for a second time.
+        if !self.writer.has_failed() {
+            let _ = self.flush();
+        }
         if !self.detached {
             let _ = self.socket.shutdown(Shutdown::Write);
         }

@@ -260,6 +260,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     fn take(&self) {
         self.taken.set(true);
         self.settle(Outcome::Handled);
+        self.waited.set(false);
         self.trouble.clear();
         self.hasty.set(0);
     }
