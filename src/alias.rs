@@ -26,7 +26,8 @@ pub type ThreadingTcpServer<H> = Server<Tcp, Threading, H>;
 #[doc(alias = "ThreadingUDPServer")]
 pub type ThreadingUdpServer<H> = Server<Udp, Threading, H>;
 
-/// Python's `ThreadingUnixStreamServer`: connections over a Unix socket, each on a thread of its own.
+/// Python's `ThreadingUnixStreamServer`: connections over a Unix socket, each on a thread of its
+/// own.
 pub type ThreadingUnixStreamServer<H> = Server<UnixStream, Threading, H>;
 
 /// Python's `ThreadingUnixDatagramServer`: packets over a Unix socket, each on a thread of its own.
@@ -40,7 +41,8 @@ pub type ForkingTcpServer<H> = Server<Tcp, Forking, H>;
 #[doc(alias = "ForkingUDPServer")]
 pub type ForkingUdpServer<H> = Server<Udp, Forking, H>;
 
-/// Python's `ForkingUnixStreamServer`: connections over a Unix socket, each in a process of its own.
+/// Python's `ForkingUnixStreamServer`: connections over a Unix socket, each in a process of its
+/// own.
 pub type ForkingUnixStreamServer<H> = Server<UnixStream, Forking, H>;
 
 /// Python's `ForkingUnixDatagramServer`: packets over a Unix socket, each in a process of its own.

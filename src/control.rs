@@ -216,8 +216,8 @@ impl StopHandle {
     /// May be called from anywhere: another thread, a handler (in a forked child too), before,
     /// during and after serving, any number of times. It is async-signal-safe where the transport
     /// waits on a descriptor, as the four of this crate do: one compare-and-swap, one `write(2)`
-    /// (signal-safety(7)) with `errno` left alone, and a lock that is tried and not waited for. For a transport without one, what
-    /// its waker does decides (see [`Waiter::interruptible`]).
+    /// (signal-safety(7)) with `errno` left alone, and a lock that is tried and not waited for. For
+    /// a transport without one, what its waker does decides (see [`Waiter::interruptible`]).
     pub fn stop(&self) {
         self.control.stop(self.born);
     }
@@ -273,10 +273,10 @@ impl<'a> Waiter<'a> {
     /// has to make `wait` return. Where the stop is there already, `wake` is called before.
     ///
     /// `wake` runs on the thread that stops the server, or on this one, and must not block. Several
-    /// threads that wait at a time need one each. A server whose transport waits like this is not to
-    /// be stopped in a signal handler. Neither a stop from a forked child nor the descriptors that a
-    /// strategy watches reach a source without a descriptor: the child's stop is seen at the next
-    /// return of `wait`.
+    /// threads that wait at a time need one each. A server whose transport waits like this is not
+    /// to be stopped in a signal handler. Neither a stop from a forked child nor the descriptors
+    /// that a strategy watches reach a source without a descriptor: the child's stop is seen at the
+    /// next return of `wait`.
     pub fn interruptible<V>(
         &self,
         wake: impl Fn() + Send + Sync + 'static,

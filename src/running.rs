@@ -24,7 +24,8 @@ use crate::transport::{LocalAddr, Transport};
 /// use std::net::TcpStream;
 /// use socketserver::ThreadingTcpServer;
 ///
-/// let running = ThreadingTcpServer::bind_fn("127.0.0.1:0", |conn| conn.write_all(b"hi"))?.spawn()?;
+/// let server = ThreadingTcpServer::bind_fn("127.0.0.1:0", |conn| conn.write_all(b"hi"))?;
+/// let running = server.spawn()?;
 ///
 /// let mut said = String::new();
 /// TcpStream::connect(running.local_addr()?)?.read_to_string(&mut said)?;

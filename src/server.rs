@@ -18,13 +18,13 @@ use crate::worker::{Shared, Worker};
 /// A server: requests of the transport `T` run by the strategy `C` in the handler `H`.
 ///
 /// The three are values, put together at compile time; a server does what the same loop written by
-/// hand does. The usual combinations have Python's names, [`ThreadingTcpServer`](crate::ThreadingTcpServer)
-/// and its kin.
+/// hand does. The usual combinations have Python's names,
+/// [`ThreadingTcpServer`](crate::ThreadingTcpServer) and its kin.
 ///
 /// A server is bound when it is made, serves when it is told to, and can serve again after a stop.
 /// It is closed by [`close`](Self::close), or by going out of scope: that closes the transport, and
-/// waits for nothing. A program that forks by itself may make a server before and serve in the child,
-/// in the parent, or in both: each process has its own sessions, and its own stops.
+/// waits for nothing. A program that forks by itself may make a server before and serve in the
+/// child, in the parent, or in both: each process has its own sessions, and its own stops.
 ///
 /// # Examples
 ///
@@ -164,8 +164,8 @@ impl<T, C, H> Server<T, C, H> {
         self.concurrency.serve(&session)
     }
 
-    /// Waits for one request, and gives it to the strategy. For loops of your own. A stop that comes
-    /// between two calls is kept for the next, which returns [`Outcome::Stopped`].
+    /// Waits for one request, and gives it to the strategy. For loops of your own. A stop that
+    /// comes between two calls is kept for the next, which returns [`Outcome::Stopped`].
     ///
     /// # Errors
     ///

@@ -19,12 +19,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, alarm};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use socket2::{Domain, SockAddr, Socket, Type};
 use socketserver::{
     Failure, ForkedChild, Forking, ForkingUdpServer, Handler, LocalAddr, Next, Outcome, Server,
-    Tcp, TcpRequest, Threading, Transport, UdpRequest, Waiter, handler_fn,
+    Tcp, TcpRequest, Transport, UdpRequest, Waiter,
 };
 
 use support::alone;
@@ -39,12 +38,6 @@ fn main() -> ExitCode {
         ("handle_request_returns_although_the_last_slot_is_filled", last_slot_is_filled),
         ("close_waits_for_all_although_one_died_by_a_real_time_signal", real_time_signal),
         ("a_thread_that_has_been_joined_is_no_reason_to_refuse", joined_threads),
-        ("a_forked_child_of_the_application_does_not_wait_for_threads", application_child_exits),
-        (
-            "a_forked_child_of_the_application_that_drops_the_server_ends_nothing",
-            child_drops_server,
-        ),
-        ("a_server_made_before_a_fork_serves_in_the_child_and_in_the_parent", serves_on_both_sides),
         ("children_behind_one_that_lasts_are_reaped_too", behind_one_that_lasts),
         ("more_children_than_descriptors_are_waited_for", more_children_than_descriptors),
         ("a_panic_in_after_fork_is_contained", panic_in_after_fork),
@@ -301,104 +294,6 @@ fn joined_threads() -> Result {
     assert_eq!(server.handler().0.load(SeqCst), 0);
     server.close()?;
     assert_no_children();
-    Ok(())
-}
-
-#[expect(unsafe_code, reason = "an application that forks by itself")]
-fn application_child_exits() -> Result {
-    let threading = Threading::new().block_on_close(false);
-    let mut server = Server::new_fn(tcp()?, threading, echo_one)?;
-    let client = TcpStream::connect(server.local_addr()?)?;
-    assert_eq!(server.handle_request()?, Outcome::Handled);
-
-    // SAFETY: the other thread waits in read(2) and holds no lock; the child only exits.
-    let child = match unsafe { nix::unistd::fork() }? {
-        ForkResult::Child => {
-            // Where it waits for threads that it has not, this ends it.
-            alarm::set(10);
-            std::process::exit(7);
-        }
-        ForkResult::Parent { child } => child,
-    };
-
-    assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, 7));
-    release(&client)?;
-    server.close()?;
-    Ok(())
-}
-
-#[expect(unsafe_code, reason = "an application that forks by itself")]
-fn child_drops_server() -> Result {
-    let mut server = Some(Server::new_fn(tcp()?, Threading::new(), echo_one)?);
-    let address = server.as_ref().map(Server::local_addr).ok_or("there it is")??;
-    // A session has begun, and goes on in the next call.
-    let client = TcpStream::connect(address)?;
-    release(&client)?;
-    let handled = server.as_mut().map(Server::handle_request).ok_or("there it is")??;
-    assert_eq!(handled, Outcome::Handled);
-    let stop = server.as_ref().map(Server::stop_handle).ok_or("there it is")?;
-
-    // SAFETY: at most one other thread, which ends by itself; the child drops a value and exits.
-    let child = match unsafe { nix::unistd::fork() }? {
-        ForkResult::Child => {
-            drop(server.take());
-            // SAFETY: this is always allowed.
-            unsafe { libc::_exit(0) }
-        }
-        ForkResult::Parent { child } => child,
-    };
-    assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, 0));
-
-    // The stop is for the session that the child has not ended.
-    stop.stop();
-    let mut server = server.ok_or("it is still there")?;
-    assert_eq!(server.handle_request()?, Outcome::Stopped);
-    Ok(server.close()?)
-}
-
-/// Serves one connection that is stopped by its own handler, and once more.
-fn serves_twice<H: Handler<TcpRequest>>(
-    server: &mut Server<Tcp, socketserver::Sync, H>,
-) -> io::Result<()> {
-    for _ in 0..2 {
-        let client = TcpStream::connect(server.local_addr()?)?;
-        server.serve_forever()?;
-        let mut said = String::new();
-        (&client).read_to_string(&mut said)?;
-        assert_eq!(said, "stopped");
-    }
-    Ok(())
-}
-
-#[expect(unsafe_code, reason = "an application that forks by itself")]
-fn serves_on_both_sides() -> Result {
-    for parent_serves in [false, true] {
-        let mut server = Server::with_stop(tcp()?, socketserver::Sync, |stop| {
-            handler_fn(move |conn: &mut TcpRequest| {
-                stop.stop();
-                conn.write_all(b"stopped")
-            })
-        })?;
-        // SAFETY: this is the only thread; the child exits without returning.
-        let child = match unsafe { nix::unistd::fork() }? {
-            ForkResult::Child => {
-                alarm::set(20);
-                let code = i32::from(serves_twice(&mut server).is_err());
-                // SAFETY: this is always allowed.
-                unsafe { libc::_exit(code) }
-            }
-            ForkResult::Parent { child } => child,
-        };
-        if parent_serves {
-            // Not at a time: they share the socket.
-            assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, 0));
-            serves_twice(&mut server)?;
-            server.close()?;
-        } else {
-            drop(server);
-            assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, 0));
-        }
-    }
     Ok(())
 }
 

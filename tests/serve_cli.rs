@@ -299,7 +299,7 @@ fn a_signal_finishes_what_is_in_flight() -> Tested {
         drop(peer);
         let (status, said) = server.end()?;
         assert_eq!(status.code(), Some(0), "{strategy}: {said}");
-        assert!(said.contains("requests finished: 1"), "{strategy}: {said}");
+        assert!(said.contains("requests taken and finished: 1"), "{strategy}: {said}");
         assert!(!path.exists(), "{strategy}");
     }
     Ok(())
@@ -387,7 +387,10 @@ fn an_idle_server_ends_with_nothing_left() -> Tested {
             server.signal(Signal::SIGTERM)?;
             let (status, said) = server.end()?;
             assert_eq!(status.code(), Some(0), "{transport}: {said}");
-            assert!(said.ends_with("stopped; requests finished: 0"), "{transport}: {said}");
+            assert!(
+                said.ends_with("stopped; requests taken and finished: 0"),
+                "{transport}: {said}"
+            );
         }
     }
     assert_eq!(fs::read_dir(&dir)?.count(), 0);

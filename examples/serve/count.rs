@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use socketserver::{Failure, Forking, Handler, Next, Sync, Threading};
 
-/// A mixin: the handler `H`, and the number of requests that the serve loop has taken.
+/// A mixin: the handler `H`, and the number of requests that the serve loop has taken. As a mixin
+/// must, it passes every hook on.
 ///
 /// It counts in the loop, not in the handler, which under `Forking` runs in another process.
 pub(crate) struct Counted<H> {
@@ -28,12 +29,33 @@ impl<R, H: Handler<R>> Handler<R> for Counted<H> {
         self.inner.handle(request)
     }
 
+    fn setup(&self, request: &mut R) -> io::Result<()> {
+        self.inner.setup(request)
+    }
+
+    fn finish(&self, request: &mut R) -> io::Result<()> {
+        self.inner.finish(request)
+    }
+
+    fn verify_request(&self, request: &R) -> io::Result<bool> {
+        self.inner.verify_request(request)
+    }
+
     fn handle_error(&self, request: &mut R, failure: &Failure) {
         self.inner.handle_error(request, failure);
     }
 
+    fn handle_timeout(&self) {
+        self.inner.handle_timeout();
+    }
+
+    fn get_request_failed(&self, error: &io::Error) {
+        self.inner.get_request_failed(error);
+    }
+
     fn service_actions(&self) {
         self.taken.fetch_add(1, Ordering::Relaxed);
+        self.inner.service_actions();
     }
 }
 

@@ -157,7 +157,7 @@ where
         note(&format!("{what} ({in_flight})"));
     }
     server.close()?;
-    note(&format!("stopped; requests finished: {taken}"));
+    note(&format!("stopped; requests taken and finished: {taken}"));
     Ok(())
 }
 

@@ -31,21 +31,23 @@ const LOOK_AFTER: Duration = Duration::from_millis(10);
 ///
 /// # What a child is
 ///
-/// A copy of the process in which the handler's changes to memory stay. It has closed the listening
-/// socket, handles its one request, flushes `std::io::stdout`, and ends in `_exit(2)`: with the
-/// status 0 where the request was handled, 1 where it failed, 101 where it panicked. It never
-/// returns into the caller of `serve_forever`, runs no destructor of the parent's values and no
-/// `atexit` function. Random number generators that the parent has seeded repeat in all children,
-/// those of `HashMap` included. A child has the parent's signal handlers too, and a stop that it
-/// posts is the server's: where the program stops on SIGTERM, a SIGTERM to a child stops the server,
-/// unless the handler's `setup` resets the signal. A handler must not touch `parking_lot` locks that
-/// threads of the parent have ever waited for; with one thread there are none.
+/// A copy of the process in which the handler's changes to memory stay. Over streams it has let go
+/// of the listening socket (over datagrams it needs the socket for its reply); it handles its one
+/// request, flushes `std::io::stdout`, and ends in `_exit(2)`: with the status 0 where the request
+/// was handled, 1 where it failed, 101 where it panicked. It never returns into the caller of
+/// `serve_forever`, runs no destructor of the parent's values and no `atexit` function. Random
+/// number generators that the parent has seeded repeat in all children, those of `HashMap`
+/// included. A child has the parent's signal handlers too, and a stop that it posts is the
+/// server's: where the program stops on SIGTERM, a SIGTERM to a child stops the server, unless the
+/// handler's `setup` resets the signal. A handler must not touch `parking_lot` locks that threads
+/// of the parent have ever waited for; with one thread there are none.
 ///
 /// # Reaping
 ///
 /// Only children of this server are waited for, each by its own process id, so a
 /// `std::process::Child` keeps its status. They are reaped as soon as they end where the server has
-/// nothing else to do (Linux 5.3: `pidfd_open(2)`), and otherwise when the next request comes.
+/// nothing else to do (Linux 5.3: `pidfd_open(2)`). Under load the oldest is reaped with each
+/// request, and now and then all that have ended: some are zombies for a while.
 #[derive(Debug)]
 #[doc(alias = "ForkingMixIn")]
 pub struct Forking {
@@ -147,9 +149,9 @@ impl Forking {
         session.pause(&ends, at_most)
     }
 
-    /// Reaps the oldest child if it has ended, and where many are left, as many as have. So a steady
-    /// load costs one call a request. Behind one that lasts, the others are looked at whenever there
-    /// are twice as many as the last time.
+    /// Reaps the oldest child if it has ended, and where many are left, as many as have. So a
+    /// steady load costs one call a request. Behind one that lasts, the others are looked at
+    /// whenever there are twice as many as the last time.
     fn reap_oldest(&mut self) {
         while self.children.front().is_some_and(Child::has_ended) {
             self.children.pop_front();

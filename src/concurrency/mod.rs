@@ -79,8 +79,9 @@ pub trait Concurrency<T, H> {
     /// request is no such error: see [`Session::refuse_request`].
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()>;
 
-    /// Called once, when the transport has been closed: waits for what runs elsewhere if the
-    /// strategy is configured to. The strategy's part of Python's `server_close`.
+    /// Called by [`Server::close`](crate::Server::close), when the transport has been closed: waits
+    /// for what runs elsewhere if the strategy is configured to. The strategy's part of Python's
+    /// `server_close`. It is not called for a server that is dropped, where nothing is waited for.
     ///
     /// # Errors
     ///

@@ -32,13 +32,13 @@ impl From<()> for Next {
 /// What is done with each request: Python's request handler classes, and those hooks of its server
 /// classes that a user overrides.
 ///
-/// One value handles all requests, from all threads at once under
-/// [`Threading`](crate::Threading); what the requests share are its fields, and what belongs to
-/// one request is a local variable of [`handle`](Self::handle). (Python makes an instance of the
-/// handler's class for each request and keeps what they share in attributes of the server.) What
-/// has to outlive a call of `handle` that answers [`Next::Again`], or to be there in `finish`, lives
-/// in the request: in a request type that wraps the transport's. What has to happen at the end of
-/// `handle` however it ends, a panic included, is best done by a local value's `Drop`.
+/// One value handles all requests, from all threads at once under [`Threading`](crate::Threading);
+/// what the requests share are its fields, and what belongs to one request is a local variable of
+/// [`handle`](Self::handle). (Python makes an instance of the handler's class for each request and
+/// keeps what they share in attributes of the server.) What has to outlive a call of `handle` that
+/// answers [`Next::Again`], or to be there in `finish`, lives in the request: in a request type
+/// that wraps the transport's. What has to happen at the end of `handle` however it ends, a panic
+/// included, is best done by a local value's `Drop`.
 ///
 /// # Choosing one
 ///
@@ -58,9 +58,11 @@ impl From<()> for Next {
 /// | handled | `verify_request`, `setup`, `handle`, `finish` |
 /// | rejected | `verify_request` |
 /// | error or panic in `verify_request` | `verify_request`, `handle_error` |
+/// | error or panic in the request's `establish` | `verify_request`, `handle_error` |
 /// | error or panic in `setup` | `verify_request`, `setup`, `handle_error` |
 /// | error or panic in `handle` | `verify_request`, `setup`, `handle`, `finish`, `handle_error` |
 /// | error or panic in `finish` | `verify_request`, `setup`, `handle`, `finish`, `handle_error` |
+/// | error or panic in the request's `deliver` | `verify_request`, `setup`, `handle`, `finish`, `handle_error` |
 /// | could not be started | `verify_request`, `handle_error` |
 ///
 /// and then, always, the request's own [`shutdown_request`](crate::Request::shutdown_request).
@@ -193,8 +195,9 @@ pub trait Handler<R> {
     fn service_actions(&self) {}
 
     /// Called for an error that belongs to no request: the loop can't get requests for now, as
-    /// descriptors or memory have run out. It has paused, and will go on; one report is made for
-    /// each such time. By default it writes one line to stderr.
+    /// descriptors or memory have run out. It will pause, and go on; one report is made for each
+    /// such time. By default it writes one line to stderr.
+    /// [`handle_request`](crate::Server::handle_request) returns such an error instead.
     ///
     /// (Python ignores such errors, and retries without a pause.)
     fn get_request_failed(&self, error: &io::Error) {

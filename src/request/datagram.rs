@@ -23,24 +23,23 @@ pub type UnixDatagramRequest = Datagram<UnixDatagram, Option<unix::SocketAddr>>;
 
 /// What a [`Datagram`] needs of its socket. Sealed: implemented by [`UdpSocket`] and
 /// [`std::os::unix::net::UnixDatagram`].
-pub trait DatagramSocket: sealed::Sealed + AsFd + fmt::Debug {
-    /// `MSG_DONTWAIT` where the *peer* decides whether a send would have to wait.
-    #[doc(hidden)]
-    const SEND_FLAGS: i32;
-}
+pub trait DatagramSocket: sealed::DatagramSocket + AsFd + fmt::Debug {}
 
 mod sealed {
-    pub trait Sealed {}
+    pub trait DatagramSocket {
+        /// `MSG_DONTWAIT` where the *peer* decides whether a send would have to wait.
+        const SEND_FLAGS: i32;
+    }
 }
 
-impl sealed::Sealed for UdpSocket {}
-impl sealed::Sealed for UnixDatagram {}
+impl DatagramSocket for UdpSocket {}
+impl DatagramSocket for UnixDatagram {}
 
-impl DatagramSocket for UdpSocket {
+impl sealed::DatagramSocket for UdpSocket {
     const SEND_FLAGS: i32 = 0;
 }
 
-impl DatagramSocket for UnixDatagram {
+impl sealed::DatagramSocket for UnixDatagram {
     // The queue is the receiver's (unix(7): max_dgram_qlen), and one that does not read it must
     // not hold the server.
     const SEND_FLAGS: i32 = nix::libc::MSG_DONTWAIT;

@@ -28,13 +28,13 @@ use crate::failure::FailureKind;
 ///
 /// # Implementing your own
 ///
-/// The methods are called in this order, on the worker's thread or in
-/// its process: `establish`, `next_exchange` where the handler is called again, `deliver` where the handler succeeded and not where it failed,
-/// then `shutdown_request` in any case. A request that is rejected or can't be started is shut
-/// down in the serve loop without having been established, and must not wait for its peer there.
-/// `close_request` alone is called on the copy that the parent of a forked child keeps. A panic in
-/// any of them is contained. A request that is dropped without having been closed must free what
-/// it holds.
+/// The methods are called in this order, on the worker's thread or in its process: `establish`,
+/// `next_exchange` where the handler is called again, `deliver` where the handler succeeded and not
+/// where it failed, then `shutdown_request` in any case. A request that is rejected or can't be
+/// started is shut down in the serve loop without having been established, and must not wait for
+/// its peer there. `close_request` alone is called on the copy that the parent of a forked child
+/// keeps. A panic in any of them is contained. A request that is dropped without having been closed
+/// must free what it holds.
 ///
 /// A request that wraps another passes *every* method on: with the defaults, the inner one's
 /// timeouts, unsent bytes and clean end would be lost.

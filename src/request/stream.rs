@@ -19,30 +19,26 @@ pub type UnixStreamRequest = StreamRequest<UnixStream, unix::SocketAddr>;
 
 /// What a [`StreamRequest`] needs of its socket. Sealed: implemented by [`TcpStream`] and
 /// [`std::os::unix::net::UnixStream`].
-pub trait StreamSocket: sealed::Sealed + AsFd + fmt::Debug + Sized {
-    #[doc(hidden)]
-    fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()>;
-    #[doc(hidden)]
-    fn disable_nagle(&self) -> io::Result<()>;
-    #[doc(hidden)]
-    fn shutdown(&self, how: Shutdown) -> io::Result<()>;
-    #[doc(hidden)]
-    fn try_clone(&self) -> io::Result<Self>;
-    #[doc(hidden)]
-    fn recv(&self, bytes: &mut [u8]) -> io::Result<usize>;
-    #[doc(hidden)]
-    fn send(&self, bytes: &[u8]) -> io::Result<usize>;
-}
+pub trait StreamSocket: sealed::StreamSocket + AsFd + fmt::Debug {}
 
 mod sealed {
-    pub trait Sealed {}
+    use super::{Duration, Shutdown, io};
+
+    pub trait StreamSocket: Sized {
+        fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()>;
+        fn disable_nagle(&self) -> io::Result<()>;
+        fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+        fn try_clone(&self) -> io::Result<Self>;
+        fn recv(&self, bytes: &mut [u8]) -> io::Result<usize>;
+        fn send(&self, bytes: &[u8]) -> io::Result<usize>;
+    }
 }
 
 macro_rules! stream_socket {
     ($($socket:ty, $disable_nagle:expr;)*) => {$(
-        impl sealed::Sealed for $socket {}
+        impl StreamSocket for $socket {}
 
-        impl StreamSocket for $socket {
+        impl sealed::StreamSocket for $socket {
             fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()> {
                 self.set_read_timeout(timeout)?;
                 self.set_write_timeout(timeout)
@@ -195,8 +191,8 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
     }
 
     fn shutdown_request(mut self) {
-        // The request has failed already, or has been flushed; a peer that is gone can't be told, and
-        // one that does not read is not waited for a second time.
+        // The request has failed already, or has been flushed; a peer that is gone can't be told,
+        // and one that does not read is not waited for a second time.
         if !self.writer.has_failed() {
             let _ = self.flush();
         }

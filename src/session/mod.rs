@@ -193,7 +193,8 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
                     return Ok(if self.is_late() { Taken::End } else { Taken::Idle });
                 }
                 Err(error) => {
-                    // After a pause the strategy has its turn: what it frees may be what is lacking.
+                    // After a pause the strategy has its turn: what it frees may be what is
+                    // lacking.
                     if self.react(error)? == Reaction::BackOff {
                         self.ask_again.set(true);
                         return Ok(Taken::Idle);

@@ -10,7 +10,8 @@ use crate::worker::Worker;
 /// The way for other threads to pull from a session: [`Session::puller`].
 ///
 /// It does not keep the transport open, so a thread may hold on to one while it handles a request.
-/// Only the thread that serves calls [`service_actions`](crate::Handler::service_actions) by the clock.
+/// Only the thread that serves calls [`service_actions`](crate::Handler::service_actions) by the
+/// clock.
 pub struct Puller<T, H> {
     transport: Weak<T>,
     worker: Worker<H>,

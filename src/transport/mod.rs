@@ -35,31 +35,32 @@ use crate::{ForkedChild, Waiter};
 /// # Implementing your own
 ///
 /// Two methods are required, and a type for the requests. Nothing has to be a socket: a queue of
-/// jobs is a transport whose `get_request` takes a job without waiting. The loop calls `get_request` until it says `WouldBlock`, and only then
-/// `wait`; under a strategy that pulls with several threads or processes it calls both from each
-/// of them, so neither may assume that what one call saw is still there for the next.
+/// jobs is a transport whose `get_request` takes a job without waiting. The loop calls
+/// `get_request` until it says `WouldBlock`, and only then `wait`; under a strategy that pulls with
+/// several threads or processes it calls both from each of them, so neither may assume that what
+/// one call saw is still there for the next.
 ///
 /// # Examples
 ///
-/// The jobs that a list holds, each a request, handled under any strategy:
+/// The tasks that a list holds, each a request, handled under any strategy:
 ///
 /// ```
 /// use std::io;
 /// use std::sync::Mutex;
 /// use socketserver::{Request, Server, Threading, Transport, Waiter};
 ///
-/// struct Job(u32);
+/// struct Task(u32);
 ///
-/// impl Request for Job {}
+/// impl Request for Task {}
 ///
-/// struct Jobs(Mutex<Vec<Job>>);
+/// struct Tasks(Mutex<Vec<Task>>);
 ///
-/// impl Transport for Jobs {
-///     type Request = Job;
+/// impl Transport for Tasks {
+///     type Request = Task;
 ///
-///     fn get_request(&self) -> io::Result<Option<Job>> {
-///         let mut jobs = self.0.lock().map_err(|_| io::Error::other("a job panicked"))?;
-///         Ok(jobs.pop()) // `None`: there will never be another
+///     fn get_request(&self) -> io::Result<Option<Task>> {
+///         let mut tasks = self.0.lock().map_err(|_| io::Error::other("a task panicked"))?;
+///         Ok(tasks.pop()) // `None`: there will never be another
 ///     }
 ///
 ///     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
@@ -67,9 +68,9 @@ use crate::{ForkedChild, Waiter};
 ///     }
 /// }
 ///
-/// let jobs = Jobs(Mutex::new((1..=3).map(Job).collect()));
-/// let mut server = Server::new_fn(jobs, Threading::new(), |job| {
-///     println!("job {}", job.0);
+/// let tasks = Tasks(Mutex::new((1..=3).map(Task).collect()));
+/// let mut server = Server::new_fn(tasks, Threading::new(), |task| {
+///     println!("task {}", task.0);
 ///     Ok(())
 /// })?;
 /// server.serve_forever()?; // returns when the list is empty
@@ -121,7 +122,8 @@ pub trait Transport: Sized {
     /// Called in a forked child before it handles its request: lets go of what only the parent may
     /// hold, a listening socket above all, which would go on taking connections that nobody serves
     /// after the parent has closed it. The child never uses the transport afterwards, and never
-    /// drops it. A transport that wraps another passes this on.
+    /// drops it. A transport that wraps another passes this on; one with a listening socket of its
+    /// own holds it as a `Mutex<Option<_>>`, and takes it out here.
     fn after_fork(&self, _child: &ForkedChild<'_>) {}
 }
 

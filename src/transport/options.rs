@@ -226,12 +226,7 @@ pub trait IpTransport: sealed::Sealed {}
     message = "`{Self}` is not a transport of connections, and has no such option",
     label = "an option of `Tcp` and `UnixStream` alone"
 )]
-pub trait StreamTransport: sealed::Sealed + Sized {
-    #[doc(hidden)]
-    type Guard;
-    #[doc(hidden)]
-    fn listening(socket: Socket, guard: Self::Guard, options: &Options<Self>) -> io::Result<Self>;
-}
+pub trait StreamTransport: sealed::Sealed + sealed::Listening {}
 
 /// A transport of packets. Sealed: [`Udp`](crate::Udp) and
 /// [`UnixDatagram`](crate::UnixDatagram).
@@ -241,14 +236,29 @@ pub trait StreamTransport: sealed::Sealed + Sized {
 )]
 pub trait DatagramTransport: sealed::Sealed {}
 
-mod sealed {
+pub(super) mod sealed {
+    use super::{Options, Socket, io};
+
     pub trait Sealed {}
+
+    pub trait Listening: Sized {
+        /// What goes with the socket, and is dropped with it.
+        type Guard;
+
+        fn listening(
+            socket: Socket,
+            guard: Self::Guard,
+            options: &Options<Self>,
+        ) -> io::Result<Self>;
+    }
 }
 
 impl sealed::Sealed for crate::Tcp {}
 impl sealed::Sealed for crate::Udp {}
 impl sealed::Sealed for crate::UnixStream {}
 impl sealed::Sealed for crate::UnixDatagram {}
+impl StreamTransport for crate::Tcp {}
+impl StreamTransport for crate::UnixStream {}
 impl IpTransport for crate::Tcp {}
 impl IpTransport for crate::Udp {}
 impl DatagramTransport for crate::Udp {}

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use socket2::{Socket, Type};
 
-use super::{Bind, Bound, LocalAddr, Options, StreamTransport, ToIpAddrs, Transport, ip, unix};
+use super::options::sealed::Listening;
+use super::{Bind, Bound, LocalAddr, Options, ToIpAddrs, Transport, ip, unix};
 use crate::request::{StreamRequest, StreamSettings, TcpRequest};
 use crate::{ForkedChild, Waiter};
 
@@ -41,7 +42,8 @@ impl Tcp {
 }
 
 impl Options<Tcp> {
-    /// As [`Tcp::from_socket`], with these options, of which those that concern binding are ignored.
+    /// As [`Tcp::from_socket`], with these options, of which those that concern binding are
+    /// ignored.
     ///
     /// # Errors
     ///
@@ -83,7 +85,7 @@ impl LocalAddr for Bound<Tcp> {
     }
 }
 
-impl StreamTransport for Tcp {
+impl Listening for Tcp {
     type Guard = ();
 
     fn listening(socket: Socket, (): (), options: &Options<Self>) -> io::Result<Self> {

@@ -45,7 +45,8 @@ impl Udp {
 }
 
 impl Options<Udp> {
-    /// As [`Udp::from_socket`], with these options, of which those that concern binding are ignored.
+    /// As [`Udp::from_socket`], with these options, of which those that concern binding are
+    /// ignored.
     ///
     /// # Errors
     ///

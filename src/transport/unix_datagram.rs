@@ -50,7 +50,8 @@ impl UnixDatagram {
 }
 
 impl Options<UnixDatagram> {
-    /// As [`UnixDatagram::from_socket`], with these options, of which those that concern binding are ignored.
+    /// As [`UnixDatagram::from_socket`], with these options, of which those that concern binding
+    /// are ignored.
     ///
     /// # Errors
     ///

@@ -6,8 +6,9 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 
 use socket2::{Socket, Type};
 
+use super::options::sealed::Listening;
 use super::unix::{self, SocketFile, ToUnixAddr};
-use super::{Bind, Bound, LocalAddr, Options, StreamTransport, Transport};
+use super::{Bind, Bound, LocalAddr, Options, Transport};
 use crate::request::{StreamRequest, StreamSettings, UnixStreamRequest};
 use crate::{ForkedChild, Waiter};
 
@@ -46,7 +47,8 @@ impl UnixStream {
 }
 
 impl Options<UnixStream> {
-    /// As [`UnixStream::from_socket`], with these options, of which those that concern binding are ignored.
+    /// As [`UnixStream::from_socket`], with these options, of which those that concern binding are
+    /// ignored.
     ///
     /// # Errors
     ///
@@ -88,7 +90,7 @@ impl LocalAddr for Bound<UnixStream> {
     }
 }
 
-impl StreamTransport for UnixStream {
+impl Listening for UnixStream {
     type Guard = Option<SocketFile>;
 
     fn listening(
