@@ -1,8 +1,9 @@
 //! The directory that is served, and nothing outside it.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -95,15 +96,22 @@ fn open_without_links(real: &Path) -> io::Result<File> {
     let how = OpenHow::new()
         .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    Ok(openat2(AT_FDCWD, real, how)?.into())
+    match openat2(AT_FDCWD, real, how) {
+        // Linux before 5.6, or a sandbox that does not know the call.
+        Err(Errno::ENOSYS | Errno::EPERM) => open_without_last_link(real),
+        opened => Ok(opened?.into()),
+    }
 }
 
 /// See the Linux twin; other systems look at the last name alone.
 #[cfg(not(target_os = "linux"))]
 fn open_without_links(real: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
+    open_without_last_link(real)
+}
+
+fn open_without_last_link(real: &Path) -> io::Result<File> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    fs::OpenOptions::new().read(true).custom_flags(flags.bits()).open(real)
+    OpenOptions::new().read(true).custom_flags(flags.bits()).open(real)
 }
 
 fn content_type(name: &OsStr) -> String {
