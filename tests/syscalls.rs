@@ -5,6 +5,8 @@
 //! The system calls are counted by strace(1); where that is missing or may not trace, those trials
 //! are ignored, and the line of each says so.
 
+#[path = "support/served.rs"]
+mod served;
 #[path = "../benches/support/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the benchmarks use the rest")]
 mod support;
@@ -12,9 +14,15 @@ mod support;
 #[allow(dead_code, unreachable_pub, reason = "the benchmarks use the rest")]
 mod twins;
 
-use std::process::ExitCode;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use served::Served;
 use support::role::{Load, Role, Strategy, Transport, Who};
 use support::strace::{self, Calls};
 use support::{Fallible, allocations, exit_code, serve};
@@ -37,7 +45,10 @@ fn trials() -> Vec<Trial> {
         let trial = Trial::test(name, move || trial(role).map_err(Failed::from));
         trial.with_kind(kind).with_ignored_flag(!traces)
     };
-    let mut trials = Vec::new();
+    let idle = Trial::test("an_idle_server_looks_once_and_waits_once_for_each_request", || {
+        looks_once_and_waits_once().map_err(Failed::from)
+    });
+    let mut trials = vec![idle.with_ignored_flag(!traces)];
     for &transport in Transport::ALL {
         for &strategy in Strategy::ALL {
             let (who, load) = (Who::Ours, Load::Paced);
@@ -81,6 +92,44 @@ fn makes_two_calls_for_each_message(role: Role) -> Fallible<()> {
     let ours = per_request(role)?;
     assert_eq!(ours, per_request(Role { who: Who::Twin, ..role })?);
     assert_eq!(ours, Calls::from([("recvfrom".into(), 1), ("sendto".into(), 1)]));
+    Ok(())
+}
+
+/// What a request costs that has to be waited for: a look that finds nothing, and a poll.
+fn looks_once_and_waits_once() -> Fallible<()> {
+    let directory = tempfile::tempdir()?;
+    let log = directory.path().join("log");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o"]).arg(&log).arg(served::program()?);
+    command.args(["--strategy", "sync", "--mode", "once", "--addr", "127.0.0.1:0"]);
+    let served = Served::run(&mut command)?;
+    let server: i32 = fs::read_to_string(&log)?.split(' ').next().ok_or("no log")?.parse()?;
+    // Asleep, and not stopped by strace: nothing but the poll can be what it waits in.
+    let idle = || -> Fallible<()> {
+        while !fs::read_to_string(format!("/proc/{server}/stat"))?.contains(") S ") {
+            std::thread::yield_now();
+        }
+        Ok(())
+    };
+    for _ in 0..10 {
+        idle()?;
+        let mut client = TcpStream::connect(&served.address)?;
+        client.write_all(b"x\n")?;
+        client.read_to_end(&mut Vec::new())?;
+    }
+    idle()?;
+    kill(Pid::from_raw(server), Signal::SIGTERM)?;
+    served.end()?;
+
+    let log = fs::read_to_string(&log)?;
+    let log = log.split("--- SIGTERM").next().unwrap_or_default();
+    let count = |name: &str, result: &str| {
+        log.lines().filter(|line| line.contains(name) && line.contains(result)).count()
+    };
+    let (looks, waits) = (count(" accept4(", "EAGAIN"), count(" poll(", "], 2, -1"));
+    assert_eq!(looks, 11, "one before each request, and one before the signal\n{log}");
+    assert_eq!(waits, 11, "as many polls\n{log}");
+    assert_eq!(count(" read(", "EAGAIN"), 0, "the wake-up was read, and had not rung");
     Ok(())
 }
 
