@@ -56,6 +56,8 @@ pub struct Forking {
     children: VecDeque<Child>,
     /// With so many children, all are looked at, and not only the oldest.
     look_at_all: usize,
+    /// The last fork was refused, as the next is likely to be.
+    refused: bool,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,7 @@ impl Forking {
             block_on_close: true,
             children: VecDeque::new(),
             look_at_all: UNREAPED,
+            refused: false,
         }
     }
 
@@ -113,7 +116,7 @@ impl Forking {
         job: Job<T::Request>,
     ) {
         let mut job = Some(job);
-        let started = session.fork(|child| {
+        let started = session.fork(!self.refused, |child| {
             worker::quietly(|| session.transport().after_fork(child));
             match job.take().map(|job| session.finish_request(job)) {
                 Some(Ending::Finished) | None => 0,
@@ -121,6 +124,7 @@ impl Forking {
                 Some(Ending::Panicked) => 101,
             }
         });
+        self.refused = started.is_err();
         match (started, job) {
             (Ok(pid), Some(job)) => {
                 self.children.push_back(Child { pid, end: None });

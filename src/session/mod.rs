@@ -138,8 +138,12 @@ impl<T, H> Session<T, H> {
     }
 
     /// See [`sys::fork`]; the wake-up is what a child has no use for.
-    pub(crate) fn fork(&self, body: impl FnOnce(&ForkedChild<'_>) -> i32) -> io::Result<Pid> {
-        sys::fork(self.worker.control().bell(), body)
+    pub(crate) fn fork(
+        &self,
+        likely: bool,
+        body: impl FnOnce(&ForkedChild<'_>) -> i32,
+    ) -> io::Result<Pid> {
+        sys::fork(self.worker.control().bell(), likely, body)
     }
 
     pub(crate) fn outcome(&self) -> Outcome {

@@ -73,15 +73,17 @@ pub struct ForkedChild<'a> {
     blank: BorrowedFd<'a>,
 }
 
-/// One thread is what a fork needs; a thread that has just been joined may still be counted for a
-/// moment, so more than one is looked at again.
-fn check_threads() -> io::Result<()> {
+/// One thread is what a fork needs. Where it is `likely` that there is only one, more are looked at
+/// again for a moment: a thread that has just been joined may still be counted.
+fn check_threads(likely: bool) -> io::Result<()> {
     let mut first = None;
     loop {
         match thread_count() {
             Some(1) => return Ok(()),
             None => return Err(ForkRefused::Unknown.into()),
-            Some(count) if first.get_or_insert_with(Instant::now).elapsed() > A_MOMENT => {
+            Some(count)
+                if !likely || first.get_or_insert_with(Instant::now).elapsed() > A_MOMENT =>
+            {
                 return Err(ForkRefused::Threads(count).into());
             }
             Some(_) => thread::yield_now(),
@@ -92,16 +94,18 @@ fn check_threads() -> io::Result<()> {
 /// Starts a child that runs `body` and ends with the code it returns, or 101 where it panicked.
 /// Returns the child's process id.
 ///
-/// `blank` is a descriptor that means nothing to the child.
+/// `blank` is a descriptor that means nothing to the child; `likely` says that the last fork was
+/// possible.
 ///
 /// # Errors
 ///
 /// [`ForkRefused`] where the process has more than one thread, and what fork(2) says.
 pub(crate) fn fork(
     blank: BorrowedFd<'_>,
+    likely: bool,
     body: impl FnOnce(&ForkedChild<'_>) -> i32,
 ) -> io::Result<Pid> {
-    check_threads()?;
+    check_threads(likely)?;
     // What waits in stdout's buffer would otherwise be printed by both.
     let _ = io::stdout().flush();
     // SAFETY: this is the only thread, so every lock is free or held by this very thread, and the
