@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use super::Concurrency;
 use crate::handler::Handler;
 use crate::session::{Session, Taken};
-use crate::sys;
+use crate::sys::{self, ForkRefused};
 use crate::transport::Transport;
 use crate::worker::{self, Ending, Job};
 
@@ -124,7 +124,7 @@ impl Forking {
                 Some(Ending::Panicked) => 101,
             }
         });
-        self.refused = started.is_err();
+        self.refused = started.as_ref().is_err_and(is_refusal);
         match (started, job) {
             (Ok(pid), Some(job)) => {
                 self.children.push_back(Child { pid, end: None });
@@ -181,6 +181,10 @@ impl Forking {
         }
         self.children.iter().filter_map(|child| child.end.as_ref().map(AsFd::as_fd)).collect()
     }
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<ForkRefused>())
 }
 
 impl Default for Forking {

@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::mem;
 use std::process;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle, ThreadId};
 
 use parking_lot::{Condvar, Mutex};
@@ -139,8 +139,7 @@ impl Threading {
                 let handle = spawn(move || {
                     run();
                     drop(active);
-                    let earlier = threads.lock().end(thread::current().id());
-                    join(earlier);
+                    threads.lock().end(thread::current().id());
                 })?;
                 self.threads.lock().start(handle);
                 Ok(())
@@ -162,6 +161,7 @@ where
     H: Handler<T::Request> + Shareable,
 {
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
+        self.threads.lock().disown();
         while let Some(job) = session.next_request()? {
             self.start(session, job);
         }
@@ -169,8 +169,18 @@ where
     }
 
     fn close(&mut self) -> io::Result<()> {
-        let all = self.threads.lock().all();
-        join(all);
+        let all = {
+            let mut threads = self.threads.lock();
+            threads.disown();
+            threads.all()
+        };
+        for thread in all {
+            // A server that is closed by one of its own handlers can't wait for that one.
+            if thread.thread().id() != thread::current().id() {
+                // A worker contains every panic, so there is no other result.
+                let _ = thread.join();
+            }
+        }
         Ok(())
     }
 }
@@ -180,16 +190,18 @@ fn spawn(run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().spawn(run)
 }
 
-/// So many threads that have ended may wait to be joined.
+/// So many threads that have ended are kept to be joined; by then the earlier ones are gone.
 const UNJOINED: usize = 8;
 
 /// The threads that `close` joins. Its lock is never held while one is started or joined.
 #[derive(Debug, Default)]
 struct Threads {
+    /// The process that the threads are of.
+    owner: Option<u32>,
     running: HashMap<ThreadId, JoinHandle<()>>,
     /// Those that ended before they were entered as running.
     early: Vec<ThreadId>,
-    /// Those that have ended, or are about to, for the next ones that end to join.
+    /// The last that have ended, or are about to.
     ended: VecDeque<JoinHandle<()>>,
 }
 
@@ -206,32 +218,31 @@ impl Threads {
         }
     }
 
-    /// The thread `id` ends; returns one that ended before it, for it to join. The loop must not:
-    /// the destructors of a handler's thread-locals run for as long as they like.
-    fn end(&mut self, id: ThreadId) -> Option<JoinHandle<()>> {
-        // The last few may not be gone yet, and joining them would have to wait.
-        let earlier = if self.ended.len() < UNJOINED { None } else { self.ended.pop_front() };
+    /// The thread `id` ends. Nobody waits for it here: the destructors of a handler's thread-locals
+    /// run for as long as they like. The last few may not be gone yet when the server is closed, and
+    /// are joined then.
+    fn end(&mut self, id: ThreadId) {
         match self.running.remove(&id) {
             Some(own) => self.ended.push_back(own),
             None => self.early.push(id),
         }
-        earlier
+        if self.ended.len() > UNJOINED {
+            self.ended.pop_front();
+        }
+    }
+
+    /// Forgets the threads of another process, which a fork of the application has left behind; to
+    /// join or detach them here would be an error.
+    fn disown(&mut self) {
+        if self.owner != Some(process::id()) {
+            mem::forget(mem::take(self));
+            self.owner = Some(process::id());
+        }
     }
 
     fn all(&mut self) -> impl Iterator<Item = JoinHandle<()>> + use<> {
         let running = mem::take(&mut self.running).into_values();
         running.chain(mem::take(&mut self.ended))
-    }
-}
-
-/// Joins threads that run no more requests, or of whose requests the end is waited for.
-fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
-    for thread in threads {
-        // A server that is closed by one of its own handlers can't wait for that one.
-        if thread.thread().id() != thread::current().id() {
-            // A worker contains every panic, so there is no other result.
-            let _ = thread.join();
-        }
     }
 }
 
@@ -257,7 +268,7 @@ struct Awaited;
 static AWAITED: Mutex<usize> = Mutex::new(0);
 static NONE_AWAITED: Condvar = Condvar::new();
 /// The process that the threads belong to, once it has promised to wait for them.
-static REGISTERED: OnceLock<u32> = OnceLock::new();
+static REGISTERED: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
     static IS_AWAITED: Cell<bool> = const { Cell::new(false) };
@@ -265,12 +276,17 @@ thread_local! {
 
 impl Awaited {
     fn new() -> io::Result<Self> {
-        if REGISTERED.get().is_none() {
+        let mut awaited = AWAITED.lock();
+        let (registered, own) = (REGISTERED.load(Ordering::SeqCst), process::id());
+        if registered == 0 {
             sys::at_exit(wait_for_awaited)?;
-            // A second registration by a race waits a second time for nobody.
-            let _ = REGISTERED.set(process::id());
         }
-        *AWAITED.lock() += 1;
+        if registered != own {
+            // Those of the process that this one was forked from are not here.
+            *awaited = 0;
+            REGISTERED.store(own, Ordering::SeqCst);
+        }
+        *awaited += 1;
         Ok(Self)
     }
 }
@@ -284,7 +300,7 @@ impl Drop for Awaited {
 
 extern "C" fn wait_for_awaited() {
     // A child that the application has forked has none of the threads.
-    if REGISTERED.get() != Some(&process::id()) {
+    if REGISTERED.load(Ordering::SeqCst) != process::id() {
         return;
     }
     // A handler that calls `exit` does not wait for itself.

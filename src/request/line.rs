@@ -33,7 +33,7 @@ pub trait ReadLine: BufRead {
     /// would be read next, so a server does best to end such a connection. `InvalidData` where the
     /// line is not UTF-8; it is lost. Otherwise what reading says: what had been read by then is
     /// appended to `line` if it is UTF-8, so after a timeout the next call goes on where this one
-    /// stopped.
+    /// stopped; its `max` should be that much less.
     fn read_line_bounded(&mut self, line: &mut String, max: usize) -> io::Result<usize> {
         let mut bytes = Vec::new();
         let read = self.read_bytes_bounded(&mut bytes, max);
@@ -41,10 +41,14 @@ pub trait ReadLine: BufRead {
             return read;
         }
         let text = std::str::from_utf8(&bytes);
+        // What no more bytes can mend must not look like the beginning of a line after a timeout.
+        if let Err(error) = text.as_ref().map_err(|error| *error) {
+            if error.error_len().is_some() || read.is_ok() {
+                return Err(io::Error::new(ErrorKind::InvalidData, error));
+            }
+        }
         line.push_str(text.unwrap_or_default());
-        let count = read?;
-        text.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
-        Ok(count)
+        read
     }
 
     /// As [`read_line_bounded`](Self::read_line_bounded), for lines that need not be UTF-8.

@@ -43,6 +43,8 @@ pub struct Session<T, H> {
     taken: Cell<bool>,
     /// A wait has ended since the transport was last asked.
     waited: Cell<bool>,
+    /// The last wait was an error.
+    wait_failed: Cell<bool>,
     /// How many waits in a row were over at once, and for no request.
     hasty: Cell<u32>,
     /// The transport has had an error and not said that there is nothing: no reason to wait.
@@ -105,6 +107,7 @@ impl<T, H> Session<T, H> {
             limits,
             taken: Cell::new(false),
             waited: Cell::new(false),
+            wait_failed: Cell::new(false),
             hasty: Cell::new(0),
             ask_again: Cell::new(false),
             ended: Cell::new(None),
@@ -227,6 +230,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         });
         self.waited.set(true);
         self.slow_down(begun)?;
+        self.wait_failed.set(waited.is_err());
         waited.or_else(|error| self.react(error).map(drop))
     }
 
@@ -323,10 +327,12 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         }
     }
 
-    /// The queue is empty: the errors are over, and if a wait has just ended for no request, it may
+    /// The queue is empty: the errors are over, but for those of waiting, and if a wait has just ended for no request, it may
     /// have been for a bell that a transport polls and does not silence.
     fn nothing_there(&self) {
-        self.trouble.clear();
+        if !self.wait_failed.get() {
+            self.trouble.clear();
+        }
         if self.waited.take() {
             self.worker.control().hush(self.worker.session());
         }
