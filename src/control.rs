@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,10 @@ const NUMBER: u32 = 2;
 /// What the loop, its handles and its workers share.
 pub(crate) struct Control {
     first: Place,
+    /// This process is a child that the server's strategy has forked.
+    is_child: AtomicBool,
+    /// The process that has posted a stop before it had a place of its own.
+    early: AtomicU32,
     wakers: Mutex<Vec<Waker>>,
 }
 
@@ -53,7 +57,12 @@ impl Place {
 
 impl Control {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { first: Place::new(0)?, wakers: Mutex::default() })
+        Ok(Self {
+            first: Place::new(0)?,
+            is_child: AtomicBool::new(false),
+            early: AtomicU32::new(0),
+            wakers: Mutex::default(),
+        })
     }
 
     fn place(&self) -> &Place {
@@ -70,6 +79,10 @@ impl Control {
         if !place.is_ours() {
             let own = Place::new(place.state.load(SeqCst) >> NUMBER)?;
             place = place.next.get_or_init(|| Box::new(own));
+            if self.early.load(SeqCst) == process::id() {
+                place.state.fetch_or(STOP, SeqCst);
+                place.bell.ring();
+            }
         }
         Ok(place.state.fetch_or(RUNNING, SeqCst) >> NUMBER)
     }
@@ -105,8 +118,18 @@ impl Control {
         state & STOP != 0 || state >> NUMBER != number
     }
 
+    /// Called in a child that the strategy has forked: its stops are those of its parent.
+    pub(crate) fn share(&self) {
+        self.is_child.store(true, SeqCst);
+    }
+
     pub(crate) fn stop(&self, born: u64) {
         let place = self.place();
+        if !self.is_child.load(SeqCst) && !place.is_ours() {
+            // A child of the application, which may serve later, must not stop its parent.
+            self.early.store(process::id(), SeqCst);
+            return;
+        }
         let mut state = place.state.load(SeqCst);
         loop {
             if state & RUNNING == 0 && state >> NUMBER != born {

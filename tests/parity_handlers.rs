@@ -14,9 +14,9 @@ use nix::libc;
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 use socketserver::{
-    Datagram, DatagramSocket, Failure, FailureKind, Handler, Next, Outcome, Server, Stage,
-    Sync as OneByOne, Tcp, TcpServer, Threading, ThreadingTcpServer, Udp, UdpServer, UnixDatagram,
-    UnixStream,
+    Datagram, DatagramSocket, Failure, FailureKind, Handler, Next, Outcome, ReadLine, Server,
+    Stage, Sync as OneByOne, Tcp, TcpServer, Threading, ThreadingTcpServer, Udp, UdpServer,
+    UnixDatagram, UnixStream,
 };
 use support::net::{self, Echo, PATIENCE, Reach};
 use support::signals;
@@ -182,6 +182,22 @@ impl<R, H: Handler<R>> Handler<R> for Told<H> {
         let errno = failure.as_error().and_then(io::Error::raw_os_error);
         let _ = self.1.send((failure.kind(), failure.stage(), errno));
     }
+}
+
+/// H2: what is not UTF-8 is told before the timeout, and its rest is not taken for a line.
+#[test]
+fn a_line_that_is_not_text_is_an_error_though_its_end_is_late() -> Result {
+    let tcp = Tcp::options().timeout(Duration::from_millis(20)).bind("127.0.0.1:0")?;
+    let (told, says) = channel();
+    let mut server = Server::new_fn(tcp, OneByOne, move |conn| {
+        let kind = conn.read_line_bounded(&mut String::new(), 80).err().map(|error| error.kind());
+        told.send(kind).map_err(io::Error::other)
+    })?;
+    let mut client = net::connect(server.local_addr()?)?;
+    client.write_all(b"\xff evil ")?;
+    server.handle_request()?;
+    assert_eq!(says.try_recv()?, Some(ErrorKind::InvalidData));
+    Ok(())
 }
 
 /// H5.

@@ -21,6 +21,8 @@ type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
     alone::run(&[
+        ("a_stop_in_a_child_that_serves_later_is_for_the_child", early_stop),
+        ("a_child_that_closes_the_server_does_not_join_its_parents_threads", child_closes),
         ("a_forked_child_of_the_application_does_not_wait_for_threads", application_child_exits),
         (
             "a_forked_child_of_the_application_that_drops_the_server_ends_nothing",
@@ -93,6 +95,49 @@ fn child_drops_server() -> Result {
     let mut server = server.ok_or("it is still there")?;
     assert_eq!(server.handle_request()?, Outcome::Stopped);
     Ok(server.close()?)
+}
+
+fn early_stop() -> Result {
+    let mut server = Server::new_fn(tcp()?, socketserver::Sync, |_| Ok(()))?;
+    let stop = server.stop_handle();
+    // SAFETY: this is the only thread; the child exits without returning.
+    let child = match unsafe { nix::unistd::fork() }? {
+        ForkResult::Child => {
+            alarm::set(20);
+            stop.stop();
+            let stopped = matches!(server.handle_request(), Ok(Outcome::Stopped));
+            // SAFETY: this is always allowed.
+            unsafe { libc::_exit(i32::from(!stopped)) }
+        }
+        ForkResult::Parent { child } => child,
+    };
+    assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, 0));
+
+    let _client = TcpStream::connect(server.local_addr()?)?;
+    assert_eq!(server.handle_request()?, Outcome::Handled);
+    Ok(server.close()?)
+}
+
+fn child_closes() -> Result {
+    let mut server = Some(Server::new_fn(tcp()?, Threading::new(), echo_one)?);
+    let address = server.as_ref().map(Server::local_addr).ok_or("there it is")??;
+    let client = TcpStream::connect(address)?;
+    let handled = server.as_mut().map(Server::handle_request).ok_or("there it is")??;
+    assert_eq!(handled, Outcome::Handled);
+
+    // SAFETY: the other thread waits in read(2) and holds no lock; the child closes, and exits.
+    let child = match unsafe { nix::unistd::fork() }? {
+        ForkResult::Child => {
+            alarm::set(20);
+            let closed = server.take().map(Server::close);
+            // SAFETY: this is always allowed.
+            unsafe { libc::_exit(i32::from(!matches!(closed, Some(Ok(()))))) }
+        }
+        ForkResult::Parent { child } => child,
+    };
+    assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, 0));
+    release(&client)?;
+    Ok(server.ok_or("it is still there")?.close()?)
 }
 
 /// Serves one connection that is stopped by its own handler, and once more.

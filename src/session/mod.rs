@@ -146,7 +146,11 @@ impl<T, H> Session<T, H> {
         likely: bool,
         body: impl FnOnce(&ForkedChild<'_>) -> i32,
     ) -> io::Result<Pid> {
-        sys::fork(self.worker.control().bell(), likely, body)
+        let control = self.worker.control();
+        sys::fork(control.bell(), likely, |child| {
+            control.share();
+            body(child)
+        })
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
