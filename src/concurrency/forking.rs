@@ -26,7 +26,7 @@ const LOOK_AFTER: Duration = Duration::from_millis(10);
 /// Use it from a process with one thread, and call [`serve_forever`](crate::Server::serve_forever)
 /// on that. The number of threads is looked at before each fork; with more than one, the request
 /// is closed and [`handle_error`](Handler::handle_error) gets a
-/// [`ForkRefused`](crate::ForkRefused). It can be looked at on Linux only; elsewhere every request
+/// [`ForkRefused`]. It can be looked at on Linux only; elsewhere every request
 /// is refused.
 ///
 /// # What a child is
