@@ -27,6 +27,7 @@ use socketserver::{
 };
 
 use support::alone;
+use support::one_byte::{echo_one, release, tcp};
 use support::time::let_pass;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -43,10 +44,6 @@ fn main() -> ExitCode {
         ("a_panic_in_after_fork_is_contained", panic_in_after_fork),
         ("after_fork_twice_closes_no_other_descriptor", after_fork_twice),
     ])
-}
-
-fn tcp() -> io::Result<Tcp> {
-    Tcp::options().bind("127.0.0.1:0")
 }
 
 /// The end of a server's life: nothing that it has started is left over.
@@ -66,17 +63,6 @@ fn limit_to(more: u64) -> io::Result<()> {
 fn lift_limit() -> io::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
-}
-
-/// Lets a request's handler, which waits for one byte, go on.
-fn release(client: &TcpStream) -> io::Result<()> {
-    (&*client).write_all(b"x")
-}
-
-fn echo_one(conn: &mut TcpRequest) -> io::Result<()> {
-    let mut byte = [0];
-    conn.read_exact(&mut byte)?;
-    conn.write_all(&byte)
 }
 
 /// A transport whose four first connections are there from the start, and whose next three come

@@ -16,6 +16,7 @@ use nix::unistd::{ForkResult, alarm};
 use socketserver::{Handler, Outcome, Server, Tcp, TcpRequest, Threading, handler_fn};
 
 use support::alone;
+use support::one_byte::{echo_one, release, tcp};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -30,21 +31,6 @@ fn main() -> ExitCode {
         ),
         ("a_server_made_before_a_fork_serves_in_the_child_and_in_the_parent", serves_on_both_sides),
     ])
-}
-
-fn tcp() -> io::Result<Tcp> {
-    Tcp::options().bind("127.0.0.1:0")
-}
-
-/// Lets a request's handler, which waits for one byte, go on.
-fn release(client: &TcpStream) -> io::Result<()> {
-    (&*client).write_all(b"x")
-}
-
-fn echo_one(conn: &mut TcpRequest) -> io::Result<()> {
-    let mut byte = [0];
-    conn.read_exact(&mut byte)?;
-    conn.write_all(&byte)
 }
 
 fn application_child_exits() -> Result {
