@@ -162,6 +162,10 @@ impl<S: DatagramSocket, A> Request for Datagram<S, A> {
         self.flush()
     }
 
+    fn answer(&mut self, bytes: &[u8]) {
+        let _ = self.reply(bytes);
+    }
+
     /// Always an error: a packet has no connection that could have been lost, and a short one that
     /// ends too early for the handler is not its peer's disappearance.
     fn classify(&self, _error: &io::Error) -> FailureKind {

@@ -12,6 +12,7 @@ pub(crate) use stream::StreamSettings;
 pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use crate::failure::FailureKind;
 
@@ -76,6 +77,24 @@ pub trait Request: Sized {
     /// kinds of error that sockets have when their peers are gone or slow mean that.
     fn classify(&self, error: &io::Error) -> FailureKind {
         FailureKind::of_connection(error)
+    }
+
+    /// The connection, for whoever has to end the request from outside: a server that is closed cuts
+    /// off with shutdown(2) what has not finished in time. `None`, the default, where there is
+    /// nothing to cut: a packet, a task. It is asked for once, before the request is handled.
+    fn connection(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Says a last word to a peer whose request is not going to be handled, in the serve loop and
+    /// so without waiting: what the peer does not take at once is lost. Nothing, by default.
+    fn answer(&mut self, _bytes: &[u8]) {}
+
+    /// Ends the request as a reset does, where there is such a thing (over TCP: `SO_LINGER` of zero,
+    /// so that neither side keeps anything of the connection), and closes it. By default it is
+    /// closed without a word.
+    fn reset_request(self) {
+        self.close_request();
     }
 
     /// Ends the request in the way that suits the peer, and closes it: Python's

@@ -7,6 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{self as unix, UnixStream};
 use std::time::Duration;
 
+use nix::libc;
+use socket2::SockRef;
+
 use super::Request;
 use super::buffer::{ReadBuffer, WriteBuffer};
 
@@ -188,6 +191,21 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
 
     fn next_exchange(&mut self) -> io::Result<()> {
         self.flush()
+    }
+
+    fn connection(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.as_fd())
+    }
+
+    fn answer(&mut self, bytes: &[u8]) {
+        // The send buffer of a connection that nothing has been written to has room.
+        let _ = SockRef::from(&self.socket).send_with_flags(bytes, libc::MSG_DONTWAIT);
+    }
+
+    fn reset_request(self) {
+        // A Unix socket has no such thing, and takes it.
+        let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+        self.close_request();
     }
 
     fn shutdown_request(mut self) {
