@@ -60,10 +60,11 @@ pub use alias::*;
 pub use concurrency::{Concurrency, Forking, Shareable, Sync, Threading};
 pub use control::{StopHandle, Waiter};
 pub use failure::{Failure, FailureKind, Stage};
-pub use handler::{Handler, HandlerFn, Next, handler_fn};
+pub use handler::{Guarded, Handler, HandlerFn, Next, handler_fn};
 pub use request::{
-    Datagram, DatagramSocket, LineTooLong, ReadLine, Request, StreamRequest, StreamSocket,
-    TcpRequest, UdpRequest, UnixDatagramRequest, UnixStreamRequest,
+    Closing, Connection, Datagram, DatagramSocket, DeadlinePassed, Deadlines, LineTooLong,
+    ReadLine, Request, StreamRequest, StreamSocket, TcpRequest, UdpRequest, UnixDatagramRequest,
+    UnixStreamRequest,
 };
 pub use running::Running;
 pub use server::Server;

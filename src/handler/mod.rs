@@ -2,8 +2,10 @@
 
 mod closure;
 mod forward;
+mod guarded;
 
 pub use closure::{HandlerFn, handler_fn};
+pub use guarded::Guarded;
 
 use std::io;
 
@@ -47,6 +49,7 @@ impl From<()> for Next {
 ///   ([`TcpRequest`](crate::TcpRequest)), for several, or for all that can be read and written,
 ///   as below.
 /// * `Box<dyn Handler<R>>`, `Arc<H>` and `&H`, which are handlers too.
+/// * Another handler with something around it: [`Deadlines::guard`](crate::Deadlines::guard).
 ///
 /// # Implementing your own
 ///

@@ -1,12 +1,18 @@
 //! What is handled: an owned value that moves into the worker and closes itself exactly once.
 
 mod buffer;
+mod closing;
 mod datagram;
+mod deadlines;
 mod line;
 mod stream;
+mod watch;
+mod wire;
 
+pub use closing::Closing;
 pub(crate) use datagram::Packets;
 pub use datagram::{Datagram, DatagramSocket, UdpRequest, UnixDatagramRequest};
+pub use deadlines::{Connection, DeadlinePassed, Deadlines};
 pub use line::{LineTooLong, ReadLine};
 pub(crate) use stream::StreamSettings;
 pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};
