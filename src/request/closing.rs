@@ -119,6 +119,8 @@ impl Traffic {
             Ok(count) if *count < room => Input::Empty,
             Ok(_) => Input::Waiting,
             Err(error) if error.kind() == ErrorKind::WouldBlock => Input::Empty,
+            // A deadline: there may be something.
+            Err(error) if error.kind() == ErrorKind::TimedOut => Input::Waiting,
             Err(error) => return self.failed(error),
         };
     }

@@ -14,11 +14,11 @@ use crate::handler::Guarded;
 ///
 /// | | what may take so long | from | to |
 /// | --- | --- | --- | --- |
-/// | [`first_byte`](Self::first_byte) | a connection that says nothing | `setup` | its first byte |
-/// | [`idle`](Self::idle) | a silence | a read that has to wait | the next byte |
+/// | [`first_byte`](Self::first_byte) | a connection that says nothing | a read that waits | its first byte |
+/// | [`idle`](Self::idle) | any later silence | a read that waits | the next byte |
 /// | [`request`](Self::request) | one exchange as a whole | its first byte | the end of the answer |
 /// | [`min_rate`](Self::min_rate) | so many bytes of a request | the last so many | the next |
-/// | [`write`](Self::write) | a peer that takes nothing | a write that has to wait | progress |
+/// | [`write`](Self::write) | a peer that takes nothing | a write that waits | any progress |
 ///
 /// None is set at first, and one that is not set costs nothing. Whichever passes first ends the
 /// connection: the read or write fails with the kind [`TimedOut`](ErrorKind::TimedOut), holding
@@ -66,8 +66,8 @@ impl Deadlines {
         Self::default()
     }
 
-    /// How long a new connection may say nothing, from the moment its handler is set up. Where this
-    /// is not set, `idle` counts in its place, and then `request`.
+    /// How long a new connection may say nothing, from the first time that it is waited for. Where
+    /// this is not set, `idle` counts in its place, and then `request`.
     pub fn first_byte(mut self, time: Duration) -> Self {
         self.first_byte = Some(time);
         self

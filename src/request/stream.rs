@@ -284,7 +284,9 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
 impl<S: StreamSocket, A> Connection for StreamRequest<S, A> {
     fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()> {
         deadlines.check()?;
-        self.wire.watch = Some(Box::new(Watch::new(deadlines, self.timeout)));
+        let unread = !self.unread().is_empty();
+        let watch = Watch::new(deadlines, self.timeout, unread, self.wire.watch.as_deref());
+        self.wire.watch = Some(Box::new(watch));
         Ok(())
     }
 }

@@ -18,6 +18,9 @@ pub(super) struct Watch {
     timeout: Option<Duration>,
     /// The peer has said something at some time.
     spoken: bool,
+    /// Since when the peer has been waited for in vain: to say something, to take something.
+    silent: Option<Instant>,
+    stuck: Option<Instant>,
     /// When the exchange began, with its first byte.
     begun: Option<Instant>,
     /// What has come towards the next `bytes` of the rate, and how long it was waited for.
@@ -25,12 +28,6 @@ pub(super) struct Watch {
     waited: Duration,
     /// The deadline that has passed: the connection is not waited for any more.
     passed: Option<DeadlinePassed>,
-}
-
-/// One read or write that has to wait.
-pub(super) struct Wait {
-    way: Way,
-    since: Option<Instant>,
 }
 
 /// What is waited for.
@@ -48,12 +45,21 @@ enum Why {
 }
 
 impl Watch {
-    pub(super) fn new(deadlines: Deadlines, timeout: Option<Duration>) -> Self {
+    /// A watch from now on, with what another already knew; with `unread`, an exchange has begun.
+    pub(super) fn new(
+        deadlines: Deadlines,
+        timeout: Option<Duration>,
+        unread: bool,
+        before: Option<&Self>,
+    ) -> Self {
+        let begun = unread || before.is_some_and(|before| before.begun.is_some());
         Self {
             deadlines,
             timeout,
-            spoken: false,
-            begun: None,
+            spoken: unread || before.is_some_and(|before| before.spoken),
+            silent: None,
+            stuck: None,
+            begun: begun.then(Instant::now),
             came: 0,
             waited: Duration::ZERO,
             passed: None,
@@ -80,16 +86,13 @@ impl Watch {
         self.passed.map_or(Ok(()), |passed| Err(passed.into()))
     }
 
-    pub(super) fn begin(&self, way: Way) -> Wait {
-        Wait { way, since: None }
-    }
-
     /// The peer has said so much.
     pub(super) fn came(&mut self, count: usize) {
         if count == 0 {
             return;
         }
         self.spoken = true;
+        self.silent = None;
         self.begun = self.begun.or_else(|| Some(Instant::now()));
         self.came += count;
         if self.deadlines.rate.is_some_and(|(bytes, _)| self.came >= bytes) {
@@ -97,27 +100,37 @@ impl Watch {
         }
     }
 
-    /// Waits until `socket` may be tried again.
+    /// The peer has taken something.
+    pub(super) fn went(&mut self) {
+        self.stuck = None;
+    }
+
+    /// Waits until `socket` may be tried again; `since` is when this read or write began to wait.
     ///
     /// # Errors
     ///
     /// The first deadline to pass, or the timeout.
-    pub(super) fn wait(&mut self, wait: &mut Wait, socket: &impl AsFd) -> io::Result<()> {
+    pub(super) fn wait(
+        &mut self,
+        way: Way,
+        since: &mut Option<Instant>,
+        socket: &impl AsFd,
+    ) -> io::Result<()> {
         if let Some(passed) = self.passed {
             return Err(passed.into());
         }
         let now = Instant::now();
-        let since = *wait.since.get_or_insert(now);
-        let end = self.end(wait.way, since, now);
+        let since = *since.get_or_insert(now);
+        let end = self.end(way, since, now);
         if let Some((_, why)) = end.filter(|(end, _)| *end <= now) {
             return Err(self.ended(why));
         }
-        let flags = match wait.way {
+        let flags = match way {
             Way::Read => PollFlags::POLLIN,
             Way::Write => PollFlags::POLLOUT,
         };
         sys::poll(&mut [PollFd::new(socket.as_fd(), flags)], end.map(|(end, _)| end))?;
-        if wait.way == Way::Read && self.begun.is_some() {
+        if way == Way::Read && self.begun.is_some() {
             self.waited += now.elapsed();
         }
         Ok(())
@@ -135,20 +148,27 @@ impl Watch {
     }
 
     /// The first of the ends of a wait; none where time does not go so far.
-    fn end(&self, way: Way, since: Instant, now: Instant) -> Option<(Instant, Why)> {
+    fn end(&mut self, way: Way, since: Instant, now: Instant) -> Option<(Instant, Why)> {
         let after = |from: Instant, time: Option<Duration>, why| {
             time.and_then(|time| from.checked_add(time)).map(|end| (end, why))
         };
-        let own = match way {
-            Way::Read => self.silence(),
-            Way::Write => (self.deadlines.write.or(self.deadlines.request), DeadlinePassed::Write),
+        let (own, rate) = match way {
+            Way::Read => {
+                let (time, passed) = self.silence();
+                let from = *self.silent.get_or_insert(since);
+                let rate = self.deadlines.rate.filter(|_| self.begun.is_some());
+                (after(from, time, Why::Deadline(passed)), rate)
+            }
+            Way::Write => {
+                let time = self.deadlines.write.or(self.deadlines.request);
+                let from = *self.stuck.get_or_insert(since);
+                (after(from, time, Why::Deadline(DeadlinePassed::Write)), None)
+            }
         };
-        let (time, passed) = own;
-        let rate = self.deadlines.rate.filter(|_| way == Way::Read && self.begun.is_some());
         let left = rate.map(|(_, per)| per.saturating_sub(self.waited));
         [
             after(since, self.timeout, Why::Timeout),
-            after(since, time, Why::Deadline(passed)),
+            own,
             after(now, left, Why::Deadline(DeadlinePassed::Rate)),
             self.end_of_request(),
         ]

@@ -60,10 +60,12 @@ fn watched_read<S: StreamSocket>(
     bytes: &mut [u8],
 ) -> io::Result<usize> {
     watch.check()?;
-    let mut wait = watch.begin(Way::Read);
+    let mut since = None;
     loop {
         match recv_now(socket, bytes) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => watch.wait(&mut wait, socket)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                watch.wait(Way::Read, &mut since, socket)?;
+            }
             Ok(count) => {
                 watch.came(count);
                 return Ok(count);
@@ -81,11 +83,16 @@ fn watched_write<S: StreamSocket>(
     socket: &S,
     bytes: &[u8],
 ) -> io::Result<usize> {
-    let mut wait = watch.begin(Way::Write);
+    let mut since = None;
     loop {
         match send_now(socket, bytes) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => watch.wait(&mut wait, socket)?,
-            done => return done,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                watch.wait(Way::Write, &mut since, socket)?;
+            }
+            done => {
+                watch.went();
+                return done;
+            }
         }
     }
 }
