@@ -12,8 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use socketserver::{
-    Closing, Failure, Forking, Handler, Next, Outcome, Server, StreamRequest, StreamSocket,
-    Sync as OneByOne, Tcp, TcpRequest, UnixStream,
+    Closing, Connection, Failure, Forking, Handler, Next, Outcome, Server, StreamRequest,
+    StreamSocket, Sync as OneByOne, Tcp, TcpRequest, UnixStream,
 };
 use support::net::{self, PATIENCE, Reach};
 
@@ -271,6 +271,15 @@ fn the_peer_is_waited_for_where_something_can_be_lost() -> Result {
     };
     assert!(waits(b"x\n", BRIEF, long)?, "a long answer");
     assert!(waits(b"", BRIEF, |conn| conn.get_ref().write_all(b"hello\n"))?, "past the request");
+    let more = |conn: &mut TcpRequest| {
+        line(conn)?;
+        conn.set_closing(Closing::Drain { bytes: 1, time: BRIEF })
+    };
+    assert!(
+        waits(b"x\n", PATIENCE, more).is_ok_and(|waited| !waited),
+        "and no longer than it says"
+    );
+    assert!(waits(b"x\n", BRIEF, more)?, "the handler knows that more will come");
     Ok(())
 }
 

@@ -11,8 +11,9 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use socketserver::{
-    Concurrency, Connection, DeadlinePassed, Deadlines, Guarded, Handler, Next, Outcome, Server,
-    Sync as OneByOne, Tcp, TcpRequest, TcpServer, Threading, Transport, UnixStream, handler_fn,
+    Closing, Concurrency, Connection, DeadlinePassed, Deadlines, Guarded, Handler, Next, Outcome,
+    Server, Sync as OneByOne, Tcp, TcpRequest, TcpServer, Threading, Transport, UnixStream,
+    handler_fn,
 };
 use support::net::{self, Reach};
 use support::slow::{self, AMPLE, Lines, Peer};
@@ -285,6 +286,10 @@ struct Noted(Vec<&'static str>);
 impl Connection for Noted {
     fn set_deadlines(&mut self, _deadlines: Deadlines) -> io::Result<()> {
         self.0.push("set_deadlines");
+        Ok(())
+    }
+
+    fn set_closing(&mut self, _closing: Closing) -> io::Result<()> {
         Ok(())
     }
 }

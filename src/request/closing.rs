@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
@@ -46,7 +47,8 @@ pub enum Closing {
     /// Otherwise it looks whether there is unread input; and it waits for the peer to end its side
     /// where there is, or more than 8 KiB were sent. What a handler does with the socket itself,
     /// through [`get_ref`](crate::StreamRequest::get_ref), is not seen: a connection that was used
-    /// in no other way is drained.
+    /// in no other way is drained. One that knows that more will come says so with
+    /// [`set_closing`](crate::Connection::set_closing).
     ///
     /// A drain takes place where the request was handled, and belongs to it: its thread, its
     /// process, its place among those that may run at a time. Under [`Sync`](crate::Sync) all
@@ -92,6 +94,10 @@ pub(super) struct Traffic {
     input: Input,
     /// The peer is gone: there is nobody to lose anything.
     broken: bool,
+    /// Somebody has had the socket itself.
+    lent: AtomicBool,
+    /// The handler says that more will come.
+    more_to_come: bool,
 }
 
 /// What is known of the kernel's queue of what the peer has sent.
@@ -138,22 +144,25 @@ impl Traffic {
         self.broken |= !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted);
     }
 
-    /// Nothing was sent or received here: what there was went over the socket itself, if anything.
-    pub(super) fn is_none(&self) -> bool {
-        self.sent == 0 && self.input == Input::Unknown
+    /// Notes that somebody has the socket, and may do with it what is not seen here.
+    pub(super) fn lend(&self) {
+        self.lent.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn has_sent(&self) -> bool {
-        self.sent > 0
+    pub(super) fn expect_more(&mut self) {
+        self.more_to_come = true;
     }
 
     /// How the connection is to be drained; `unread` where input was received that nobody wanted.
     pub(super) fn drain(&self, unread: bool) -> Drain {
-        let small = self.sent <= LEAVES_AT_ONCE;
+        let none = self.sent == 0 && self.input == Input::Unknown;
+        let unseen = none && self.lent.load(Ordering::Relaxed);
         match self.input {
             _ if self.broken => Drain::Not,
             Input::Ended => Drain::Not,
-            _ if unread || !small => Drain::ToTheEnd,
+            _ if self.more_to_come || unseen => Drain::ToTheEnd,
+            _ if self.sent == 0 => Drain::Not,
+            _ if unread || self.sent > LEAVES_AT_ONCE => Drain::ToTheEnd,
             Input::Empty => Drain::Not,
             Input::Unknown | Input::Waiting => Drain::IfUnread,
         }

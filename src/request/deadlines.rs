@@ -184,33 +184,3 @@ impl From<DeadlinePassed> for io::Error {
         Self::new(ErrorKind::TimedOut, passed)
     }
 }
-
-/// A request that is a connection, and can be held to deadlines.
-///
-/// [`TcpRequest`](crate::TcpRequest) and [`UnixStreamRequest`](crate::UnixStreamRequest) are. A
-/// request that wraps another passes it on.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a connection, and can't be held to deadlines",
-    label = "no deadlines for this",
-    note = "deadlines are for the requests of `Tcp` and `UnixStream`, and for requests that wrap \
-            them and implement `Connection`; a packet has come as a whole before it is handled"
-)]
-pub trait Connection {
-    /// Holds the connection to these deadlines from now on, in place of those it was held to:
-    /// all reading and writing through [`Read`](io::Read), [`BufRead`](io::BufRead) and
-    /// [`Write`](io::Write). What is done with the socket itself is not seen.
-    ///
-    /// [`Deadlines::guard`] calls it for each request, in `setup`; a handler may for one alone, say
-    /// when its peer has logged in.
-    ///
-    /// # Errors
-    ///
-    /// As [`Deadlines::guard`].
-    fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()>;
-}
-
-impl<R: Connection + ?Sized> Connection for &mut R {
-    fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()> {
-        (**self).set_deadlines(deadlines)
-    }
-}

@@ -2,6 +2,7 @@
 
 mod buffer;
 mod closing;
+mod connection;
 mod datagram;
 mod deadlines;
 mod line;
@@ -10,9 +11,10 @@ mod watch;
 mod wire;
 
 pub use closing::Closing;
+pub use connection::Connection;
 pub(crate) use datagram::Packets;
 pub use datagram::{Datagram, DatagramSocket, UdpRequest, UnixDatagramRequest};
-pub use deadlines::{Connection, DeadlinePassed, Deadlines};
+pub use deadlines::{DeadlinePassed, Deadlines};
 pub use line::{LineTooLong, ReadLine};
 pub(crate) use stream::StreamSettings;
 pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};

@@ -5,7 +5,6 @@ use std::io::{self, BufRead, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{self as unix, UnixStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -13,7 +12,8 @@ use socket2::SockRef;
 use super::Request;
 use super::buffer::{ReadBuffer, WriteBuffer};
 use super::closing::{self, Closing, Drain};
-use super::deadlines::{Connection, Deadlines};
+use super::connection::Connection;
+use super::deadlines::Deadlines;
 use super::watch::Watch;
 use super::wire::{self, Wire};
 
@@ -116,8 +116,6 @@ pub struct StreamRequest<S, A> {
     closing: Closing,
     /// It is in the worker, where its peer may be waited for.
     established: bool,
-    /// Somebody has had the socket itself.
-    lent: AtomicBool,
     detached: bool,
 }
 
@@ -135,7 +133,6 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
             nodelay,
             closing,
             established: false,
-            lent: AtomicBool::new(false),
             detached: false,
         }
     }
@@ -152,7 +149,7 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     /// Bytes that wait in [`unread`](Self::unread) are not seen by whoever reads from it.
     /// [`Deadlines`] do not hold for what is done with it.
     pub fn get_ref(&self) -> &S {
-        self.lent.store(true, Ordering::Relaxed);
+        self.wire.traffic.lend();
         &self.wire.socket
     }
 
@@ -178,7 +175,9 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
 
     /// Sets the timeout of each single read and write, in place of the transport's; `None` waits
     /// for ever. It is no deadline: a peer that sends a byte in time each time is never timed out;
-    /// [`Deadlines`] end that one, and where there are both, the shorter counts. To set one for reading or for writing alone, use [`get_ref`](Self::get_ref).
+    /// [`Deadlines`] end that one, and where there are both, the shorter counts. To set one for
+    /// reading or for writing alone, use [`get_ref`](Self::get_ref); it has no effect beside
+    /// deadlines.
     ///
     /// # Errors
     ///
@@ -203,14 +202,11 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     }
 
     fn necessary_drain(&self) -> Drain {
-        let traffic = &self.wire.traffic;
-        match (traffic.is_none(), self.established) {
-            (true, _) if !self.lent.load(Ordering::Relaxed) => Drain::Not,
-            // Whatever there was, it has not been seen here.
-            (true, true) => Drain::ToTheEnd,
-            (false, _) if !traffic.has_sent() => Drain::Not,
-            (false, true) => traffic.drain(!self.unread().is_empty()),
-            (_, false) => Drain::AtOnce,
+        match self.wire.traffic.drain(!self.unread().is_empty()) {
+            Drain::Not => Drain::Not,
+            // In the serve loop, where nobody is waited for.
+            _ if !self.established => Drain::AtOnce,
+            drain => drain,
         }
     }
 }
@@ -289,6 +285,13 @@ impl<S: StreamSocket, A> Connection for StreamRequest<S, A> {
         self.wire.watch = Some(Box::new(watch));
         Ok(())
     }
+
+    fn set_closing(&mut self, closing: Closing) -> io::Result<()> {
+        closing.check()?;
+        self.closing = closing;
+        self.wire.traffic.expect_more();
+        Ok(())
+    }
 }
 
 impl<S: StreamSocket, A> Read for StreamRequest<S, A> {
@@ -319,7 +322,7 @@ impl<S: StreamSocket, A> Write for StreamRequest<S, A> {
 
 impl<S: AsFd, A> AsFd for StreamRequest<S, A> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.lent.store(true, Ordering::Relaxed);
+        self.wire.traffic.lend();
         self.wire.socket.as_fd()
     }
 }
