@@ -173,8 +173,6 @@ impl Traffic {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Drain {
     Not,
-    /// What is there, and nothing is waited for: in the serve loop.
-    AtOnce,
     /// To the end, if there is anything unread now.
     IfUnread,
     ToTheEnd,
@@ -199,11 +197,10 @@ pub(super) fn drain(socket: &impl AsFd, mut how: Drain, mut bytes: usize, time: 
                 }
             }
         }
-        how = match how {
-            Drain::IfUnread => Drain::ToTheEnd,
-            Drain::AtOnce | Drain::Not => Drain::Not,
-            Drain::ToTheEnd if until.is_some_and(|until| until <= Instant::now()) => Drain::Not,
-            Drain::ToTheEnd => Drain::ToTheEnd,
+        // Something was unread, or somebody has been waited for.
+        how = match until {
+            Some(until) if until <= Instant::now() => Drain::Not,
+            _ => Drain::ToTheEnd,
         };
     }
 }

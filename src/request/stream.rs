@@ -11,7 +11,7 @@ use socket2::SockRef;
 
 use super::Request;
 use super::buffer::{ReadBuffer, WriteBuffer};
-use super::closing::{self, Closing, Drain};
+use super::closing::{self, Closing};
 use super::connection::Connection;
 use super::deadlines::Deadlines;
 use super::watch::Watch;
@@ -194,19 +194,14 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     /// Says that no more will come, and lets the peer finish where something could be lost.
     fn hang_up(&self) {
         // Where the peer has gone it can't be told, and has nothing to lose.
-        if self.wire.socket.shutdown(Shutdown::Write).is_ok() {
-            if let Closing::Drain { bytes, time } = self.closing {
-                closing::drain(&self.wire.socket, self.necessary_drain(), bytes, time);
+        let told = self.wire.socket.shutdown(Shutdown::Write).is_ok();
+        match self.closing {
+            // In the serve loop nobody is waited for.
+            Closing::Drain { bytes, time } if told && self.established => {
+                let how = self.wire.traffic.drain(!self.unread().is_empty());
+                closing::drain(&self.wire.socket, how, bytes, time);
             }
-        }
-    }
-
-    fn necessary_drain(&self) -> Drain {
-        match self.wire.traffic.drain(!self.unread().is_empty()) {
-            Drain::Not => Drain::Not,
-            // In the serve loop, where nobody is waited for.
-            _ if !self.established => Drain::AtOnce,
-            drain => drain,
+            _ => {}
         }
     }
 }
