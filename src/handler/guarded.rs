@@ -2,7 +2,9 @@
 
 use std::io;
 
-use super::{Handler, Next};
+use super::forward::forward_hooks;
+use super::{Handler, Next, OnPanic};
+use crate::event::Event;
 use crate::failure::Failure;
 use crate::request::{Connection, Deadlines};
 
@@ -32,31 +34,7 @@ impl<R: Connection, H: Handler<R>> Handler<R> for Guarded<H> {
         self.handler.setup(request)
     }
 
-    fn handle(&self, request: &mut R) -> io::Result<Next> {
-        self.handler.handle(request)
-    }
-
-    fn finish(&self, request: &mut R) -> io::Result<()> {
-        self.handler.finish(request)
-    }
-
-    fn verify_request(&self, request: &R) -> io::Result<bool> {
-        self.handler.verify_request(request)
-    }
-
-    fn handle_error(&self, request: &mut R, failure: &Failure) {
-        self.handler.handle_error(request, failure);
-    }
-
-    fn handle_timeout(&self) {
-        self.handler.handle_timeout();
-    }
-
-    fn service_actions(&self) {
-        self.handler.service_actions();
-    }
-
-    fn get_request_failed(&self, error: &io::Error) {
-        self.handler.get_request_failed(error);
-    }
+    forward_hooks!(R, self => self.handler;
+        handle finish verify_request handle_error handle_timeout service_actions
+        get_request_failed event panicked child_init);
 }

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::closing::Closing;
 use super::deadlines::Deadlines;
+use super::hangup::Hangup;
 
 /// A request that is a connection: its peer can be held to deadlines, and its end has a policy.
 ///
@@ -29,11 +29,11 @@ pub trait Connection {
     fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()>;
 
     /// Ends this connection so, in place of the transport's choice: for a handler that knows more
-    /// of its peer than the traffic tells. [`Closing::Drain`] is then done whether or not anything
+    /// of its peer than the traffic tells. [`Hangup::Drain`] is then done whether or not anything
     /// seems to be lost without it, as more is sure to come.
     ///
     /// # Errors
     ///
     /// `InvalidInput` for a drain of no bytes or no time.
-    fn set_closing(&mut self, closing: Closing) -> io::Result<()>;
+    fn set_hangup(&mut self, hangup: Hangup) -> io::Result<()>;
 }

@@ -1,20 +1,20 @@
 //! What is handled: an owned value that moves into the worker and closes itself exactly once.
 
 mod buffer;
-mod closing;
 mod connection;
 mod datagram;
 mod deadlines;
+mod hangup;
 mod line;
 mod stream;
 mod watch;
 mod wire;
 
-pub use closing::Closing;
 pub use connection::Connection;
 pub(crate) use datagram::Packets;
 pub use datagram::{Datagram, DatagramSocket, UdpRequest, UnixDatagramRequest};
 pub use deadlines::{DeadlinePassed, Deadlines};
+pub use hangup::Hangup;
 pub use line::{LineTooLong, ReadLine};
 pub(crate) use stream::StreamSettings;
 pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};
@@ -23,6 +23,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use crate::failure::FailureKind;
+use crate::in_flight::Activity;
 
 /// A request: what a [`Transport`](crate::Transport) gets, and what a
 /// [`Handler`](crate::Handler) handles.
@@ -93,6 +94,10 @@ pub trait Request: Sized {
     fn connection(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+
+    /// Has the request say when it is idle, to a server that cuts off idle connections first when it
+    /// is closed. It is called once, before the request is handled, where `connection` has one.
+    fn watch(&mut self, _activity: &Activity) {}
 
     /// Says a last word to a peer whose request is not going to be handled, in the serve loop and
     /// so without waiting: what the peer does not take at once is lost. Nothing, by default.

@@ -11,9 +11,9 @@ use socket2::SockRef;
 
 use super::Request;
 use super::buffer::{ReadBuffer, WriteBuffer};
-use super::closing::{self, Closing};
 use super::connection::Connection;
 use super::deadlines::Deadlines;
+use super::hangup::{self, Hangup};
 use super::watch::Watch;
 use super::wire::{self, Wire};
 
@@ -88,7 +88,7 @@ pub(crate) struct StreamSettings {
     pub(crate) rbufsize: usize,
     pub(crate) wbufsize: usize,
     pub(crate) nodelay: bool,
-    pub(crate) closing: Closing,
+    pub(crate) hangup: Hangup,
 }
 
 /// A connection: [`BufRead`] and [`Write`], with the socket underneath to be had on request.
@@ -101,7 +101,7 @@ pub(crate) struct StreamSettings {
 ///
 /// When the request is over, its sending side is shut down (`SHUT_WR`); where the peer may still
 /// send what nobody reads, that is discarded for a while, so that nothing of the reply is lost; and
-/// the socket is closed. See [`Closing`].
+/// the socket is closed. See [`Hangup`].
 ///
 /// A timeout that expires in a read or write is an error of the kind `WouldBlock` or `TimedOut`;
 /// unlike Python's `rfile`, the request can still be read after it.
@@ -113,7 +113,7 @@ pub struct StreamRequest<S, A> {
     writer: WriteBuffer,
     timeout: Option<Duration>,
     nodelay: bool,
-    closing: Closing,
+    hangup: Hangup,
     /// It is in the worker, where its peer may be waited for.
     established: bool,
     detached: bool,
@@ -123,7 +123,7 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     pub(crate) fn new(socket: S, peer: A, settings: StreamSettings) -> Self {
         let reader = ReadBuffer::new(settings.rbufsize);
         let writer = WriteBuffer::new(settings.wbufsize);
-        let StreamSettings { timeout, nodelay, closing, .. } = settings;
+        let StreamSettings { timeout, nodelay, hangup, .. } = settings;
         Self {
             wire: Wire::new(socket),
             peer,
@@ -131,7 +131,7 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
             writer,
             timeout,
             nodelay,
-            closing,
+            hangup,
             established: false,
             detached: false,
         }
@@ -195,11 +195,11 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     fn hang_up(&self) {
         // Where the peer has gone it can't be told, and has nothing to lose.
         let told = self.wire.socket.shutdown(Shutdown::Write).is_ok();
-        match self.closing {
+        match self.hangup {
             // In the serve loop nobody is waited for.
-            Closing::Drain { bytes, time } if told && self.established => {
-                let how = self.wire.traffic.drain(!self.unread().is_empty());
-                closing::drain(&self.wire.socket, how, bytes, time);
+            Hangup::Drain { bytes, time } if told && self.established => {
+                let need = self.wire.traffic.need(!self.unread().is_empty());
+                hangup::drain(&self.wire.socket, need, bytes, time);
             }
             _ => {}
         }
@@ -263,10 +263,10 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
         if !self.writer.has_failed() {
             let _ = self.flush();
         }
-        match self.closing {
+        match self.hangup {
             _ if self.detached => {}
-            Closing::Reset => return self.reset_request(),
-            Closing::Drain { .. } | Closing::Shutdown => self.hang_up(),
+            Hangup::Reset => return self.reset_request(),
+            Hangup::Drain { .. } | Hangup::Shutdown => self.hang_up(),
         }
         self.close_request();
     }
@@ -281,9 +281,9 @@ impl<S: StreamSocket, A> Connection for StreamRequest<S, A> {
         Ok(())
     }
 
-    fn set_closing(&mut self, closing: Closing) -> io::Result<()> {
-        closing.check()?;
-        self.closing = closing;
+    fn set_hangup(&mut self, hangup: Hangup) -> io::Result<()> {
+        hangup.check()?;
+        self.hangup = hangup;
         self.wire.traffic.expect_more();
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use nix::sys::socket::{MsgFlags, recv, send};
 
-use super::closing::Traffic;
+use super::hangup::Traffic;
 use super::stream::StreamSocket;
 use super::watch::{Watch, Way};
 

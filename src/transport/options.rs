@@ -10,7 +10,7 @@ use std::time::Duration;
 use socket2::Socket;
 
 use super::AddressFamily;
-use crate::request::{Closing, StreamSettings};
+use crate::request::{Hangup, StreamSettings};
 
 /// Python's `io.DEFAULT_BUFFER_SIZE`, which its `rbufsize` of -1 means.
 const DEFAULT_BUFFER: usize = 8192;
@@ -66,7 +66,7 @@ impl<T> Options<T> {
                 rbufsize: DEFAULT_BUFFER,
                 wbufsize: 0,
                 nodelay: false,
-                closing: Closing::default(),
+                hangup: Hangup::default(),
             },
             transport: PhantomData,
         }
@@ -92,7 +92,7 @@ impl<T> Options<T> {
         {
             return wrong("a buffer can have 1 GiB at most: max_packet_size, rbufsize, wbufsize");
         }
-        self.stream.closing.check()
+        self.stream.hangup.check()
     }
 
     pub(super) fn listen(&self, socket: &Socket) -> io::Result<()> {
@@ -184,13 +184,13 @@ impl<T> Options<T> {
         self
     }
 
-    /// How connections end. By default so that nothing of a reply is lost: see [`Closing`].
+    /// How connections end. By default so that nothing of a reply is lost: see [`Hangup`].
     #[doc(alias("linger", "shutdown_request"))]
-    pub fn closing(mut self, closing: Closing) -> Self
+    pub fn hangup(mut self, hangup: Hangup) -> Self
     where
         T: StreamTransport,
     {
-        self.stream.closing = closing;
+        self.stream.hangup = hangup;
         self
     }
 }

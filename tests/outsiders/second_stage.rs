@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use socketserver::{
-    Bind, Closing, Concurrency, Connection, Deadlines, Failure, FailureKind, ForkedChild, Handler,
+    Bind, Concurrency, Connection, Deadlines, Failure, FailureKind, ForkedChild, Handler, Hangup,
     LocalAddr, Next, Outcome, ReadLine, Request, Running, Server, Stage, Sync, Tcp, Threading,
     Transport, Udp, UnixStream, Waiter,
 };
@@ -97,8 +97,8 @@ impl<R: Connection> Connection for Introduced<R> {
         self.request.set_deadlines(deadlines)
     }
 
-    fn set_closing(&mut self, closing: Closing) -> io::Result<()> {
-        self.request.set_closing(closing)
+    fn set_hangup(&mut self, hangup: Hangup) -> io::Result<()> {
+        self.request.set_hangup(hangup)
     }
 }
 
@@ -259,7 +259,8 @@ fn the_second_stage_has_the_timeout_of_the_first() -> io::Result<()> {
     let kind = FailureKind::TimedOut;
     let failed = Event::Failed { name: String::new(), stage: Stage::Establish, kind };
     assert_eq!(events.try_iter().last(), Some(failed));
-    server.close()
+    server.close()?;
+    Ok(())
 }
 
 #[test]
@@ -274,7 +275,7 @@ fn it_is_held_to_the_deadlines_of_a_connection() -> io::Result<()> {
     let (name, kind) = ("Ada".into(), FailureKind::TimedOut);
     let failed = Event::Failed { name, stage: Stage::Handle, kind };
     assert_eq!(events.try_iter().last(), Some(failed));
-    server.close()
+    server.close().map(drop)
 }
 
 #[test]
@@ -302,7 +303,8 @@ fn it_wraps_packets_and_unix_sockets_as_well() -> io::Result<()> {
     assert_eq!(said, "hello Kim: ");
     stream.close()?;
     assert!(!path.exists(), "server_close has been passed on");
-    packets.close()
+    packets.close()?;
+    Ok(())
 }
 
 #[test]

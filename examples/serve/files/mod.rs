@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httpdate::{fmt_http_date, parse_http_date};
-use socketserver::{Closing, Connection, Deadlines, Handler, Next};
+use socketserver::{Connection, Deadlines, Handler, Hangup, Next};
 
 use head::{Head, Headless};
 use range::Wanted;
@@ -92,7 +92,7 @@ impl<R: BufRead + Write + AsFd + Connection> Handler<R> for Files {
         reply.send(request, with_body)?;
         // A body that nobody reads may still be on its way.
         if head.map_or(true, |head| head.has_body) {
-            request.set_closing(Closing::default())?;
+            request.set_hangup(Hangup::default())?;
         }
         Ok(Next::Done)
     }

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use socketserver::{
-    Closing, Connection, Failure, Forking, Handler, Next, Outcome, Server, StreamRequest,
+    Connection, Failure, Forking, Handler, Hangup, Next, Outcome, Server, StreamRequest,
     StreamSocket, Sync as OneByOne, Tcp, TcpRequest, UnixStream,
 };
 use support::net::{self, PATIENCE, Reach};
@@ -27,24 +27,24 @@ const HALF: usize = 1000;
 const FOREVER: Duration = Duration::from_secs(60);
 
 /// A drain that only its bytes, or the peer, end.
-fn thorough() -> Closing {
-    Closing::Drain { bytes: 1 << 30, time: FOREVER }
+fn thorough() -> Hangup {
+    Hangup::Drain { bytes: 1 << 30, time: FOREVER }
 }
 
 /// A stream transport with a policy, that reads no more at a time than is asked for.
 trait Ending: Reach<Client: Read + Write + Send> {
-    fn with(closing: Closing, dir: &Path) -> io::Result<Self>;
+    fn with(hangup: Hangup, dir: &Path) -> io::Result<Self>;
 }
 
 impl Ending for Tcp {
-    fn with(closing: Closing, _dir: &Path) -> io::Result<Self> {
-        Self::options().closing(closing).rbufsize(HALF).bind("127.0.0.1:0")
+    fn with(hangup: Hangup, _dir: &Path) -> io::Result<Self> {
+        Self::options().hangup(hangup).rbufsize(HALF).bind("127.0.0.1:0")
     }
 }
 
 impl Ending for UnixStream {
-    fn with(closing: Closing, dir: &Path) -> io::Result<Self> {
-        Self::options().closing(closing).rbufsize(HALF).bind(dir.join("server"))
+    fn with(hangup: Hangup, dir: &Path) -> io::Result<Self> {
+        Self::options().hangup(hangup).rbufsize(HALF).bind(dir.join("server"))
     }
 }
 
@@ -85,14 +85,14 @@ where
 }
 
 /// What `RUNS` clients see that send a part of their request late.
-fn half_read<T>(closing: Closing, past_it: bool) -> Result<Vec<Seen>>
+fn half_read<T>(hangup: Hangup, past_it: bool) -> Result<Vec<Seen>>
 where
     T: Ending + Send + Sync + 'static,
     T::Addr: 'static,
     HalfRead: Handler<T::Request>,
 {
     let dir = tempfile::tempdir()?;
-    let transport = T::with(closing, dir.path())?;
+    let transport = T::with(hangup, dir.path())?;
     let running = Server::new(transport, OneByOne, HalfRead { past_it })?.spawn()?;
     let address = running.local_addr()?;
     let mut seen = Vec::new();
@@ -116,9 +116,9 @@ fn whole(seen: &[Seen]) -> usize {
 #[test]
 fn by_default_nothing_of_a_reply_is_lost() -> Result {
     for seen in [
-        half_read::<Tcp>(Closing::default(), false)?,
-        half_read::<Tcp>(Closing::default(), true)?,
-        half_read::<UnixStream>(Closing::default(), false)?,
+        half_read::<Tcp>(Hangup::default(), false)?,
+        half_read::<Tcp>(Hangup::default(), true)?,
+        half_read::<UnixStream>(Hangup::default(), false)?,
     ] {
         assert_eq!(whole(&seen), RUNS, "{seen:?}");
     }
@@ -128,7 +128,7 @@ fn by_default_nothing_of_a_reply_is_lost() -> Result {
 /// What the default is for: the same without it.
 #[test]
 fn pythons_way_cuts_replies_over_tcp() -> Result {
-    let seen = half_read::<Tcp>(Closing::Shutdown, false)?;
+    let seen = half_read::<Tcp>(Hangup::Shutdown, false)?;
     assert!(whole(&seen) < RUNS, "none of {RUNS} was cut: the tests beside this one show nothing");
     Ok(())
 }
@@ -137,7 +137,7 @@ fn pythons_way_cuts_replies_over_tcp() -> Result {
 /// back, but makes the end a reset.
 #[test]
 fn pythons_way_spoils_the_end_over_unix_sockets() -> Result {
-    let seen = half_read::<UnixStream>(Closing::Shutdown, false)?;
+    let seen = half_read::<UnixStream>(Hangup::Shutdown, false)?;
     assert!(seen.iter().all(|seen| seen.bytes == REPLY), "{seen:?}");
     let reset = |seen: &Seen| seen.end == Err(ErrorKind::ConnectionReset);
     assert!(seen.iter().any(reset), "{seen:?}");
@@ -146,7 +146,7 @@ fn pythons_way_spoils_the_end_over_unix_sockets() -> Result {
 
 #[test]
 fn a_reset_is_one() -> Result {
-    let tcp = Tcp::options().closing(Closing::Reset).bind("127.0.0.1:0")?;
+    let tcp = Tcp::options().hangup(Hangup::Reset).bind("127.0.0.1:0")?;
     let mut server = Server::new_fn(tcp, OneByOne, |conn| {
         conn.read_line(&mut String::new())?;
         conn.write_all(b"never mind\n")
@@ -169,13 +169,13 @@ fn trickle(mut client: impl Write) -> ErrorKind {
     }
 }
 
-fn outlasts<T>(closing: Closing) -> Result
+fn outlasts<T>(hangup: Hangup) -> Result
 where
     T: Ending,
     HalfRead: Handler<T::Request>,
 {
     let dir = tempfile::tempdir()?;
-    let transport = T::with(closing, dir.path())?;
+    let transport = T::with(hangup, dir.path())?;
     let server = &mut Server::new(transport, OneByOne, HalfRead { past_it: false })?;
     let client = T::send(&server.local_addr()?, dir.path(), &[b'x'; HALF])?;
     thread::scope(|scope| {
@@ -193,15 +193,15 @@ where
 
 #[test]
 fn a_peer_that_sends_for_ever_is_ended_by_the_bytes() -> Result {
-    outlasts::<Tcp>(Closing::Drain { bytes: 100_000, time: FOREVER })?;
-    outlasts::<UnixStream>(Closing::Drain { bytes: 100_000, time: FOREVER })
+    outlasts::<Tcp>(Hangup::Drain { bytes: 100_000, time: FOREVER })?;
+    outlasts::<UnixStream>(Hangup::Drain { bytes: 100_000, time: FOREVER })
 }
 
 #[test]
 fn a_peer_that_sends_for_ever_is_ended_by_the_time() -> Result {
     let time = Duration::from_millis(100);
-    outlasts::<Tcp>(Closing::Drain { bytes: usize::MAX, time })?;
-    outlasts::<UnixStream>(Closing::Drain { bytes: usize::MAX, time })
+    outlasts::<Tcp>(Hangup::Drain { bytes: usize::MAX, time })?;
+    outlasts::<UnixStream>(Hangup::Drain { bytes: usize::MAX, time })
 }
 
 /// Handles one request whose client stays, and says whether that lasted as long as a drain may.
@@ -209,8 +209,7 @@ fn waits<F>(sends: &[u8], time: Duration, handle: F) -> Result<bool>
 where
     F: Fn(&mut TcpRequest) -> io::Result<()>,
 {
-    let tcp =
-        Tcp::options().closing(Closing::Drain { bytes: 1 << 30, time }).bind("127.0.0.1:0")?;
+    let tcp = Tcp::options().hangup(Hangup::Drain { bytes: 1 << 30, time }).bind("127.0.0.1:0")?;
     let mut server = Server::new_fn(tcp, OneByOne, handle)?;
     let mut client = net::connect(server.local_addr()?)?;
     client.write_all(sends)?;
@@ -273,7 +272,7 @@ fn the_peer_is_waited_for_where_something_can_be_lost() -> Result {
     assert!(waits(b"", BRIEF, |conn| conn.get_ref().write_all(b"hello\n"))?, "past the request");
     let more = |conn: &mut TcpRequest| {
         line(conn)?;
-        conn.set_closing(Closing::Drain { bytes: 1, time: BRIEF })
+        conn.set_hangup(Hangup::Drain { bytes: 1, time: BRIEF })
     };
     assert!(
         waits(b"x\n", PATIENCE, more).is_ok_and(|waited| !waited),
@@ -299,7 +298,7 @@ impl<R: Write + AsFd> Handler<R> for Busy {
 /// The threads of this test process are why every fork is refused, in the serve loop.
 #[test]
 fn the_serve_loop_waits_for_nobody() -> Result {
-    let tcp = Tcp::options().closing(thorough()).bind("127.0.0.1:0")?;
+    let tcp = Tcp::options().hangup(thorough()).bind("127.0.0.1:0")?;
     let mut server = Server::new(tcp, Forking::new(), Busy)?;
     let mut client = net::connect(server.local_addr()?)?;
     client.write_all(b"anybody?\n")?;
@@ -315,9 +314,9 @@ fn the_serve_loop_waits_for_nobody() -> Result {
 #[test]
 fn a_drain_of_nothing_is_refused_with_words() {
     for (bytes, time) in [(0, Duration::from_secs(1)), (1, Duration::ZERO)] {
-        let closing = Closing::Drain { bytes, time };
-        let error = Tcp::options().closing(closing).bind("127.0.0.1:0").expect_err("a drain");
+        let hangup = Hangup::Drain { bytes, time };
+        let error = Tcp::options().hangup(hangup).bind("127.0.0.1:0").expect_err("a drain");
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(error.to_string().contains("Closing::Shutdown"), "{error}");
+        assert!(error.to_string().contains("Hangup::Shutdown"), "{error}");
     }
 }

@@ -15,7 +15,7 @@ use crate::sys;
 const LEAVES_AT_ONCE: u64 = 8192;
 
 /// How a connection is closed by the server: an option of its transport,
-/// [`Options::closing`](crate::Options::closing).
+/// [`Options::hangup`](crate::Options::hangup).
 ///
 /// A socket that is closed while input waits in it, or comes later, answers with a reset; and a
 /// reset throws away what has not arrived of the reply: RFC 1122, 4.2.2.13; RFC 9112, 9.6. Python
@@ -25,16 +25,16 @@ const LEAVES_AT_ONCE: u64 = 8192;
 ///
 /// ```
 /// use std::time::Duration;
-/// use socketserver::{Closing, Server, Sync, Tcp};
+/// use socketserver::{Hangup, Server, Sync, Tcp};
 ///
-/// let brief = Closing::Drain { bytes: 16 * 1024, time: Duration::from_millis(200) };
-/// let tcp = Tcp::options().closing(brief).bind("127.0.0.1:0")?;
+/// let brief = Hangup::Drain { bytes: 16 * 1024, time: Duration::from_millis(200) };
+/// let tcp = Tcp::options().hangup(brief).bind("127.0.0.1:0")?;
 /// let server = Server::new_fn(tcp, Sync, |_conn| Ok(()))?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Closing {
+pub enum Hangup {
     /// Shuts the sending side down, reads and discards what the peer still sends until it ends its
     /// side, and closes. The default, with 1 MiB and 2 s.
     ///
@@ -48,7 +48,7 @@ pub enum Closing {
     /// where there is, or more than 8 KiB were sent. What a handler does with the socket itself,
     /// through [`get_ref`](crate::StreamRequest::get_ref), is not seen: a connection that was used
     /// in no other way is drained. One that knows that more will come says so with
-    /// [`set_closing`](crate::Connection::set_closing).
+    /// [`set_hangup`](crate::Connection::set_hangup).
     ///
     /// A drain takes place where the request was handled, and belongs to it: its thread, its
     /// process, its place among those that may run at a time. Under [`Sync`](crate::Sync) all
@@ -69,18 +69,18 @@ pub enum Closing {
     Reset,
 }
 
-impl Default for Closing {
+impl Default for Hangup {
     fn default() -> Self {
         Self::Drain { bytes: 1024 * 1024, time: Duration::from_secs(2) }
     }
 }
 
-impl Closing {
+impl Hangup {
     pub(crate) fn check(self) -> io::Result<()> {
         match self {
             Self::Drain { bytes, time } if bytes == 0 || time.is_zero() => Err(io::Error::new(
                 ErrorKind::InvalidInput,
-                "a drain of no bytes or no time drains nothing; that is Closing::Shutdown",
+                "a drain of no bytes or no time drains nothing; that is Hangup::Shutdown",
             )),
             _ => Ok(()),
         }
@@ -154,53 +154,52 @@ impl Traffic {
     }
 
     /// How the connection is to be drained; `unread` where input was received that nobody wanted.
-    pub(super) fn drain(&self, unread: bool) -> Drain {
+    pub(super) fn need(&self, unread: bool) -> Need {
         let none = self.sent == 0 && self.input == Input::Unknown;
         let unseen = none && self.lent.load(Ordering::Relaxed);
         match self.input {
-            _ if self.broken => Drain::Not,
-            Input::Ended => Drain::Not,
-            _ if self.more_to_come || unseen => Drain::ToTheEnd,
-            _ if self.sent == 0 => Drain::Not,
-            _ if unread || self.sent > LEAVES_AT_ONCE => Drain::ToTheEnd,
-            Input::Empty => Drain::Not,
-            Input::Unknown | Input::Waiting => Drain::IfUnread,
+            _ if self.broken => Need::Nothing,
+            Input::Ended => Need::Nothing,
+            _ if self.more_to_come || unseen => Need::Drain,
+            _ if self.sent == 0 => Need::Nothing,
+            _ if unread || self.sent > LEAVES_AT_ONCE => Need::Drain,
+            Input::Empty => Need::Nothing,
+            Input::Unknown | Input::Waiting => Need::Look,
         }
     }
 }
 
-/// How much of a drain a connection needs.
+/// What a connection needs before it is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Drain {
-    Not,
-    /// To the end, if there is anything unread now.
-    IfUnread,
-    ToTheEnd,
+pub(super) enum Need {
+    Nothing,
+    /// A look, and a drain if anything is unread.
+    Look,
+    Drain,
 }
 
 /// Discards input until the peer ends its side, or one of the bounds is reached. An error ends it:
 /// there is nothing left to save.
-pub(super) fn drain(socket: &impl AsFd, mut how: Drain, mut bytes: usize, time: Duration) {
+pub(super) fn drain(socket: &impl AsFd, need: Need, mut bytes: usize, time: Duration) {
+    if need == Need::Nothing {
+        return;
+    }
+    let mut waits = need == Need::Drain;
     let until = Instant::now().checked_add(time);
     let mut discarded = [0; 16 * 1024];
-    while how != Drain::Not && bytes > 0 {
+    while bytes > 0 && until.is_none_or(|until| Instant::now() < until) {
         let room = bytes.min(discarded.len());
         match wire::recv_now(socket, &mut discarded[..room]) {
             Ok(0) => return,
             Ok(count) => bytes -= count,
-            Err(error) if error.kind() != ErrorKind::WouldBlock => return,
-            Err(_) if how != Drain::ToTheEnd => return,
-            Err(_) => {
+            Err(error) if waits && error.kind() == ErrorKind::WouldBlock => {
                 let mut input = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
                 if sys::poll(&mut input, until).is_err() {
                     return;
                 }
             }
+            Err(_) => return,
         }
-        // Something was unread, or somebody has been waited for.
-        how = match until {
-            Some(until) if until <= Instant::now() => Drain::Not,
-            _ => Drain::ToTheEnd,
-        };
+        waits = true;
     }
 }
