@@ -16,6 +16,7 @@ use super::deadlines::Deadlines;
 use super::hangup::{self, Hangup};
 use super::watch::Watch;
 use super::wire::{self, Wire};
+use crate::in_flight::Activity;
 
 /// A connection of [`Tcp`](crate::Tcp).
 pub type TcpRequest = StreamRequest<TcpStream, SocketAddr>;
@@ -235,10 +236,19 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
 
     fn next_exchange(&mut self) -> io::Result<()> {
         self.flush()?;
+        let unread = !self.reader.unread().is_empty();
         if let Some(watch) = &mut self.wire.watch {
-            watch.next_exchange(!self.reader.unread().is_empty());
+            watch.next_exchange(unread);
+        }
+        match &self.wire.activity {
+            Some(activity) if !unread => activity.idle(),
+            _ => {}
         }
         Ok(())
+    }
+
+    fn watch(&mut self, activity: &Activity) {
+        self.wire.activity = Some(activity.clone());
     }
 
     fn connection(&self) -> Option<BorrowedFd<'_>> {
