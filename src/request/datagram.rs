@@ -7,10 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{self as unix, UnixDatagram};
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender};
 use socket2::{SockAddr, SockRef};
 
 use super::Request;
+use super::packets::{Packets, Spare};
 use crate::failure::FailureKind;
 use crate::sys;
 
@@ -229,49 +229,5 @@ impl<S, A: fmt::Debug> fmt::Debug for Datagram<S, A> {
             .field("truncated", &self.truncated)
             .field("peer", &self.peer)
             .finish_non_exhaustive()
-    }
-}
-
-/// What a packet needs beside itself, used again for the next one; apart from the request, so that
-/// this is cheap to move.
-#[derive(Debug)]
-struct Spare {
-    bytes: Box<[u8]>,
-    sender: SockAddr,
-    output: Vec<u8>,
-}
-
-/// A socket, and the buffers that wait for its next packet: any worker gives one back, and the
-/// loop takes it.
-#[derive(Debug)]
-pub(crate) struct Packets<S> {
-    pub(crate) socket: S,
-    size: usize,
-    back: Sender<Box<Spare>>,
-    waiting: Receiver<Box<Spare>>,
-}
-
-impl<S> Packets<S> {
-    /// How many wait at most: enough that a steady load allocates nothing.
-    const MOST: usize = 64;
-
-    pub(crate) fn new(socket: S, size: usize) -> Self {
-        let (back, waiting) = crossbeam_channel::bounded(Self::MOST);
-        Self { socket, size, back, waiting }
-    }
-
-    fn take(&self) -> Box<Spare> {
-        self.waiting.try_recv().unwrap_or_else(|_| {
-            let nobody = SocketAddr::from(([0, 0, 0, 0], 0)).into();
-            let bytes = vec![0; self.size].into();
-            Box::new(Spare { bytes, sender: nobody, output: Vec::new() })
-        })
-    }
-
-    /// Where enough are waiting, this one is freed.
-    fn give_back(&self, mut spare: Box<Spare>) {
-        spare.output.clear();
-        spare.output.shrink_to(self.size);
-        let _ = self.back.try_send(spare);
     }
 }

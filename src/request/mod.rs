@@ -3,11 +3,12 @@
 mod buffer;
 mod datagram;
 mod line;
+mod packets;
 mod stream;
 
-pub(crate) use datagram::Packets;
 pub use datagram::{Datagram, DatagramSocket, UdpRequest, UnixDatagramRequest};
 pub use line::{LineTooLong, ReadLine};
+pub(crate) use packets::Packets;
 pub(crate) use stream::StreamSettings;
 pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};
 
