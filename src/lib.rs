@@ -62,8 +62,9 @@ pub use control::{StopHandle, Waiter};
 pub use failure::{Failure, FailureKind, Stage};
 pub use handler::{Handler, HandlerFn, Next, handler_fn};
 pub use request::{
-    Datagram, DatagramSocket, LineTooLong, ReadLine, Request, StreamRequest, StreamSocket,
-    TcpRequest, UdpRequest, UnixDatagramRequest, UnixStreamRequest,
+    Amplifies, Credentials, Datagram, DatagramSocket, LineTooLong, ReadLine, Request,
+    StreamRequest, StreamSocket, TcpRequest, Truncation, UdpRequest, UnixDatagramRequest,
+    UnixStreamRequest,
 };
 pub use running::Running;
 pub use server::Server;
@@ -72,5 +73,6 @@ pub use sys::{ForkRefused, ForkedChild};
 pub use transport::{
     AddressFamily, Bind, Bound, DatagramTransport, IpTransport, LocalAddr, Options,
     StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram, UnixStream,
+    UnixTransport,
 };
 pub use worker::{Ending, Job, Worker};

@@ -1,14 +1,19 @@
 //! What is handled: an owned value that moves into the worker and closes itself exactly once.
 
+mod allowance;
 mod buffer;
+mod credentials;
 mod datagram;
 mod line;
 mod packets;
 mod stream;
 
+pub use allowance::Amplifies;
+pub use credentials::Credentials;
 pub use datagram::{Datagram, DatagramSocket, UdpRequest, UnixDatagramRequest};
 pub use line::{LineTooLong, ReadLine};
-pub(crate) use packets::Packets;
+pub use packets::Truncation;
+pub(crate) use packets::{PacketSettings, Packets};
 pub(crate) use stream::StreamSettings;
 pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};
 

@@ -1,5 +1,6 @@
 //! Where requests come from.
 
+mod claim;
 mod ip;
 mod options;
 mod tcp;
@@ -9,7 +10,7 @@ mod unix_datagram;
 mod unix_stream;
 
 pub use ip::{AddressFamily, ToIpAddrs};
-pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport};
+pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport, UnixTransport};
 pub use tcp::Tcp;
 pub use udp::Udp;
 pub use unix::ToUnixAddr;

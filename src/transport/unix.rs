@@ -10,7 +10,12 @@ use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process;
 
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{self, FchmodatFlags, Mode};
 use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::{Options, claim};
+use crate::sys;
 
 /// The longest path a Unix socket can have, in bytes: `sun_path` less its final NUL (unix(7)).
 const LONGEST_PATH: usize = size_of::<nix::libc::sockaddr_un>()
@@ -85,11 +90,68 @@ impl<A: ToUnixAddr + ?Sized> ToUnixAddr for &A {
 }
 
 /// Binds a socket of `kind`, and answers for the file that this made.
-pub(super) fn bind(kind: Type, address: &SocketAddr) -> io::Result<(Socket, Option<SocketFile>)> {
+pub(super) fn bind<T>(
+    kind: Type,
+    address: &SocketAddr,
+    options: &Options<T>,
+) -> io::Result<(Socket, Option<SocketFile>)> {
     let socket = Socket::new(Domain::UNIX, kind, None)?;
-    socket.bind(&to_sockaddr(address)?).map_err(|error| named(address, &error))?;
-    let file = address.as_pathname().map(SocketFile::new).transpose()?;
-    Ok((socket, file))
+    // Before the first packet can come.
+    sys::ask(&socket, options.packet.wanted)?;
+    let Some(path) = address.as_pathname() else {
+        if options.file_mode.is_some() {
+            return Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "an abstract name has no mode, and is open to all: look at peer_credentials",
+            ));
+        }
+        socket.bind(&to_sockaddr(address)?).map_err(|error| named(address, &error))?;
+        return Ok((socket, None));
+    };
+    if let Some(mode) = options.file_mode {
+        narrow(&socket, kind, mode)?;
+    }
+    let bound = if options.claims {
+        claim::bind(&socket, path)
+    } else {
+        socket.bind(&to_sockaddr(address)?).map_err(|error| hinted(&error))
+    };
+    bound.map_err(|error| named(address, &error))?;
+    let file = SocketFile::new(path)?;
+    if let Some(mode) = options.file_mode {
+        widen(path, mode)?;
+    }
+    Ok((socket, Some(file)))
+}
+
+/// Sets the mode of a socket file that is not there yet: Linux gives it that of the socket's own
+/// inode, less the umask, as it makes it (`unix_bind_bsd` in `net/unix/af_unix.c`).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn narrow(socket: &Socket, _kind: Type, mode: u32) -> io::Result<()> {
+    Ok(stat::fchmod(socket, Mode::from_bits_truncate(mode as _))?)
+}
+
+/// Elsewhere a socket has no mode of its own. To one that does not listen yet nobody can connect,
+/// whatever the mode; a datagram socket can be sent to at once.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn narrow(_socket: &Socket, kind: Type, _mode: u32) -> io::Result<()> {
+    if kind == Type::STREAM {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        ErrorKind::Unsupported,
+        "the mode of a datagram socket can't be set here before it is reachable; bind it in a \
+         directory that only its clients may enter",
+    ))
+}
+
+/// Allows what the umask has forbidden.
+fn widen(path: &Path, mode: u32) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.mode() & 0o777 == mode {
+        return Ok(());
+    }
+    let mode = Mode::from_bits_truncate(mode as _);
+    Ok(stat::fchmodat(AT_FDCWD, path, mode, FchmodatFlags::NoFollowSymlink)?)
 }
 
 fn to_sockaddr(address: &SocketAddr) -> io::Result<SockAddr> {
@@ -124,19 +186,28 @@ pub(super) fn local_addr(socket: &Socket) -> io::Result<SocketAddr> {
     to_std(&socket.local_addr()?).ok_or_else(|| ErrorKind::AddrNotAvailable.into())
 }
 
-/// The same error with the address in its text, and a hint where a file is in the way.
+/// The same error with the address in its text.
 fn named(address: &SocketAddr, error: &io::Error) -> io::Error {
-    let in_use = error.kind() == ErrorKind::AddrInUse && !address.is_unnamed();
-    let hint = if in_use && address.as_pathname().is_some() {
-        "; a socket file that no server uses any more has to be removed first"
-    } else {
-        ""
+    io::Error::new(error.kind(), format!("can't bind to {address:?}: {error}"))
+}
+
+/// The same error with a hint where a file is in the way.
+fn hinted(error: &io::Error) -> io::Error {
+    let hint = match error.kind() {
+        ErrorKind::AddrInUse => {
+            "; a socket file that no server uses any more has to be removed first, which \
+             claim_stale(true) does"
+        }
+        _ => "",
     };
-    io::Error::new(error.kind(), format!("can't bind to {address:?}: {error}{hint}"))
+    io::Error::new(error.kind(), format!("{error}{hint}"))
 }
 
 /// The file of a bound socket, removed when its server closes: by the process that made it, and
 /// only if it is still the same file.
+///
+/// It goes before the socket does. The socket keeps the inode; once it is closed, the number can
+/// be that of a file that another server has made in the same place.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
@@ -186,7 +257,7 @@ impl Drop for SocketFile {
 }
 
 /// Device and inode of the socket at `path`; of what is not a socket, zeros, which no socket has.
-fn inode_of(path: &Path) -> io::Result<(u64, u64)> {
+pub(super) fn inode_of(path: &Path) -> io::Result<(u64, u64)> {
     let file = fs::symlink_metadata(path)?;
     Ok(if file.file_type().is_socket() { (file.dev(), file.ino()) } else { (0, 0) })
 }
