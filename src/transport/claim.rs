@@ -21,16 +21,16 @@ pub(super) fn bind(socket: &Socket, path: &Path) -> io::Result<()> {
     let _lock = Lock::take(path)?;
     match socket.bind(&address) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            remove_dead(path, &address)?;
+            remove_if(path, || probe(&address))?;
             socket.bind(&address)
         }
         bound => bound,
     }
 }
 
-/// Removes `path` if it is the file of a socket that no process has any more; that nobody else
-/// does the same, and binds in between, is the lock's affair.
-fn remove_dead(path: &Path, address: &SockAddr) -> io::Result<()> {
+/// Removes `path` if it is a socket file that is `dead`, and nothing else; that nobody does the same
+/// at once, and binds in between, is the lock's affair.
+fn remove_if(path: &Path, dead: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let inode = match inode_of(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         found => found?,
@@ -38,20 +38,26 @@ fn remove_dead(path: &Path, address: &SockAddr) -> io::Result<()> {
     if inode == (0, 0) {
         return in_use("what is there is not a socket, and has been left alone");
     }
-    // Whatever kind the server's socket is of, it is looked for by its inode before its kind is
-    // looked at (`unix_find_bsd` in `net/unix/af_unix.c`; unp_connectat() of the BSDs): one that is
-    // there is EPROTOTYPE or a success, before listen(2) too, and hears nothing of this.
-    match Socket::new(Domain::UNIX, Type::DGRAM, None)?.connect(address) {
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-        Err(error) if error.raw_os_error() != Some(libc::EPROTOTYPE) => {
-            return in_use(&format!("whether it has a server can't be told: {error}"));
-        }
-        _ => return in_use("it has a server"),
-    }
+    dead()?;
     if inode_of(path)? != inode {
         return in_use("somebody else has just made it");
     }
     fs::remove_file(path)
+}
+
+/// Says whether no process has a socket any more that is bound to `address`.
+///
+/// Whatever kind the server's socket is of, it is looked for by its inode before its kind is
+/// looked at (`unix_find_bsd` in `net/unix/af_unix.c`; `unp_connectat` of the BSDs): one that is
+/// there is `EPROTOTYPE` or a success, before listen(2) too, and hears nothing of this.
+fn probe(address: &SockAddr) -> io::Result<()> {
+    match Socket::new(Domain::UNIX, Type::DGRAM, None)?.connect(address) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) if error.raw_os_error() != Some(libc::EPROTOTYPE) => {
+            in_use(&format!("whether it has a server can't be told: {error}"))
+        }
+        _ => in_use("it has a server"),
+    }
 }
 
 fn in_use<T>(why: &str) -> io::Result<T> {
@@ -113,4 +119,25 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("its lock {} can't be had: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_file_that_changes_under_the_probe_is_left() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let (path, other) = (dir.path().join("socket"), dir.path().join("other"));
+        drop(UnixListener::bind(&path)?);
+        let other_server = UnixListener::bind(&other)?;
+        let error = remove_if(&path, || fs::rename(&other, &path)).err();
+        assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::AddrInUse));
+        assert!(path.exists());
+        drop(other_server);
+        remove_if(&path, || probe(&SockAddr::unix(&path)?))?;
+        assert!(!path.exists());
+        remove_if(&path, || Err(ErrorKind::Other.into()))
+    }
 }
