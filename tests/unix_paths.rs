@@ -211,8 +211,9 @@ fn a_lock_is_no_file_of_somebody_elses() -> Result {
     assert_eq!(fs::read_to_string(&lock)?, "precious");
     fs::remove_file(&lock)?;
 
-    symlink(&path, &lock)?;
+    symlink(dir.path().join("elsewhere"), &lock)?;
     assert!(claim(Kind::Stream, &path).is_err());
+    assert_eq!(names(dir.path())?, ["socket", "socket.lock"]);
     fs::remove_file(&lock)?;
 
     // Of a server that was killed while it had it.

@@ -77,18 +77,22 @@ impl Lock {
         let path = PathBuf::from(path);
         for _ in 0..TRIES {
             let file = open(&path).map_err(|error| named(&path, &error))?;
-            let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(file) => file,
-                Err((_, Errno::EWOULDBLOCK)) => break,
-                Err((_, errno)) => return Err(named(&path, &errno.into())),
-            };
-            // Whoever had the lock may have removed the file before we had it, and then it keeps
-            // nobody out.
-            if is_at(&file, &path) {
-                return Ok(Self { path, _file: file });
+            if let Some(lock) = Self::of(file, &path)? {
+                return Ok(lock);
             }
         }
         in_use("another server is claiming it")
+    }
+
+    /// Locks the file that was opened at `path`. Whoever had the lock may have removed the file
+    /// meanwhile; then it keeps nobody out, and is no lock.
+    fn of(file: File, path: &Path) -> io::Result<Option<Self>> {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) if is_at(&file, path) => Ok(Some(Self { path: path.into(), _file: file })),
+            Ok(_) => Ok(None),
+            Err((_, Errno::EWOULDBLOCK)) => in_use("another server is claiming it"),
+            Err((_, errno)) => Err(named(path, &errno.into())),
+        }
     }
 }
 
@@ -139,5 +143,20 @@ mod tests {
         remove_if(&path, || probe(&SockAddr::unix(&path)?))?;
         assert!(!path.exists());
         remove_if(&path, || Err(ErrorKind::Other.into()))
+    }
+
+    #[test]
+    fn a_file_that_was_removed_while_it_was_opened_is_no_lock() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("lock");
+        let late = open(&path)?;
+        drop(Lock::of(open(&path)?, &path)?);
+        assert!(Lock::of(late, &path)?.is_none());
+        let late = open(&path)?;
+        fs::remove_file(&path)?;
+        let _other = Lock::of(open(&path)?, &path)?;
+        assert!(Lock::of(late, &path)?.is_none());
+        assert!(path.exists(), "the other's");
+        Ok(())
     }
 }
