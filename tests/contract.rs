@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use socketserver::{
-    AddressFamily, Bound, Datagram, Ending, Failure, FailureKind, ForkRefused, ForkedChild,
-    Forking, Handler, HandlerFn, Job, LineTooLong, Next, Options, Outcome, Puller, Running, Server,
-    Session, Stage, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest, TcpServer, Threading,
-    ThreadingUdpServer, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream,
-    UnixStreamRequest, Waiter, Worker, handler_fn,
+    AddressFamily, Amplifies, Bound, Credentials, Datagram, Ending, Failure, FailureKind,
+    ForkRefused, ForkedChild, Forking, Handler, HandlerFn, Job, LineTooLong, Next, Options,
+    Outcome, Puller, Running, Server, Session, Stage, StopHandle, StreamRequest, Sync, Taken, Tcp,
+    TcpRequest, TcpServer, Threading, ThreadingUdpServer, Truncation, Udp, UdpRequest,
+    UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, Worker, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -113,6 +113,9 @@ fn values_that_tell_what_happened_go_anywhere() {
     assert_send_sync_debug::<FailureKind>();
     assert_send_sync_debug::<Taken<TcpRequest>>();
     assert_send_sync_debug::<AddressFamily>();
+    assert_send_sync_debug::<Truncation>();
+    assert_send_sync_debug::<Credentials>();
+    assert_send_sync_debug::<Amplifies>();
     assert_send_sync_debug::<ForkRefused>();
     assert_send_sync_debug::<ForkedChild<'_>>();
     assert_send_sync_debug::<LineTooLong>();
@@ -135,6 +138,7 @@ fn errors_are_errors() {
     assert_error::<Failure>();
     assert_error::<ForkRefused>();
     assert_error::<LineTooLong>();
+    assert_error::<Amplifies>();
 }
 
 #[test]

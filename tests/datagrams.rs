@@ -7,13 +7,12 @@ mod support;
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::unix::net as unix;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use socket2::SockRef;
 use socketserver::{
     AddressFamily, Amplifies, Failure, FailureKind, Handler, LocalAddr, Next, Outcome, Request,
@@ -294,7 +293,7 @@ fn the_limit_is_the_servers_choice() -> Result {
     assert_answers(udp(Some(1000)), local, "9000", &[9000], true);
     assert_answers(udp(None), local, "60000 60000", &[60000, 60000], true);
     assert_answers(Udp::options().max_amplification(9).bind("127.0.0.1:0"), local, "9", &[9], true);
-    let none = udp(Some(0)).err().expect("no reply could ever be sent");
+    let none = udp(Some(0)).expect_err("no reply could ever be sent");
     assert_eq!(none.kind(), ErrorKind::InvalidInput);
     let taken_over = Udp::from_socket(UdpSocket::bind("127.0.0.1:0")?);
     assert_answers(taken_over, local, "999", &[], false);
@@ -344,21 +343,27 @@ fn a_last_word_is_limited_as_a_reply_is() -> Result {
 /// The kernel tells an unconnected socket nothing of it, unless it asks (`IP_RECVERR`, ip(7)).
 #[test]
 fn a_client_that_is_gone_disturbs_nobody() -> Result {
-    for ip in ["127.0.0.1", "::1"] {
-        let ip: IpAddr = ip.parse()?;
-        let mut server = UdpServer::bind_fn((ip, 0), |packet| packet.reply(b"too late"))?;
+    for hears in [false, true] {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        setsockopt(&socket, sockopt::Ipv4RecvErr, &hears)?;
+        let udp = Udp::from_socket(socket)?;
+        let mut server = Server::new_fn(udp, OneByOne, |packet| packet.reply(b"too late"))?;
         let to = server.local_addr()?;
+        let client = connected(to)?;
+        let told = if hears { ErrorKind::ConnectionRefused } else { ErrorKind::WouldBlock };
         for _ in 0..10 {
             connected(to)?.send(b"I am going")?;
-        }
-        let client = connected(to)?;
-        client.send(b"I am here")?;
-        for _ in 0..11 {
             assert_eq!(server.handle_request()?, Outcome::Handled);
+            let error = server.transport().get_request().err();
+            assert_eq!(error.map(|error| error.kind()), Some(told));
+            // Once more, for the loop.
+            connected(to)?.send(b"I am going")?;
+            assert_eq!(server.handle_request()?, Outcome::Handled);
+            client.send(b"I am here")?;
+            assert_eq!(server.handle_request()?, Outcome::Handled);
+            assert_eq!(net::packet(&client)?, b"too late");
         }
-        assert_eq!(net::packet(&client)?, b"too late");
-        let again = server.handle_request_timeout(Duration::ZERO)?;
-        assert_eq!(again, Outcome::TimedOut, "nothing remains of the others");
+        assert_eq!(server.handle_request_timeout(Duration::ZERO)?, Outcome::TimedOut);
     }
     Ok(())
 }
@@ -374,26 +379,34 @@ fn many(packet: &mut UnixDatagramRequest) -> io::Result<()> {
 #[test]
 fn a_client_that_reads_nothing_holds_up_nobody() -> Result {
     let dir = tempfile::tempdir()?;
-    let mut server = UnixDatagramServer::bind_fn(dir.path().join("socket"), many)?;
-    let to = server.local_addr()?;
-    let deaf = UnixDatagram::send(&to, dir.path(), b"100000")?;
-    let other = UnixDatagram::send(&to, dir.path(), b"1")?;
-    assert_eq!(server.handle_request()?, Outcome::Failed, "WouldBlock, and not for ever");
-    assert_eq!(server.handle_request()?, Outcome::Handled);
-    assert_eq!(UnixDatagram::receive(other)?, b"an answer");
-
-    // Nor is it waited for with a last word.
-    deaf.send_to_addr(b"once more", &to)?;
-    let mut packet = server.transport().get_request()?.expect("a packet");
-    packet.answer(b"no");
-    assert_eq!(kind(packet.reply(b"no")), Some(ErrorKind::WouldBlock));
-    drop(packet);
-
-    // On threads, none is left behind.
-    let path = dir.path().join("threads");
-    let mut server = ThreadingUnixDatagramServer::bind_fn(path, many)?;
-    let to = server.local_addr()?;
+    let running = UnixDatagramServer::bind_fn(dir.path().join("socket"), many)?.spawn()?;
+    let to = running.local_addr()?;
     let _deaf = UnixDatagram::send(&to, dir.path(), b"100000")?;
-    server.handle_request()?;
-    Ok(server.close()?)
+    assert_eq!(UnixDatagram::ask(&to, dir.path(), b"1")?, b"an answer");
+    running.close()?;
+
+    let (send, ended) = channel();
+    let path = dir.path().join("threads");
+    let threads = ThreadingUnixDatagramServer::bind_fn(path, move |packet| {
+        let told = send.send(kind(many(packet)));
+        told.map_err(io::Error::other)
+    })?;
+    let running = threads.spawn()?;
+    let _deaf = UnixDatagram::send(&running.local_addr()?, dir.path(), b"100000")?;
+    assert_eq!(ended.recv_timeout(PATIENCE)?, Some(ErrorKind::WouldBlock), "no thread waits");
+    Ok(running.close()?)
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_not_waited_for_with_a_last_word() -> Result {
+    let dir = tempfile::tempdir()?;
+    let transport = UnixDatagram::options().bind(dir.path().join("socket"))?;
+    let _deaf = UnixDatagram::send(&transport.local_addr()?, dir.path(), b"hello")?;
+    let mut packet = transport.get_request()?.expect("a packet");
+    let (send, ended) = channel();
+    thread::spawn(move || {
+        (0..1000).for_each(|_| packet.answer(b"no"));
+        let _ = send.send(());
+    });
+    Ok(ended.recv_timeout(PATIENCE)?)
 }

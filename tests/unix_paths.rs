@@ -177,7 +177,7 @@ fn what_cannot_be_asked_is_left() -> Result {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("socket");
     leave_dead(Kind::Stream, &path)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000))?;
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777))?;
     if Uid::effective().is_root() {
         seteuid(NOBODY)?;
