@@ -10,7 +10,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::unix::inode_of;
+use super::socket_file::inode_of;
 
 /// How often another has the lock and lets go of it while we are about to take it.
 const TRIES: u32 = 16;

@@ -3,6 +3,7 @@
 mod claim;
 mod ip;
 mod options;
+mod socket_file;
 mod tcp;
 mod udp;
 mod unix;

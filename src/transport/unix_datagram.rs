@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use socket2::{Socket, Type};
 
-use super::unix::{self, SocketFile, ToUnixAddr};
+use super::socket_file::SocketFile;
+use super::unix::{self, ToUnixAddr};
 use super::{Bind, LocalAddr, Options, Transport};
 use crate::request::{Datagram, Packets, UnixDatagramRequest};
 use crate::{Waiter, sys};

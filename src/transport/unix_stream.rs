@@ -7,7 +7,8 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use socket2::{Socket, Type};
 
 use super::options::sealed::Listening;
-use super::unix::{self, SocketFile, ToUnixAddr};
+use super::socket_file::SocketFile;
+use super::unix::{self, ToUnixAddr};
 use super::{Bind, Bound, LocalAddr, Options, Transport};
 use crate::request::{StreamRequest, StreamSettings, UnixStreamRequest};
 use crate::{ForkedChild, Waiter};
