@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 use nix::unistd::{Uid, setresuid};
 use socketserver::{
-    Handler, LocalAddr, Next, Outcome, Server, Sync as OneByOne, UnixDatagram, UnixDatagramRequest,
+    Handler, Next, Outcome, Server, Sync as OneByOne, UnixDatagram, UnixDatagramRequest,
     UnixStream, UnixStreamRequest,
 };
 use support::alone;
