@@ -4,7 +4,8 @@
 //!
 //! * `Bell`: a descriptor that `ring` makes readable and `drain` makes quiet again; `ring` may be
 //!   called in a signal handler.
-//! * `SharedWord`: one atomic word that forked children share with their parent.
+//! * `SharedWords`: atomic words that forked children share with their parent.
+//! * `cut_off`: the end of a connection that another thread reads from.
 //! * `receive`: one datagram into a slice, without waiting, with its sender, whether it was cut, and
 //!   what the kernel has been `ask`ed to say of it; `send`: the reply.
 //! * `fork`: a child that runs one closure and never returns into its caller.
@@ -15,6 +16,7 @@
 mod bell;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "control_elsewhere.rs")]
 mod control;
+mod cut;
 mod exit;
 mod fork;
 mod receive;
@@ -23,9 +25,10 @@ mod shared;
 
 pub(crate) use bell::{Bell, poll};
 pub(crate) use control::{Told, Wanted, ask};
+pub(crate) use cut::cut_off;
 pub(crate) use exit::at_exit;
 pub use fork::{ForkRefused, ForkedChild};
 pub(crate) use fork::{fork, watch_child};
 pub(crate) use receive::receive;
 pub(crate) use send::send;
-pub(crate) use shared::SharedWord;
+pub(crate) use shared::SharedWords;
