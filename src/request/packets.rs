@@ -66,8 +66,9 @@ pub(crate) struct Packets<S> {
 impl<S> Packets<S> {
     /// How many wait at most: enough that a steady load allocates nothing.
     const MOST: usize = 64;
-    /// How many packets are dropped at most before the loop has a look at what else there is.
-    const DROPS_AT_ONCE: usize = 256;
+    /// How many packets are dropped at most before the loop looks for a stop: a few milliseconds'
+    /// worth, and more than a queue holds, so that only a flood comes to so many.
+    const DROPS_AT_ONCE: usize = 4096;
 
     pub(crate) fn new(socket: S, settings: PacketSettings) -> Self {
         let (back, waiting) = crossbeam_channel::bounded(Self::MOST);
