@@ -68,7 +68,7 @@ pub use request::{
 pub use running::Running;
 pub use server::Server;
 pub use session::{Outcome, Puller, Session, Taken};
-pub use sys::{ForkRefused, ForkedChild};
+pub use sys::{AssumeForkSafe, ForkRefused, ForkedChild};
 pub use transport::{
     AddressFamily, Bind, Bound, DatagramTransport, IpTransport, LocalAddr, Options,
     StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram, UnixStream,

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use socketserver::{
-    AddressFamily, Bound, Datagram, Ending, Failure, FailureKind, ForkRefused, ForkedChild,
-    Forking, Handler, HandlerFn, Job, LineTooLong, Next, Options, Outcome, Puller, Running, Server,
-    Session, Stage, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest, TcpServer, Threading,
-    ThreadingUdpServer, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream,
-    UnixStreamRequest, Waiter, Worker, handler_fn,
+    AddressFamily, AssumeForkSafe, Bound, Datagram, Ending, Failure, FailureKind, ForkRefused,
+    ForkedChild, Forking, Handler, HandlerFn, Job, LineTooLong, Next, Options, Outcome, Puller,
+    Running, Server, Session, Stage, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest,
+    TcpServer, Threading, ThreadingUdpServer, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest,
+    UnixStream, UnixStreamRequest, Waiter, Worker, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -114,6 +114,7 @@ fn values_that_tell_what_happened_go_anywhere() {
     assert_send_sync_debug::<Taken<TcpRequest>>();
     assert_send_sync_debug::<AddressFamily>();
     assert_send_sync_debug::<ForkRefused>();
+    assert_send_sync_debug::<AssumeForkSafe>();
     assert_send_sync_debug::<ForkedChild<'_>>();
     assert_send_sync_debug::<LineTooLong>();
     assert_send_sync_debug::<HandlerFn<fn(&mut TcpRequest) -> io::Result<()>>>();

@@ -1,5 +1,6 @@
 //! Where requests run.
 
+mod children;
 mod forking;
 mod sync;
 mod threading;

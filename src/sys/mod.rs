@@ -6,20 +6,29 @@
 //!   called in a signal handler.
 //! * `SharedWord`: one atomic word that forked children share with their parent.
 //! * `receive`: one datagram into a slice, without waiting, with its sender and whether it was cut.
-//! * `fork`: a child that runs one closure and never returns into its caller.
-//! * `watch_child`: a descriptor that becomes readable when a child ends, where there is one.
+//! * `fork`: a child that runs one closure and never returns into its caller; `Threads`, how many
+//!   there are before; `Caught`, the signals that are reset in it.
+//! * `reap`: how a child ended; `watch_child`: a descriptor that becomes readable when it does,
+//!   where there is one.
 //! * `at_exit`: a function that runs when the process exits normally.
 #![expect(unsafe_code, reason = "the one audited module; every block states what it relies on")]
 
 mod bell;
+mod child;
 mod exit;
 mod fork;
 mod receive;
 mod shared;
+mod signals;
+mod threads;
 
 pub(crate) use bell::{Bell, poll};
+pub(crate) use child::{Whose, reap, watch_child};
 pub(crate) use exit::at_exit;
-pub use fork::{ForkRefused, ForkedChild};
-pub(crate) use fork::{fork, watch_child};
+pub use fork::ForkedChild;
+pub(crate) use fork::fork;
 pub(crate) use receive::receive;
 pub(crate) use shared::SharedWord;
+pub(crate) use signals::Caught;
+pub(crate) use threads::Threads;
+pub use threads::{AssumeForkSafe, ForkRefused};
