@@ -124,6 +124,8 @@ fn handlers_of_the_next_session() -> Result {
 }
 
 fn seeds() -> Result {
+    // From now on this thread has keys, which its children inherit.
+    let _ = RandomState::new();
     let mut server = ForkingTcpServer::bind_fn("127.0.0.1:0", |conn| {
         write!(conn, "{}", RandomState::new().hash_one(1))
     })?;
