@@ -57,7 +57,7 @@ mod worker;
 pub mod from_python {}
 
 pub use alias::*;
-pub use concurrency::{Concurrency, Forking, Shareable, Sync, Threading};
+pub use concurrency::{Concurrency, ForkServer, Forking, Shareable, Sync, Threading};
 pub use control::{StopHandle, Waiter};
 pub use failure::{Failure, FailureKind, Stage};
 pub use handler::{Handler, HandlerFn, Next, handler_fn};
@@ -70,7 +70,7 @@ pub use server::Server;
 pub use session::{Outcome, Puller, Session, Taken};
 pub use sys::{AssumeForkSafe, ForkRefused, ForkedChild};
 pub use transport::{
-    AddressFamily, Bind, Bound, DatagramTransport, IpTransport, LocalAddr, Options,
+    AddressFamily, Bind, Bound, DatagramTransport, IpTransport, LocalAddr, Options, Portable,
     StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram, UnixStream,
 };
 pub use worker::{Ending, Job, Worker};

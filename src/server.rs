@@ -57,7 +57,9 @@ impl<T, C, H> Server<T, C, H> {
     ///
     /// # Errors
     ///
-    /// Where the system has no descriptor or memory for the wake-up of its loop.
+    /// Where the system has no descriptor or memory for the wake-up of its loop, and what the
+    /// strategy's [`prepare`](Concurrency::prepare) says: [`ForkServer`](crate::ForkServer)'s is a
+    /// [`ForkRefused`](crate::ForkRefused) in a process with threads.
     pub fn new(transport: T, concurrency: C, handler: H) -> io::Result<Self>
     where
         T: Transport,
@@ -103,13 +105,17 @@ impl<T, C, H> Server<T, C, H> {
     {
         let control = Arc::new(Control::new()?);
         let handler = make_handler(StopHandle::new(Arc::clone(&control)));
-        Ok(Self {
+        let mut server = Self {
             transport: Arc::new(transport),
             concurrency,
             open: Open(Arc::clone(&control)),
             shared: Arc::new(Shared { handler, control }),
             service_interval: None,
-        })
+        };
+        let worker = Worker::new(Arc::clone(&server.shared), 0);
+        let before = Session::new(Arc::clone(&server.transport), worker, Limits::default());
+        server.concurrency.prepare(&before)?;
+        Ok(server)
     }
 
     /// Binds the transport to `address` with default options, and puts a server together with the

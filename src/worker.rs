@@ -74,6 +74,11 @@ impl<H> Worker<H> {
         Self { shared, session }
     }
 
+    /// The same for a request of another session.
+    pub(crate) fn of_session(&self, session: u64) -> Self {
+        Self { session, ..self.clone() }
+    }
+
     pub(crate) fn handler(&self) -> &H {
         &self.shared.handler
     }

@@ -12,10 +12,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use socketserver::{
     AddressFamily, AssumeForkSafe, Bound, Datagram, Ending, Failure, FailureKind, ForkRefused,
-    ForkedChild, Forking, Handler, HandlerFn, Job, LineTooLong, Next, Options, Outcome, Puller,
-    Running, Server, Session, Stage, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest,
-    TcpServer, Threading, ThreadingUdpServer, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest,
-    UnixStream, UnixStreamRequest, Waiter, Worker, handler_fn,
+    ForkServer, ForkedChild, Forking, Handler, HandlerFn, Job, LineTooLong, Next, Options, Outcome,
+    Puller, Running, Server, Session, Stage, StopHandle, StreamRequest, Sync, Taken, Tcp,
+    TcpRequest, TcpServer, Threading, ThreadingUdpServer, Udp, UdpRequest, UnixDatagram,
+    UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, Worker, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -56,6 +56,7 @@ macro_rules! for_the_lattice {
         $check::<Server<$transport, Sync, Stateless>>();
         $check::<Server<$transport, Threading, Stateless>>();
         $check::<Server<$transport, Forking, Stateless>>();
+        $check::<Server<$transport, ForkServer, Stateless>>();
         $check::<Running<$transport, Sync, Stateless>>();
         $check::<Running<$transport, Threading, Stateless>>();
         $check::<Running<$transport, Forking, Stateless>>();
@@ -128,6 +129,7 @@ fn strategies_are_plain_values() {
     assert_send_sync_debug::<Sync>();
     assert_send_sync_debug::<Threading>();
     assert_send_sync_debug::<Forking>();
+    assert_send_sync_debug::<ForkServer>();
     assert_clone::<Sync>();
 }
 

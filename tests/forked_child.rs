@@ -13,11 +13,11 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
 
-use nix::sys::signal::{SigSet, Signal, kill, pthread_sigmask};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::Pid;
+use nix::sys::signal::{SigSet, Signal, pthread_sigmask};
+use nix::sys::wait::WaitStatus;
 use socketserver::{AssumeForkSafe, Forking, ForkingTcpServer, Outcome, Server, TcpRequest};
 use support::one_byte::{echo_one, release, tcp};
+use support::processes::{self, peek, signal};
 use support::{alone, net, signals};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -50,15 +50,6 @@ where
     Ok(client)
 }
 
-fn end_of(child: u32) -> Result<WaitStatus> {
-    let id = Id::Pid(Pid::from_raw(i32::try_from(child)?));
-    Ok(waitid(id, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)?)
-}
-
-fn signal(child: u32, signal: Signal) -> Result {
-    Ok(kill(Pid::from_raw(i32::try_from(child)?), signal)?)
-}
-
 fn signal_ends_a_child() -> Result {
     let mut server = ForkingTcpServer::bind_fn("127.0.0.1:0", ask)?;
     signals::stop_on_usr2(server.stop_handle())?;
@@ -67,7 +58,7 @@ fn signal_ends_a_child() -> Result {
 
     signal(child, Signal::SIGUSR2)?;
 
-    let ended = end_of(child)?;
+    let ended = peek(child)?;
     assert!(matches!(ended, WaitStatus::Signaled(_, Signal::SIGUSR2, _)), "{ended:?}");
     assert!(net::is_closed(client)?);
     // Nor has the server been stopped by it, which hears it itself all the same.
@@ -140,32 +131,13 @@ fn seeds() -> Result {
     Ok(server.close()?)
 }
 
-/// What the descriptors of this process are, but for those that stdio has and the one they are read
-/// through.
-fn held() -> io::Result<Vec<String>> {
-    let mut held = Vec::new();
-    for entry in fs::read_dir("/proc/self/fd")? {
-        let entry = entry?;
-        let number: u32 = entry.file_name().to_string_lossy().parse().map_err(io::Error::other)?;
-        // The directory's own is closed again when the others are looked at by a second reader.
-        if number > 2 {
-            let what = fs::read_link(entry.path())?.to_string_lossy().into_owned();
-            if !what.ends_with("/fd") {
-                held.push(what.split('[').next().unwrap_or_default().to_owned());
-            }
-        }
-    }
-    held.sort();
-    Ok(held)
-}
-
 fn descriptors() -> Result {
     // The wake-up, which stands for the listener too; and the connection.
-    let mut needed: Vec<String> = held()?;
+    let mut needed: Vec<String> = processes::descriptors()?;
     needed.extend(["anon_inode:", "anon_inode:", "socket:"].map(String::from));
     needed.sort();
     let mut server = ForkingTcpServer::bind_fn("127.0.0.1:0", |conn| {
-        writeln!(conn, "{}", held()?.join(" "))?;
+        writeln!(conn, "{}", processes::descriptors()?.join(" "))?;
         conn.read_exact(&mut [0])
     })?;
     let address = server.local_addr()?;

@@ -22,10 +22,10 @@ pub(super) trait Children<T: Transport, H> {
     fn running(&self) -> usize;
 
     /// Reaps what can be had for a request's share of the work: called with each.
-    fn reap_some(&mut self) -> io::Result<()>;
+    fn reap_some(&mut self, session: &Session<T, H>) -> io::Result<()>;
 
     /// Reaps all that have ended.
-    fn reap_all(&mut self) -> io::Result<()>;
+    fn reap_all(&mut self, session: &Session<T, H>) -> io::Result<()>;
 
     /// What to wait for beside a request.
     fn ends(&mut self) -> Ends<'_>;
@@ -62,18 +62,18 @@ where
             Ok(taken) => taken,
             Err(error) => {
                 // Where there is no descriptor for a request, children that have ended hold some.
-                children.reap_all()?;
+                children.reap_all(session)?;
                 return Err(error);
             }
         };
         match taken {
             Taken::Request(job) => {
                 // Here, and not after the start: the child that has just begun has not ended.
-                children.reap_some()?;
+                children.reap_some(session)?;
                 children.start(session, job)?;
             }
             Taken::Idle => {
-                children.reap_all()?;
+                children.reap_all(session)?;
                 session.wait(&children.ends().watch)?;
             }
             Taken::End => return Ok(()),
@@ -90,7 +90,7 @@ where
     T: Transport,
     H: Handler<T::Request>,
 {
-    children.reap_all()?;
+    children.reap_all(session)?;
     if children.running() < children.most() {
         return Ok(true);
     }
@@ -118,11 +118,16 @@ where
     code_of(worker.finish_request(job))
 }
 
+/// What a child ends with that could not begin.
+pub(super) const FAILED: i32 = 1;
+/// What every Rust program ends with after a panic.
+pub(super) const PANICKED: i32 = 101;
+
 /// How a child tells its parent what became of its request.
 fn code_of(ending: Ending) -> i32 {
     match ending {
         Ending::Finished => 0,
-        Ending::Failed => 1,
-        Ending::Panicked => 101,
+        Ending::Failed => FAILED,
+        Ending::Panicked => PANICKED,
     }
 }

@@ -11,7 +11,7 @@ use super::Concurrency;
 use super::children::{self, Children, Ends};
 use crate::handler::Handler;
 use crate::session::Session;
-use crate::sys::{self, AssumeForkSafe, Caught, ForkRefused, Threads, Whose};
+use crate::sys::{self, AssumeForkSafe, Caught, ForkRefused, Threads};
 use crate::transport::Transport;
 use crate::worker::{self, Job};
 
@@ -165,7 +165,7 @@ impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
         let waited: Vec<_> = self
             .children
             .drain(..)
-            .map(|child| sys::reap(Whose::Awaited(child.pid)).map(drop))
+            .map(|child| sys::reap(Some(child.pid), true).map(drop))
             .collect();
         waited.into_iter().collect()
     }
@@ -183,7 +183,7 @@ impl<T: Transport, H: Handler<T::Request>> Children<T, H> for Forking {
     /// Reaps the oldest child if it has ended, and where many are left, as many as have. So a
     /// steady load costs one call a request. Behind one that lasts, the others are looked at
     /// whenever there are twice as many as the last time.
-    fn reap_some(&mut self) -> io::Result<()> {
+    fn reap_some(&mut self, _session: &Session<T, H>) -> io::Result<()> {
         while self.children.front().is_some_and(Child::has_ended) {
             self.children.pop_front();
             if self.children.len() <= UNREAPED {
@@ -197,7 +197,7 @@ impl<T: Transport, H: Handler<T::Request>> Children<T, H> for Forking {
         Ok(())
     }
 
-    fn reap_all(&mut self) -> io::Result<()> {
+    fn reap_all(&mut self, _session: &Session<T, H>) -> io::Result<()> {
         self.children.retain(|child| !child.has_ended());
         Ok(())
     }
@@ -241,6 +241,6 @@ impl<T: Transport, H: Handler<T::Request>> Children<T, H> for Forking {
 impl Child {
     /// Reaps the child if it has ended. One that can't be waited for has.
     fn has_ended(&self) -> bool {
-        !matches!(sys::reap(Whose::Ended(self.pid)), Ok(None))
+        !matches!(sys::reap(Some(self.pid), false), Ok(None))
     }
 }

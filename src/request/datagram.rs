@@ -94,6 +94,34 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
         }
     }
 
+    /// A packet that another process has received through the same socket.
+    pub(crate) fn again(
+        packets: &Arc<Packets<S>>,
+        data: &[u8],
+        truncated: bool,
+        sender: SockAddr,
+        peer: impl FnOnce(&SockAddr) -> A,
+    ) -> io::Result<Self> {
+        let mut spare = packets.take();
+        let place = spare.bytes.get_mut(..data.len()).ok_or(io::ErrorKind::InvalidData)?;
+        place.copy_from_slice(data);
+        let peer = peer(&sender);
+        spare.sender = sender;
+        Ok(Self {
+            spare: Some(spare),
+            length: data.len(),
+            read: 0,
+            truncated,
+            peer,
+            packets: Arc::clone(packets),
+        })
+    }
+
+    /// Where a reply goes.
+    pub(crate) fn sender(&self) -> &SockAddr {
+        &self.spare().sender
+    }
+
     /// The packet's bytes, at most `max_packet_size` of them.
     pub fn data(&self) -> &[u8] {
         &self.spare().bytes[..self.length]

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::Pid;
 
@@ -17,45 +18,29 @@ pub(crate) enum Exit {
     Unknown,
 }
 
-/// Whose end is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Whose {
-    /// That of this child, if it has ended.
-    Ended(Pid),
-    /// That of this child, however long it takes.
-    Awaited(Pid),
-    /// That of any child of this process that has ended: for processes all of whose children are
-    /// ours.
-    Any,
-}
-
-/// Reaps a child: `waitpid(2)`. `None` where the child has not ended, or there is none.
+/// Reaps a child: `waitpid(2)`. With no pid, any child: for processes all of whose children are
+/// ours. It `wait`s for the end, or says `None` where the child has not ended; so it does where
+/// there is no child at all.
 ///
 /// # Errors
 ///
 /// None that is known: what waitpid(2) says beyond `EINTR` and `ECHILD`.
-pub(crate) fn reap(whose: Whose) -> io::Result<Option<(Pid, Exit)>> {
-    let (pid, flags) = match whose {
-        Whose::Ended(pid) => (pid.as_raw(), libc::WNOHANG),
-        Whose::Awaited(pid) => (pid.as_raw(), 0),
-        Whose::Any => (-1, libc::WNOHANG),
-    };
+pub(crate) fn reap(child: Option<Pid>, wait: bool) -> io::Result<Option<(Pid, Exit)>> {
+    let flags = if wait { 0 } else { libc::WNOHANG };
     let mut status = 0;
     loop {
         // Not by nix, which says EINVAL for a child that ended by a real-time signal.
         // SAFETY: waitpid(2) writes the status to where it is told, and nothing else.
-        let ended = unsafe { libc::waitpid(pid, &raw mut status, flags) };
+        let ended = unsafe { libc::waitpid(child.map_or(-1, Pid::as_raw), &raw mut status, flags) };
         match ended {
             0 => return Ok(None),
             1.. => return Ok(Some((Pid::from_raw(ended), exit(status)))),
             _ => {}
         }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::EINTR) => {}
-            Some(libc::ECHILD) if whose == Whose::Any => return Ok(None),
-            Some(libc::ECHILD) => return Ok(Some((Pid::from_raw(pid), Exit::Unknown))),
-            _ => return Err(error),
+        match Errno::last() {
+            Errno::EINTR => {}
+            Errno::ECHILD => return Ok(child.map(|child| (child, Exit::Unknown))),
+            errno => return Err(errno.into()),
         }
     }
 }

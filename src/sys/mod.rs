@@ -10,25 +10,32 @@
 //!   there are before; `Caught`, the signals that are reset in it.
 //! * `reap`: how a child ended; `watch_child`: a descriptor that becomes readable when it does,
 //!   where there is one.
+//! * `Quiet`: no signals, and a descriptor that tells of the ends of children, where there is one.
+//! * `parcel_pair`, `send_parcel`, `receive_parcel`: messages with descriptors between processes.
+//! * `address_bytes`, `address_of`: an address on its way to another process.
 //! * `at_exit`: a function that runs when the process exits normally.
 #![expect(unsafe_code, reason = "the one audited module; every block states what it relies on")]
 
+mod address;
 mod bell;
 mod child;
 mod exit;
 mod fork;
+mod parcel;
 mod receive;
 mod shared;
 mod signals;
 mod threads;
 
+pub(crate) use address::{address_bytes, address_of};
 pub(crate) use bell::{Bell, poll};
-pub(crate) use child::{Whose, reap, watch_child};
+pub(crate) use child::{Exit, reap, watch_child};
 pub(crate) use exit::at_exit;
 pub use fork::ForkedChild;
 pub(crate) use fork::fork;
+pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
 pub(crate) use receive::receive;
 pub(crate) use shared::SharedWord;
-pub(crate) use signals::Caught;
+pub(crate) use signals::{Caught, Quiet};
 pub(crate) use threads::Threads;
 pub use threads::{AssumeForkSafe, ForkRefused};

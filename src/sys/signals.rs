@@ -1,6 +1,8 @@
 //! The signals of a process, and what a child has of them.
 
+use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr;
 
 use nix::libc;
@@ -97,4 +99,69 @@ impl Drop for Mask {
         // SAFETY: as in `replace`; the set is one that the system has given.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
     }
+}
+
+/// What a process of ours makes of signals that has no business but its children: none is
+/// delivered to it, and a descriptor tells of the ends of children.
+pub(crate) struct Quiet {
+    mask: Mask,
+    at_child: Option<libc::sighandler_t>,
+    ends: OwnedFd,
+}
+
+impl Quiet {
+    /// # Errors
+    ///
+    /// `Unsupported` on systems without signalfd(2), and what that says.
+    pub(crate) fn new() -> io::Result<Self> {
+        let mut all = empty();
+        // SAFETY: sigfillset(3) fills the set that it is given.
+        unsafe { libc::sigfillset(&raw mut all) };
+        let mask = Mask::replace(libc::SIG_SETMASK, &all);
+        // The statuses of children are lost where it is ignored (waitpid(2)).
+        let at_child = action(libc::SIGCHLD);
+        set_action(libc::SIGCHLD, libc::SIG_DFL);
+        Ok(Self { mask, at_child, ends: child_ends()? })
+    }
+
+    /// Makes the descriptor quiet until the next child ends.
+    pub(crate) fn drain(&self) {
+        // EAGAIN means that it is quiet already.
+        let mut bytes = [0; 1024];
+        while nix::unistd::read(&self.ends, &mut bytes).is_ok_and(|count| count > 0) {}
+    }
+
+    /// In a child of that process: signals are what they were before.
+    pub(crate) fn end(self) {
+        if let Some(handler) = self.at_child {
+            set_action(libc::SIGCHLD, handler);
+        }
+        drop(self.mask);
+    }
+}
+
+impl AsFd for Quiet {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ends.as_fd()
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn child_ends() -> io::Result<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    let mut set = empty();
+    // SAFETY: `set` is a signal set, and the number is that of a signal.
+    unsafe { libc::sigaddset(&raw mut set, libc::SIGCHLD) };
+    // SAFETY: signalfd(2) reads the set, and makes a new descriptor.
+    let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has just returned this descriptor, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn child_ends() -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
 }

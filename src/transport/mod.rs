@@ -2,6 +2,7 @@
 
 mod ip;
 mod options;
+mod portable;
 mod tcp;
 mod udp;
 mod unix;
@@ -10,6 +11,7 @@ mod unix_stream;
 
 pub use ip::{AddressFamily, ToIpAddrs};
 pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport};
+pub use portable::Portable;
 pub use tcp::Tcp;
 pub use udp::Udp;
 pub use unix::ToUnixAddr;

@@ -17,7 +17,7 @@ use crate::request::{Datagram, Packets, UdpRequest};
 #[derive(Debug)]
 #[doc(alias("UDPServer", "SOCK_DGRAM"))]
 pub struct Udp {
-    packets: Arc<Packets<UdpSocket>>,
+    pub(super) packets: Arc<Packets<UdpSocket>>,
 }
 
 impl Udp {
@@ -83,7 +83,7 @@ impl Transport for Udp {
 }
 
 /// The sender's address; the kernel always says where a UDP packet comes from.
-fn peer(sender: &SockAddr) -> SocketAddr {
+pub(super) fn peer(sender: &SockAddr) -> SocketAddr {
     sender.as_socket().map_or(SocketAddr::from(([0, 0, 0, 0], 0)), ip::unmapped)
 }
 

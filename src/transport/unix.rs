@@ -92,7 +92,7 @@ pub(super) fn bind(kind: Type, address: &SocketAddr) -> io::Result<(Socket, Opti
     Ok((socket, file))
 }
 
-fn to_sockaddr(address: &SocketAddr) -> io::Result<SockAddr> {
+pub(super) fn to_sockaddr(address: &SocketAddr) -> io::Result<SockAddr> {
     if let Some(path) = address.as_pathname() {
         return SockAddr::unix(path);
     }

@@ -22,7 +22,7 @@ use crate::request::{Datagram, Packets, UnixDatagramRequest};
 #[derive(Debug)]
 #[doc(alias("UnixDatagramServer"))]
 pub struct UnixDatagram {
-    packets: Arc<Packets<net::UnixDatagram>>,
+    pub(super) packets: Arc<Packets<net::UnixDatagram>>,
     file: Option<SocketFile>,
 }
 

@@ -24,7 +24,7 @@ use crate::{ForkedChild, Waiter};
 pub struct UnixStream {
     listener: UnixListener,
     file: Option<SocketFile>,
-    settings: StreamSettings,
+    pub(super) settings: StreamSettings,
 }
 
 impl UnixStream {
