@@ -5,7 +5,7 @@ mod message;
 
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process;
 
 use nix::libc;
@@ -135,7 +135,7 @@ impl ForkServer {
     }
 
     /// Has the child started that `order` asks for.
-    fn hand_over(&mut self, fd: Option<std::os::fd::BorrowedFd<'_>>) -> io::Result<Pid> {
+    fn hand_over(&mut self, fd: Option<BorrowedFd<'_>>) -> io::Result<Pid> {
         let helper = self.helper.as_ref().ok_or(ForkRefused::HelperEnded)?;
         helper.send(&self.order, fd)?;
         loop {
@@ -146,6 +146,16 @@ impl ForkServer {
                 None => {}
             }
         }
+    }
+
+    /// Waits for the ends of all children.
+    fn hear_all(&mut self, helper: &Helper) -> io::Result<()> {
+        while !self.children.is_empty() {
+            if let Some(Report::Ended(pid, _)) = helper.report(true)? {
+                self.children.retain(|child| *child != pid);
+            }
+        }
+        Ok(())
     }
 
     /// Takes the reports that have come.
@@ -199,12 +209,9 @@ impl<T: Portable, H: Handler<T::Request>> Concurrency<T, H> for ForkServer {
         if !self.block_on_close || !helper.is_ours() {
             return Ok(());
         }
-        while !self.children.is_empty() {
-            if let Some(Report::Ended(pid, _)) = helper.report(true)? {
-                self.children.retain(|child| *child != pid);
-            }
-        }
-        helper.end()
+        let heard = self.hear_all(&helper);
+        // Whatever there is to say of its children, it is reaped.
+        helper.end().and(heard)
     }
 }
 
@@ -285,7 +292,7 @@ impl Helper {
         self.owner == process::id()
     }
 
-    fn send(&self, order: &[u8], fd: Option<std::os::fd::BorrowedFd<'_>>) -> io::Result<()> {
+    fn send(&self, order: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
         sys::send_parcel(&self.socket, order, fd).map_err(ended)
     }
 
