@@ -283,14 +283,35 @@ fn full_house() -> Result {
     Ok(server.close()?)
 }
 
+/// Answers each byte, until its client is at its end.
+struct Again;
+
+impl Handler<TcpRequest> for Again {
+    fn handle(&self, conn: &mut TcpRequest) -> io::Result<Next> {
+        let mut byte = [0];
+        if conn.read(&mut byte)? == 0 {
+            return Ok(Next::Done);
+        }
+        conn.write_all(&byte)?;
+        Ok(Next::Again)
+    }
+}
+
 fn sessions() -> Result {
-    let mut server = Server::new_fn(tcp()?, ForkServer::new(), echo_one)?;
+    let mut server = Server::new(tcp()?, ForkServer::new(), Again)?;
     for _ in 0..3 {
-        let client = asks(server.local_addr()?, b"x")?;
+        let mut client = net::connect(server.local_addr()?)?;
         assert_eq!(server.handle_request()?, Outcome::Handled);
-        assert_eq!(net::all(client)?, b"x");
+        for _ in 0..2 {
+            release(&client)?;
+            client.read_exact(&mut [0])?;
+        }
+        // The child knows which session it is of, and that it is over.
         server.stop_handle().stop();
         server.serve_forever()?;
+        let _ = release(&client);
+        let ended = net::all(client).map_err(|error| error.kind());
+        assert_ne!(ended, Err(io::ErrorKind::WouldBlock), "it goes on");
     }
     Ok(server.close()?)
 }

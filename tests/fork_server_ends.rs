@@ -120,8 +120,10 @@ fn killed_helper() -> Result {
     kill_helper(helper_of(&server)?)?;
     let client = net::connect(server.local_addr()?)?;
 
-    let error = server.serve_forever().expect_err("there is nothing to serve with");
+    let error = server.handle_request().expect_err("there is nothing to serve with");
 
+    assert_eq!(refusal(&error), Some(ForkRefused::HelperEnded));
+    let error = server.serve_forever().expect_err("nor will there be");
     assert_eq!(refusal(&error), Some(ForkRefused::HelperEnded));
     assert!(net::is_closed(client)?);
     let told = (Stage::Start, FailureKind::NotStarted, Some(ForkRefused::HelperEnded));
