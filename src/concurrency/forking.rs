@@ -2,18 +2,22 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::Concurrency;
-use super::children::{self, Children, Ends};
+use super::children::{self, Children, Ends, Start};
+use crate::drain::Closing;
 use crate::handler::Handler;
+use crate::in_flight::Ticket;
 use crate::session::Session;
-use crate::sys::{self, AssumeForkSafe, Caught, ForkRefused, Threads};
+use crate::sys::{self, AssumeForkSafe, Caught, Exit, ForkRefused, Threads};
 use crate::transport::Transport;
-use crate::worker::{self, Job};
+use crate::worker::{Ending, Job};
 
 /// So many children may wait to be reaped until there is time.
 const UNREAPED: usize = 8;
@@ -38,6 +42,8 @@ const LOOK_AFTER: Duration = Duration::from_millis(10);
 /// | --- | --- |
 /// | 0 | was handled |
 /// | 1 | failed by an error |
+/// | 3 | failed because its peer was gone |
+/// | 4 | failed by a timeout |
 /// | 101 | panicked |
 ///
 /// It never returns into the caller of `serve_forever`, runs no destructor of the parent's values
@@ -51,8 +57,8 @@ const LOOK_AFTER: Duration = Duration::from_millis(10);
 ///   stay ignored, the mask is the parent's, and the handlers of SIGSEGV and SIGBUS stay, which the
 ///   standard library has for stacks that overflow. A terminal sends its ^C to the children too.
 /// * Random numbers: each child's new `HashMap`s have other seeds than its siblings'. All other
-///   generators that the parent has seeded repeat in all children, unless the handler seeds them
-///   anew.
+///   generators that the parent has seeded repeat in all children, unless
+///   [`child_init`](Handler::child_init) seeds them anew.
 /// * Locks: a handler must not touch `parking_lot` locks that threads of the parent have ever waited
 ///   for; with one thread there are none.
 ///
@@ -79,6 +85,7 @@ pub struct Forking {
 #[derive(Debug)]
 struct Child {
     pid: Pid,
+    ticket: Ticket,
     /// Readable when the child ends; opened when there is time to wait for it.
     end: Option<OwnedFd>,
 }
@@ -158,20 +165,16 @@ impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
         children::serve(self, session)
     }
 
-    fn close(&mut self) -> io::Result<()> {
+    fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
         if !self.block_on_close {
+            closing.report(0, 0, self.children.len());
             return Ok(());
         }
-        let waited: Vec<_> = self
-            .children
-            .drain(..)
-            .map(|child| sys::reap(Some(child.pid), true).map(drop))
-            .collect();
-        waited.into_iter().collect()
+        children::close::<T::Request, H>(self, closing)
     }
 }
 
-impl<T: Transport, H: Handler<T::Request>> Children<T, H> for Forking {
+impl Children for Forking {
     fn most(&self) -> usize {
         self.max_children
     }
@@ -183,22 +186,30 @@ impl<T: Transport, H: Handler<T::Request>> Children<T, H> for Forking {
     /// Reaps the oldest child if it has ended, and where many are left, as many as have. So a
     /// steady load costs one call a request. Behind one that lasts, the others are looked at
     /// whenever there are twice as many as the last time.
-    fn reap_some(&mut self, _session: &Session<T, H>) -> io::Result<()> {
-        while self.children.front().is_some_and(Child::has_ended) {
-            self.children.pop_front();
+    fn reap_some(&mut self, mut ended: impl FnMut(Ticket, Ending)) -> io::Result<()> {
+        while let Some(ending) = self.children.front().and_then(Child::ending) {
+            if let Some(child) = self.children.pop_front() {
+                ended(child.ticket, ending);
+            }
             if self.children.len() <= UNREAPED {
                 return Ok(());
             }
         }
         if self.children.len() > self.look_at_all {
-            self.children.retain(|child| !child.has_ended());
+            self.reap(ended)?;
             self.look_at_all = UNREAPED.max(2 * self.children.len());
         }
         Ok(())
     }
 
-    fn reap_all(&mut self, _session: &Session<T, H>) -> io::Result<()> {
-        self.children.retain(|child| !child.has_ended());
+    fn reap(&mut self, mut ended: impl FnMut(Ticket, Ending)) -> io::Result<()> {
+        self.children.retain_mut(|child| match child.ending() {
+            None => true,
+            Some(ending) => {
+                ended(mem::take(&mut child.ticket), ending);
+                false
+            }
+        });
         Ok(())
     }
 
@@ -214,21 +225,36 @@ impl<T: Transport, H: Handler<T::Request>> Children<T, H> for Forking {
         Ends { watch, look_after }
     }
 
+    /// Their numbers are theirs until they are reaped.
+    fn signal(&mut self, signal: Signal) -> io::Result<()> {
+        for child in &self.children {
+            // One that somebody else has waited for is not there.
+            let _ = kill(child.pid, signal);
+        }
+        Ok(())
+    }
+}
+
+impl<T: Transport, H: Handler<T::Request>> Start<T, H> for Forking {
     fn start(&mut self, session: &Session<T, H>, job: Job<T::Request>) -> io::Result<()> {
         let mut job = Some(job);
+        let worker = session.worker().in_child();
         let siblings = &mut self.children;
         let started = session.fork(self.threads, self.caught, |child| {
-            // Their ends are not the child's to see.
-            siblings.clear();
-            worker::quietly(|| session.transport().after_fork(child));
-            job.take().map_or(0, |job| children::handle(&session.worker(), job))
+            for Child { ticket, end, .. } in siblings.drain(..) {
+                // Their ends are not the child's to see.
+                drop(end);
+                ticket.forget();
+            }
+            worker.quietly(|| session.transport().after_fork(child));
+            job.take().map_or(0, |job| children::handle(&worker, job))
         });
         self.learn(&started);
         match (started, job) {
             (Ok(pid), Some(job)) => {
-                self.children.push_back(Child { pid, end: None });
                 // The connection is the child's now: it must not be shut down here.
-                job.close_request();
+                let ticket = job.hand_over();
+                self.children.push_back(Child { pid, ticket, end: None });
             }
             (Err(error), Some(job)) => session.refuse_request(job, error),
             // Only a child takes the job out, and it does not come here.
@@ -239,8 +265,12 @@ impl<T: Transport, H: Handler<T::Request>> Children<T, H> for Forking {
 }
 
 impl Child {
-    /// Reaps the child if it has ended. One that can't be waited for has.
-    fn has_ended(&self) -> bool {
-        !matches!(sys::reap(Some(self.pid), false), Ok(None))
+    /// How the child has ended, if it has; it is reaped then.
+    fn ending(&self) -> Option<Ending> {
+        match sys::reap(Some(self.pid), false) {
+            Ok(ended) => ended.map(|(_, exit)| children::ending_of(exit)),
+            // One that can't be waited for is none.
+            Err(_) => Some(children::ending_of(Exit::Unknown)),
+        }
     }
 }

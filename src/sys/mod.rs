@@ -4,7 +4,8 @@
 //!
 //! * `Bell`: a descriptor that `ring` makes readable and `drain` makes quiet again; `ring` may be
 //!   called in a signal handler.
-//! * `SharedWord`: one atomic word that forked children share with their parent.
+//! * `SharedWords`: atomic words that forked children share with their parent.
+//! * `cut_off`: the end of a connection that another thread reads from.
 //! * `receive`: one datagram into a slice, without waiting, with its sender and whether it was cut.
 //! * `fork`: a child that runs one closure and never returns into its caller; `Threads`, how many
 //!   there are before; `Caught`, the signals that are reset in it.
@@ -19,6 +20,7 @@
 mod address;
 mod bell;
 mod child;
+mod cut;
 mod exit;
 mod fork;
 mod parcel;
@@ -30,12 +32,13 @@ mod threads;
 pub(crate) use address::{address_bytes, address_of};
 pub(crate) use bell::{Bell, poll};
 pub(crate) use child::{Exit, reap, watch_child};
+pub(crate) use cut::cut_off;
 pub(crate) use exit::at_exit;
 pub use fork::ForkedChild;
 pub(crate) use fork::fork;
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
 pub(crate) use receive::receive;
-pub(crate) use shared::SharedWord;
+pub(crate) use shared::SharedWords;
 pub(crate) use signals::{Caught, Quiet};
 pub(crate) use threads::Threads;
 pub use threads::{AssumeForkSafe, ForkRefused};

@@ -93,7 +93,7 @@ where
     /// Forks a child for the request that the buffer holds.
     fn start(&mut self, number: u64, length: usize, descriptor: Option<OwnedFd>) -> Report {
         let (desk, buffer) = (&mut self.desk, &self.buffer);
-        let worker = self.session.worker().of_session(number);
+        let worker = self.session.worker().in_child().of_session(number);
         let transport = self.session.transport();
         let mut descriptor = descriptor;
         let bell = worker.control().bell();
@@ -105,7 +105,7 @@ where
             let Some(Order::Start(_, bytes)) = Order::parse(&buffer[..length]) else { return 1 };
             let request = worker::contain(|| transport.unpack(bytes, descriptor.take()));
             match request {
-                Ok(Ok(request)) => children::handle(&worker, Job::new(request)),
+                Ok(Ok(request)) => children::handle(&worker, Job::without_ticket(request)),
                 Ok(Err(error)) => {
                     failure::complain(format_args!("a request could not be unpacked: {error}"));
                     children::FAILED

@@ -9,17 +9,20 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process;
 
 use nix::libc;
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use socket2::SockRef;
 
 use self::message::{LONGEST, Order, REPORT, Report};
 use super::Concurrency;
-use super::children::{self, Children, Ends};
+use super::children::{self, Children, Ends, Start};
+use crate::drain::Closing;
 use crate::handler::Handler;
+use crate::in_flight::Ticket;
 use crate::session::Session;
-use crate::sys::{self, Caught, ForkRefused, Threads};
+use crate::sys::{self, Caught, Exit, ForkRefused, Threads};
 use crate::transport::Portable;
-use crate::worker::{self, Job};
+use crate::worker::{self, Ending, Job};
 
 /// Each request runs in a process of its own, which is not forked from this one: for processes with
 /// threads, and for those with much memory. Python has nothing like it.
@@ -85,7 +88,7 @@ pub struct ForkServer {
     max_children: usize,
     block_on_close: bool,
     helper: Option<Helper>,
-    children: Vec<Pid>,
+    children: Vec<(Pid, Ticket)>,
     /// The order that is being sent, kept for its memory.
     order: Vec<u8>,
 }
@@ -125,7 +128,7 @@ impl ForkServer {
     /// The process ids of the children whose end the helper has not told yet. They are children of
     /// the helper: this process can't wait for them.
     pub fn active_children(&self) -> impl Iterator<Item = u32> + '_ {
-        self.children.iter().map(|child| child.as_raw().unsigned_abs())
+        self.children.iter().map(|(child, _)| child.as_raw().unsigned_abs())
     }
 
     /// The process id of the helper, once the server has been made.
@@ -134,39 +137,32 @@ impl ForkServer {
         self.helper.as_ref().map(|helper| helper.pid.as_raw().unsigned_abs())
     }
 
+    fn way(&self) -> io::Result<&Helper> {
+        self.helper.as_ref().ok_or_else(|| ForkRefused::HelperEnded.into())
+    }
+
     /// Has the child started that `order` asks for.
-    fn hand_over(&mut self, fd: Option<BorrowedFd<'_>>) -> io::Result<Pid> {
-        let helper = self.helper.as_ref().ok_or(ForkRefused::HelperEnded)?;
-        helper.send(&self.order, fd)?;
+    fn hand_over(
+        &mut self,
+        descriptor: Option<BorrowedFd<'_>>,
+        mut ended: impl FnMut(Ticket, Ending),
+    ) -> io::Result<Pid> {
+        self.way()?.send(&self.order, descriptor)?;
         loop {
-            match helper.report(true)? {
+            match self.way()?.report(true)? {
                 Some(Report::Started(pid)) => return Ok(pid),
                 Some(Report::Refused(errno)) => return Err(io::Error::from_raw_os_error(errno)),
-                Some(Report::Ended(pid, _)) => self.children.retain(|child| *child != pid),
+                Some(Report::Ended(pid, exit)) => self.remove(pid, exit, &mut ended),
                 None => {}
             }
         }
     }
 
-    /// Waits for the ends of all children.
-    fn hear_all(&mut self, helper: &Helper) -> io::Result<()> {
-        while !self.children.is_empty() {
-            if let Some(Report::Ended(pid, _)) = helper.report(true)? {
-                self.children.retain(|child| *child != pid);
-            }
+    fn remove(&mut self, pid: Pid, exit: Exit, mut ended: impl FnMut(Ticket, Ending)) {
+        if let Some(at) = self.children.iter().position(|(child, _)| *child == pid) {
+            let (_, ticket) = self.children.swap_remove(at);
+            ended(ticket, children::ending_of(exit));
         }
-        Ok(())
-    }
-
-    /// Takes the reports that have come.
-    fn hear(&mut self) -> io::Result<()> {
-        let helper = self.helper.as_ref().ok_or(ForkRefused::HelperEnded)?;
-        while let Some(report) = helper.report(false)? {
-            if let Report::Ended(pid, _) = report {
-                self.children.retain(|child| *child != pid);
-            }
-        }
-        Ok(())
     }
 }
 
@@ -183,7 +179,7 @@ impl<T: Portable, H: Handler<T::Request>> Concurrency<T, H> for ForkServer {
         let mut theirs = Some(theirs);
         let pid = session.fork(Threads::LikelyOne, Caught::now(), |child| {
             drop(ours.take());
-            worker::quietly(|| session.transport().after_fork(child));
+            session.worker().in_child().quietly(|| session.transport().after_fork(child));
             theirs.take().map_or(children::FAILED, |socket| helper::run(session, socket))
         })?;
         self.helper = ours.map(|socket| Helper { socket, pid, owner: process::id() });
@@ -204,18 +200,18 @@ impl<T: Portable, H: Handler<T::Request>> Concurrency<T, H> for ForkServer {
         children::serve(self, session)
     }
 
-    fn close(&mut self) -> io::Result<()> {
-        let Some(helper) = self.helper.take() else { return Ok(()) };
-        if !self.block_on_close || !helper.is_ours() {
+    fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
+        if !self.block_on_close || !self.helper.as_ref().is_some_and(Helper::is_ours) {
+            closing.report(0, 0, self.children.len());
             return Ok(());
         }
-        let heard = self.hear_all(&helper);
+        let closed = children::close::<T::Request, H>(self, closing);
         // Whatever there is to say of its children, it is reaped.
-        helper.end().and(heard)
+        self.helper.take().map_or(Ok(()), Helper::end).and(closed)
     }
 }
 
-impl<T: Portable, H: Handler<T::Request>> Children<T, H> for ForkServer {
+impl Children for ForkServer {
     fn most(&self) -> usize {
         self.max_children
     }
@@ -224,13 +220,18 @@ impl<T: Portable, H: Handler<T::Request>> Children<T, H> for ForkServer {
         self.children.len()
     }
 
-    /// Nothing: the answer to the next order comes after all reports that there are by then.
-    fn reap_some(&mut self, _session: &Session<T, H>) -> io::Result<()> {
+    fn reap(&mut self, mut ended: impl FnMut(Ticket, Ending)) -> io::Result<()> {
+        while let Some(report) = self.way()?.report(false)? {
+            if let Report::Ended(pid, exit) = report {
+                self.remove(pid, exit, &mut ended);
+            }
+        }
         Ok(())
     }
 
-    fn reap_all(&mut self, _session: &Session<T, H>) -> io::Result<()> {
-        self.hear()
+    /// Nothing: the answer to the next order comes after all reports that there are by then.
+    fn reap_some(&mut self, _ended: impl FnMut(Ticket, Ending)) -> io::Result<()> {
+        Ok(())
     }
 
     fn ends(&mut self) -> Ends<'_> {
@@ -238,23 +239,30 @@ impl<T: Portable, H: Handler<T::Request>> Children<T, H> for ForkServer {
         Ends { watch, look_after: None }
     }
 
+    fn signal(&mut self, signal: Signal) -> io::Result<()> {
+        self.way()?.send(&Order::signal(signal as i32), None)
+    }
+}
+
+impl<T: Portable, H: Handler<T::Request>> Start<T, H> for ForkServer {
     fn start(&mut self, session: &Session<T, H>, job: Job<T::Request>) -> io::Result<()> {
         Order::start(session.worker().session(), &mut self.order);
         let transport = session.transport();
         let packed = worker::contain(|| transport.pack(&job, &mut self.order));
         let started = match packed {
             Ok(Ok(_)) if self.order.len() > LONGEST => Err(too_long(self.order.len())),
-            Ok(packed) => packed.and_then(|descriptor| self.hand_over(descriptor)),
+            Ok(packed) => packed.and_then(|descriptor| {
+                self.hand_over(descriptor, |ticket, ending| session.ended(ticket, ending))
+            }),
             Err(payload) => {
-                worker::quietly(|| drop(payload));
+                session.worker().quietly(|| drop(payload));
                 Err(io::Error::other("the transport's pack panicked"))
             }
         };
         match started {
             Ok(pid) => {
-                self.children.push(pid);
                 // The connection is the child's now: it must not be shut down here.
-                job.close_request();
+                self.children.push((pid, job.hand_over()));
                 Ok(())
             }
             Err(error) => {
@@ -292,8 +300,8 @@ impl Helper {
         self.owner == process::id()
     }
 
-    fn send(&self, order: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
-        sys::send_parcel(&self.socket, order, fd).map_err(ended)
+    fn send(&self, order: &[u8], descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        sys::send_parcel(&self.socket, order, descriptor).map_err(ended)
     }
 
     /// The next report; where it does not `wait`, `None` if there is none.
