@@ -301,7 +301,7 @@ impl<T, C, H> Server<T, C, H> {
         let Self { transport, mut concurrency, shared, books, open, .. } = self;
         drop(open);
         let books = books.books();
-        let drain = books.and_then(|books| books.asked.drain).unwrap_or_default();
+        let drain = books.and_then(|books| books.asked.drain);
         let flight = books.map(|books| Arc::clone(&books.flight));
         let number = shared.control.number();
         let closing = Closing::new(Worker::new(shared, number), flight, drain);

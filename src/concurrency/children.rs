@@ -116,12 +116,11 @@ pub(super) fn close<R, H: Handler<R>>(
 ) -> io::Result<()> {
     let all = children.running();
     let (mut due, mut cut) = (Due::Wait, 0);
-    loop {
+    while children.running() > 0 {
         children.reap(|ticket, ending| closing.ended::<R>(ticket, ending))?;
         let running = children.running();
         if running == 0 {
-            closing.report(all - cut, cut, 0);
-            return Ok(());
+            break;
         }
         if closing.due() > due {
             due = closing.due();
@@ -134,6 +133,8 @@ pub(super) fn close<R, H: Handler<R>>(
         let at = look_after.and_then(|time| Instant::now().checked_add(time));
         closing.wait_until(&watch, at)?;
     }
+    closing.report(all - cut, cut, 0);
+    Ok(())
 }
 
 /// `max_children`, if it is a number that anything can be served with.
