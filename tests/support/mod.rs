@@ -5,6 +5,7 @@ pub mod alone;
 pub mod laws;
 pub mod net;
 pub mod one_byte;
+pub mod processes;
 pub mod role;
 pub mod signals;
 pub mod slow;
