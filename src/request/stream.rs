@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::Request;
 use super::buffer::{ReadBuffer, WriteBuffer};
 use super::connection::Connection;
 use super::deadlines::Deadlines;
 use super::hangup::{self, Hangup};
 use super::watch::Watch;
 use super::wire::{self, Wire};
+use super::{Credentials, Request};
+use crate::in_flight::Activity;
 
 /// A connection of [`Tcp`](crate::Tcp).
 pub type TcpRequest = StreamRequest<TcpStream, SocketAddr>;
@@ -217,6 +218,26 @@ impl StreamRequest<TcpStream, SocketAddr> {
     }
 }
 
+impl<A> StreamRequest<UnixStream, A> {
+    /// Who connected: the process's effective ids when it called connect(2) (`SO_PEERCRED`). It is
+    /// known from the beginning, in [`verify_request`](crate::Handler::verify_request) too.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` on systems other than Linux.
+    #[doc(alias("SO_PEERCRED", "getpeereid"))]
+    pub fn peer_credentials(&self) -> io::Result<Credentials> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            use nix::sys::socket::{getsockopt, sockopt};
+            let peer = getsockopt(&self.wire.socket, sockopt::PeerCredentials)?;
+            Ok(Credentials::new(peer.pid(), peer.uid(), peer.gid()))
+        }
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
     fn establish(&mut self) -> io::Result<()> {
         self.established = true;
@@ -235,10 +256,19 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
 
     fn next_exchange(&mut self) -> io::Result<()> {
         self.flush()?;
+        let unread = !self.reader.unread().is_empty();
         if let Some(watch) = &mut self.wire.watch {
-            watch.next_exchange(!self.reader.unread().is_empty());
+            watch.next_exchange(unread);
+        }
+        match &self.wire.activity {
+            Some(activity) if !unread => activity.idle(),
+            _ => {}
         }
         Ok(())
+    }
+
+    fn watch(&mut self, activity: &Activity) {
+        self.wire.activity = Some(activity.clone());
     }
 
     fn connection(&self) -> Option<BorrowedFd<'_>> {

@@ -8,6 +8,7 @@ use nix::sys::socket::{MsgFlags, recv, send};
 use super::hangup::Traffic;
 use super::stream::StreamSocket;
 use super::watch::{Watch, Way};
+use crate::in_flight::Activity;
 
 /// A socket, what has gone over it, and the clocks that run for it.
 #[derive(Debug)]
@@ -16,11 +17,13 @@ pub(super) struct Wire<S> {
     pub(super) traffic: Traffic,
     /// There where the connection is held to deadlines.
     pub(super) watch: Option<Box<Watch>>,
+    /// Where to say that something has come, to a server that wants to know.
+    pub(super) activity: Option<Activity>,
 }
 
 impl<S> Wire<S> {
     pub(super) fn new(socket: S) -> Self {
-        Self { socket, traffic: Traffic::default(), watch: None }
+        Self { socket, traffic: Traffic::default(), watch: None, activity: None }
     }
 }
 
@@ -32,6 +35,9 @@ impl<S: StreamSocket> Read for Wire<S> {
             Some(watch) => watched_read(watch, &self.socket, bytes),
         };
         self.traffic.received(bytes.len(), &received);
+        if let Some(activity) = &self.activity {
+            activity.busy();
+        }
         received
     }
 }
