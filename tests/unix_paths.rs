@@ -408,7 +408,7 @@ fn a_mode_that_is_none_is_refused_with_words() -> Result {
         // 600 without its `0o`.
         (dir.path().join("socket"), 0o1130, "octal"),
         (dir.path().join("socket"), 0o1777, "octal"),
-        (Path::new("\0socketserver-mode").to_path_buf(), 0o600, "abstract"),
+        (Path::new("\0socketserver-mode").to_path_buf(), 0o600, "not a path"),
     ];
     for (path, mode, hint) in cases {
         let stream = UnixStream::options().mode(mode).bind(&path).expect_err("refused");
