@@ -354,6 +354,7 @@ fn the_mode_is_the_one_asked_for() -> Result {
             assert_eq!(mode_of(&path)?, mode, "before it listens, umask {mask:o}");
             drop(bound);
             leave_dead(Kind::Datagram, &path)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o200))?;
             let _held = UnixDatagram::options().claim_stale(true).mode(mode).bind(&path)?;
             assert_eq!(mode_of(&path)?, mode, "umask {mask:o}");
         }
