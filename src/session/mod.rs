@@ -223,12 +223,14 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
                     return Ok(self.idle());
                 }
                 Err(error) => {
-                    self.note(Event::AcceptFailed);
                     // After a pause the strategy has its turn: what it frees may be what is
                     // lacking.
                     if self.react(error)? == Reaction::BackOff {
                         self.ask_again.set(true);
                         return Ok(Taken::Idle);
+                    }
+                    if self.is_late() {
+                        return Ok(Taken::End);
                     }
                 }
             }
