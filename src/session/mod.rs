@@ -24,7 +24,6 @@ use self::reaction::Reaction;
 use self::trouble::Trouble;
 use crate::control::Waiter;
 use crate::drain::Timer;
-use crate::event::Event;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
 use crate::sys::{self, Caught, ForkedChild, Threads};
