@@ -1,8 +1,10 @@
 //! Where requests come from.
 
+mod claim;
 mod ip;
 mod options;
 mod portable;
+mod socket_file;
 mod tcp;
 mod udp;
 mod unix;
@@ -10,7 +12,7 @@ mod unix_datagram;
 mod unix_stream;
 
 pub use ip::{AddressFamily, ToIpAddrs};
-pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport};
+pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport, UnixTransport};
 pub use portable::Portable;
 pub use tcp::Tcp;
 pub use udp::Udp;

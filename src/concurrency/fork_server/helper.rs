@@ -12,6 +12,7 @@ use super::super::children;
 use super::message::{LONGEST, Order, Report};
 use crate::failure;
 use crate::handler::Handler;
+use crate::in_flight::Ticket;
 use crate::session::Session;
 use crate::sys::{self, Caught, Parcel, Quiet, Threads};
 use crate::transport::Portable;
@@ -105,7 +106,7 @@ where
             let Some(Order::Start(_, bytes)) = Order::parse(&buffer[..length]) else { return 1 };
             let request = worker::contain(|| transport.unpack(bytes, descriptor.take()));
             match request {
-                Ok(Ok(request)) => children::handle(&worker, Job::without_ticket(request)),
+                Ok(Ok(request)) => children::handle(&worker, Job::new(request, Ticket::default())),
                 Ok(Err(error)) => {
                     failure::complain(format_args!("a request could not be unpacked: {error}"));
                     children::FAILED
