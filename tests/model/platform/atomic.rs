@@ -31,8 +31,12 @@ macro_rules! atomic {
             }
 
             pub fn store(&self, value: $value, order: Ordering) {
+                self.swap(value, order);
+            }
+
+            pub fn swap(&self, value: $value, order: Ordering) -> $value {
                 check(&[order]);
-                self.0.swap(value, SeqCst);
+                self.0.swap(value, SeqCst)
             }
 
             pub fn fetch_or(&self, value: $value, order: Ordering) -> $value {

@@ -5,13 +5,19 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use super::*;
 use crate::in_flight::Ticket;
 
-/// As a session that takes one request: see `Limits::enter` and `Session::wait_to_enter`.
+/// See `Session::wait_to_enter`.
+fn wait_to_enter(flight: &InFlight, number: u64) {
+    if let Some(wanted) = flight.permits.want() {
+        pause(&flight.control, number);
+        drop(wanted);
+        flight.pass_on();
+    }
+}
+
+/// As a session that takes one request: see `Limits::enter`.
 fn enter(flight: &Arc<InFlight>, number: u64) -> Ticket {
     while !flight.permits.take() {
-        if let Some(_wanted) = flight.permits.want() {
-            pause(&flight.control, number);
-        }
-        flight.pass_on();
+        wait_to_enter(flight, number);
     }
     Ticket::new(flight)
 }
@@ -104,10 +110,7 @@ fn a_stop_ends_the_wait_for_a_permit() {
         let stop = thread::spawn(move || stop.stop());
         let wait = move |flight: &Arc<InFlight>| {
             while !flight.control.has_ended(number) {
-                if let Some(_wanted) = flight.permits.want() {
-                    pause(&flight.control, number);
-                }
-                flight.pass_on();
+                wait_to_enter(flight, number);
             }
         };
         let other = thread::spawn({
