@@ -358,7 +358,10 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         let reasons = [until, self.scope.deadline, self.next_service.get(), announced];
         let until = reasons.into_iter().flatten().min();
         let waiter = Waiter::new(self.worker.control(), self.worker.session(), watch, until);
-        let value = wait(&waiter);
+        let value = wait(&waiter.knowing(announced.is_some()));
+        if let Some(books) = &self.books {
+            books.flight.pass_on();
+        }
         if self.next_service.get().is_some_and(|at| at <= Instant::now()) {
             self.service();
         }
