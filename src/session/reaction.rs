@@ -22,14 +22,17 @@ impl Reaction {
     pub(super) fn to(error: &io::Error) -> Self {
         match error.raw_os_error() {
             // Pending network errors of the new connection, which accept(2) says to treat like
-            // EAGAIN, and ICMP errors for datagrams sent earlier.
+            // EAGAIN, and ICMP errors for datagrams sent earlier: to those of IPv4, ICMPv6 adds
+            // EACCES (prohibited), and both have EMSGSIZE (too big for a link on the way).
             Some(
-                libc::ECONNABORTED
+                libc::EACCES
+                | libc::ECONNABORTED
                 | libc::ECONNREFUSED
                 | libc::ECONNRESET
                 | libc::EHOSTDOWN
                 | libc::EHOSTUNREACH
                 | libc::EINTR
+                | libc::EMSGSIZE
                 | libc::ENETDOWN
                 | libc::ENETUNREACH
                 | libc::ENOPROTOOPT
