@@ -30,6 +30,8 @@ pub(crate) struct Control {
     /// Requests are taken for a while after a stop.
     announces: AtomicBool,
     wakers: Mutex<Vec<Waker>>,
+    /// A stop has found the lock of the wakers taken.
+    missed: AtomicBool,
 }
 
 /// The state of a server in the process that serves, and in the children that its strategy forks:
@@ -79,6 +81,7 @@ impl Control {
             early: AtomicU32::new(0),
             announces: AtomicBool::new(false),
             wakers: Mutex::default(),
+            missed: AtomicBool::new(false),
         })
     }
 
@@ -218,16 +221,19 @@ impl Control {
     }
 
     /// Calls every waker. Without waiting for the lock, as a signal handler must not: whoever holds
-    /// it looks for a stop after letting it go.
+    /// it looks afterwards whether somebody has found it taken.
     fn wake(&self) {
-        if let Some(wakers) = self.wakers.try_lock() {
+        self.missed.store(true, SeqCst);
+        while self.missed.load(SeqCst) {
+            let Some(wakers) = self.wakers.try_lock() else { return };
+            self.missed.store(false, SeqCst);
             wakers.iter().for_each(|wake| wake());
         }
     }
 
     fn with_wakers(&self, number: u64, change: impl FnOnce(&mut Vec<Waker>)) {
         change(&mut self.wakers.lock());
-        if self.has_ended(number) {
+        if self.has_ended(number) || self.missed.load(SeqCst) {
             self.wake();
         }
     }
