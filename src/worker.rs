@@ -10,12 +10,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::Arc;
 
+use crate::admission::Limits;
 use crate::control::Control;
 use crate::event::{Event, Refusal};
 use crate::failure::{Cause, Failure, FailureKind, Stage};
 use crate::handler::{Handler, Next, OnPanic};
-use crate::in_flight::Ticket;
+use crate::in_flight::{Listed, Ticket};
 use crate::request::Request;
+use crate::transport::Transport;
 
 /// Finishes requests: what a strategy moves to the thread or process that runs them. Cheap to
 /// clone, and independent of the transport, which can close while workers go on.
@@ -40,17 +42,45 @@ pub(crate) struct Shared<H> {
 #[derive(Debug)]
 #[must_use = "a job that is dropped closes its request without handling it"]
 pub struct Job<R> {
+    // In the order in which they are to be dropped.
+    listed: Listed,
     request: R,
     ticket: Ticket,
 }
 
 impl<R: Request> Job<R> {
+    pub(crate) fn new(request: R, ticket: Ticket) -> Self {
+        Self { listed: Listed::default(), request, ticket }
+    }
+
+    /// There is somebody who answers for the end of the request.
+    pub(crate) fn accept(&mut self) {
+        self.ticket.accept();
+    }
+
+    /// Has the limits see whether the request may come in.
+    pub(crate) fn admit<T>(&mut self, limits: &Limits<T>) -> Result<(), Refusal>
+    where
+        T: Transport<Request = R>,
+    {
+        limits.admit(&mut self.ticket, &self.request)
+    }
+
+    /// Has the request's connection, where it has one, among those that a drain may cut.
+    pub(crate) fn enlist(&mut self) {
+        let connection = self.request.connection();
+        if let Some((listed, activity)) = connection.and_then(|fd| self.ticket.enlist(fd)) {
+            self.listed = listed;
+            self.request.watch(&activity);
+        }
+    }
+
     /// Closes this process's copy of a request that another process goes on with. What is left is
     /// to be kept until that process has ended, and then given to
     /// [`Session::ended`](crate::Session::ended).
     pub fn hand_over(self) -> Ticket {
-        let Self { request, mut ticket } = self;
-        ticket.leave();
+        let Self { listed, request, ticket } = self;
+        drop(listed);
         quietly(|| request.close_request());
         ticket
     }
@@ -119,17 +149,20 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        let Job { mut request, mut ticket } = job;
+        let Job { mut listed, mut request, mut ticket } = job;
         if self.in_child {
+            mem::take(&mut listed).forget();
             mem::take(&mut ticket).forget();
         }
+        let here = ticket.here();
         let ending = match self.run(&mut request) {
             Ok(()) => {
-                self.shut_down(request, &mut ticket);
+                self.shut_down(request, listed);
                 Ending::Finished
             }
-            Err(fault) => self.fail(request, &mut ticket, fault),
+            Err(fault) => self.fail(request, listed, fault),
         };
+        drop(here);
         if !self.in_child {
             self.ended(ticket, ending);
         }
@@ -142,8 +175,8 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        let Job { request, mut ticket } = job;
-        let ending = self.fail(request, &mut ticket, Fault(Stage::Start, Cause::Error(error)));
+        let Job { listed, request, ticket } = job;
+        let ending = self.fail(request, listed, Fault(Stage::Start, Cause::Error(error)));
         self.ended(ticket, ending);
     }
 
@@ -160,22 +193,19 @@ impl<H> Worker<H> {
     }
 
     /// Whether the handler accepts the request; one that is not accepted is closed here.
-    pub(crate) fn verify<R: Request>(
-        &self,
-        request: R,
-        mut ticket: Ticket,
-    ) -> Result<Job<R>, Rejected>
+    pub(crate) fn verify<R: Request>(&self, job: Job<R>) -> Result<Job<R>, Rejected>
     where
         H: Handler<R>,
     {
-        match step(Stage::Verify, || self.handler().verify_request(&request)) {
-            Ok(true) => Ok(Job { request, ticket }),
+        match step(Stage::Verify, || self.handler().verify_request(&job)) {
+            Ok(true) => Ok(job),
             Ok(false) => {
-                self.turned_away(ticket, Refusal::Rejected, || request.shutdown_request());
+                self.turned_away(job, Refusal::Rejected, Request::shutdown_request);
                 Err(Rejected::ByHandler)
             }
             Err(fault) => {
-                let ending = self.fail(request, &mut ticket, fault);
+                let Job { listed, request, ticket } = job;
+                let ending = self.fail(request, listed, fault);
                 self.ended(ticket, ending);
                 Err(Rejected::ByFailure)
             }
@@ -183,11 +213,13 @@ impl<H> Worker<H> {
     }
 
     /// Closes a request that is not let in by `close`.
-    pub(crate) fn turned_away<R>(&self, ticket: Ticket, why: Refusal, close: impl FnOnce())
+    pub(crate) fn turned_away<R>(&self, job: Job<R>, why: Refusal, close: impl FnOnce(R))
     where
         H: Handler<R>,
     {
-        self.quietly(close);
+        let Job { listed, request, ticket } = job;
+        drop(listed);
+        self.quietly(|| close(request));
         ticket.end(Event::Refused(why));
         self.tell(Event::Refused(why));
     }
@@ -240,8 +272,12 @@ impl<H> Worker<H> {
         match (handled, finished) {
             (Ok(()), Ok(())) => step(Stage::Deliver, || request.deliver()),
             (Err(fault), Ok(())) | (Ok(()), Err(fault)) => Err(fault),
-            (Err(fault), Err(second)) => {
+            (Err(fault), Err(Fault(_, second))) => {
+                let panicked = matches!(second, Cause::Panic(_));
                 self.quietly(|| drop(second));
+                if panicked {
+                    self.panicked();
+                }
                 Err(fault)
             }
         }
@@ -253,16 +289,15 @@ impl<H> Worker<H> {
     {
         while self.handler().handle(request)? == Next::Again && !self.is_stopping() {
             request.next_exchange()?;
+            // Once more: a drain cuts what is idle once, and may have looked before this was.
+            if self.is_stopping() {
+                break;
+            }
         }
         Ok(())
     }
 
-    fn fail<R: Request>(
-        &self,
-        mut request: R,
-        ticket: &mut Ticket,
-        Fault(stage, cause): Fault,
-    ) -> Ending
+    fn fail<R: Request>(&self, mut request: R, listed: Listed, Fault(stage, cause): Fault) -> Ending
     where
         H: Handler<R>,
     {
@@ -274,16 +309,16 @@ impl<H> Worker<H> {
         let kind = failure.kind();
         self.quietly(|| self.handler().handle_error(&mut request, &failure));
         self.quietly(|| drop(failure));
-        self.shut_down(request, ticket);
+        self.shut_down(request, listed);
         Ending::Failed(kind)
     }
 
     /// Shuts a request down, and closes it.
-    fn shut_down<R: Request>(&self, request: R, ticket: &mut Ticket)
+    fn shut_down<R: Request>(&self, request: R, listed: Listed)
     where
         H: Handler<R>,
     {
-        ticket.leave();
+        drop(listed);
         self.quietly(|| request.shutdown_request());
     }
 }

@@ -25,7 +25,10 @@ pub struct Closing<H> {
 impl<H> Closing<H> {
     /// Begins now: after the end of the last session.
     pub(crate) fn new(worker: Worker<H>, flight: Option<Arc<InFlight>>, drain: Drain) -> Self {
-        Self { worker, flight, stages: Stages::new(drain), report: Cell::default() }
+        // What has been cut so far was the session's that has just ended.
+        let cut = flight.as_ref().map_or(0, |flight| flight.connections.count_cut());
+        let report = Cell::new(Report { cut, ..Report::default() });
+        Self { worker, flight, stages: Stages::new(drain), report }
     }
 
     /// What is due now. It only ever gets worse.
@@ -65,21 +68,26 @@ impl<H> Closing<H> {
     /// As [`wait`](Self::wait).
     pub fn drain(&self) -> io::Result<Option<usize>> {
         let Some(flight) = &self.flight else { return Ok(None) };
-        let (all, cut_before) = (flight.active(), flight.connections.count_cut());
+        // A handler that closes its own server can't be waited for.
+        let own = flight.own();
+        let others = || flight.active().saturating_sub(own);
+        let (all, cut_before) = (others(), flight.connections.count_cut());
         flight.connections.cut_idle();
         let left = loop {
             let due = self.due();
             if due == Due::Cut {
                 flight.connections.cut_all();
             }
-            let left = flight.active();
+            let left = others();
             if left == 0 || due == Due::Abandon {
                 break left;
             }
             self.wait(&[])?;
         };
-        let cut = flight.connections.count_cut() - cut_before;
-        self.report(all.saturating_sub(left + cut), 0, left);
+        // Those that have been abandoned may end by now.
+        let ended = all.saturating_sub(left);
+        let cut = ended.min(flight.connections.count_cut() - cut_before);
+        self.report(ended - cut, cut, left + own);
         Ok(Some(left))
     }
 
@@ -106,7 +114,6 @@ impl<H> Closing<H> {
         let mut report = self.report.get();
         report.took = self.stages.begun().elapsed();
         if let Some(flight) = &self.flight {
-            report.cut += flight.connections.count_cut();
             if let Some((at, refused)) = flight.stopped() {
                 let refused = flight.counters.refused() - refused;
                 report.refused = usize::try_from(refused).unwrap_or(usize::MAX);

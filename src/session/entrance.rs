@@ -12,7 +12,6 @@ use crate::drain::Timer;
 use crate::event::{Event, Refusal};
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
-use crate::request::Request;
 use crate::transport::Transport;
 use crate::worker::{Job, Rejected};
 
@@ -87,7 +86,13 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         let shut = self.entrance.shut.get();
         let entry = match &books.asked.limits {
             None => Entry::Open(Ticket::new(&books.flight)),
-            Some(limits) => limits.enter(&books.flight, shut.map(|shut| shut.since)),
+            Some(limits) => match limits.enter(&books.flight, shut.map(|shut| shut.since)) {
+                // A time that is the first request's begins when there is one.
+                Entry::Shut(_) if shut.is_none() && limits.is_patient() && !self.waited.get() => {
+                    return None;
+                }
+                entry => entry,
+            },
         };
         let (pass, shut) = match entry {
             Entry::Open(ticket) => (Some(Pass::In(ticket)), None),
@@ -99,6 +104,16 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         };
         self.entrance.shut.set(shut);
         pass
+    }
+
+    /// No request was there for the pass.
+    pub(super) fn give_back(&self, pass: Pass) {
+        match (pass, self.books.as_ref().and_then(|books| books.asked.limits.as_ref())) {
+            (Pass::In(_), Some(limits)) => limits.not_taken(),
+            // Nobody waits any longer.
+            (Pass::Away(..), _) => self.entrance.shut.set(None),
+            _ => {}
+        }
     }
 
     /// Waits for a permit, where that is what is lacking; returns whether it was.
@@ -113,10 +128,15 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             // There are permits, but no token for a while.
             self.waiting(watch, Some(until), |waiter| waiter.pause())?;
         }
-        if permits.is_wanted() {
+        self.pass_on();
+        Ok(true)
+    }
+
+    /// What woke this one may have been meant for others, who wait for a permit.
+    pub(super) fn pass_on(&self) {
+        if self.books.as_ref().is_some_and(|books| books.flight.permits.is_wanted()) {
             self.worker.control().ring();
         }
-        Ok(true)
     }
 
     /// When a request has been taken: the job, where it is let in.
@@ -125,12 +145,13 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             Pass::In(ticket) => (ticket, None),
             Pass::Away(ticket, why) => (ticket, Some(why)),
         };
+        let mut job = Job::new(request, ticket);
+        job.accept();
         self.worker.tell(Event::Accepted);
-        let (request, ticket) = match &self.books {
-            None => (request, ticket),
-            Some(_) => self.admit_by_the_books(request, ticket, refused)?,
-        };
-        match self.worker.verify(request, ticket) {
+        if self.books.is_some() {
+            job = self.admit_by_the_books(job, refused)?;
+        }
+        match self.worker.verify(job) {
             Ok(job) => return Some(job),
             Err(Rejected::ByHandler) => self.settle(Outcome::Rejected),
             Err(Rejected::ByFailure) => self.settle(Outcome::Failed),
@@ -140,32 +161,27 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     fn admit_by_the_books(
         &self,
-        mut request: T::Request,
-        mut ticket: Ticket,
+        mut job: Job<T::Request>,
         refused: Option<Refusal>,
-    ) -> Option<(T::Request, Ticket)> {
+    ) -> Option<Job<T::Request>> {
         let books = self.books.as_ref()?;
-        ticket.accept();
         if let Some(limits) = &books.asked.limits {
             let mut admitted = refused.map_or(Ok(()), Err);
             if admitted.is_ok() {
                 // Where the key panics, nobody knows the source.
                 admitted = Err(Refusal::Source);
-                self.worker.quietly(|| admitted = limits.admit(&mut ticket, &request));
+                self.worker.quietly(|| admitted = job.admit(limits));
             }
             if let Err(why) = admitted {
-                self.worker.turned_away(ticket, why, || limits.turn_away(request));
+                self.worker.turned_away(job, why, |request| limits.turn_away(request));
                 self.settle(Outcome::Refused);
                 return None;
             }
         }
         if books.asked.drain.is_some() {
-            let activity = request.connection().and_then(|connection| ticket.enter(connection));
-            if let Some(activity) = activity {
-                request.watch(&activity);
-            }
+            self.worker.quietly(|| job.enlist());
         }
-        Some((request, ticket))
+        Some(job)
     }
 
     /// Counts and tells what is no request's.

@@ -203,16 +203,19 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
                 return Ok(Taken::End);
             }
             let Some(pass) = self.enter() else { return Ok(self.idle()) };
-            match self.get_request() {
-                Ok(None) => {
+            let got = self.get_request();
+            if let Ok(Some(request)) = got {
+                self.take();
+                match self.admit(request, pass) {
+                    Some(job) => return Ok(Taken::Request(job)),
+                    None => continue,
+                }
+            }
+            self.give_back(pass);
+            match got {
+                Ok(_) => {
                     self.ended.set(Some(Outcome::Exhausted));
                     self.end_for_all();
-                }
-                Ok(Some(request)) => {
-                    self.take();
-                    if let Some(job) = self.admit(request, pass) {
-                        return Ok(Taken::Request(job));
-                    }
                 }
                 Err(error) if Reaction::to(&error) == Reaction::Wait => {
                     self.nothing_there();
@@ -265,6 +268,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             })
         });
         self.waited.set(true);
+        self.pass_on();
         self.slow_down(begun)?;
         self.wait_failed.set(waited.is_err());
         waited.or_else(|error| self.react(error).map(drop))
@@ -283,6 +287,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         }
         let until = at_most.and_then(after);
         self.waiting(watch, until, |waiter| waiter.pause())?;
+        self.pass_on();
         Ok(!self.is_over() && !self.is_late())
     }
 
