@@ -69,11 +69,14 @@ pub use counters::Counters;
 pub use drain::{Closing, Drain, Due, Report};
 pub use event::{Event, Refusal};
 pub use failure::{Failure, FailureKind, Stage};
-pub use handler::{CrashOnPanic, Handler, HandlerFn, Next, OnPanic, StopAfterPanics, handler_fn};
+pub use handler::{
+    CrashOnPanic, Guarded, Handler, HandlerFn, Next, OnPanic, StopAfterPanics, handler_fn,
+};
 pub use in_flight::{Activity, Ticket};
 pub use request::{
-    Datagram, DatagramSocket, LineTooLong, ReadLine, Request, StreamRequest, StreamSocket,
-    TcpRequest, UdpRequest, UnixDatagramRequest, UnixStreamRequest,
+    Amplifies, Connection, Credentials, Datagram, DatagramSocket, DeadlinePassed, Deadlines,
+    Hangup, LineTooLong, ReadLine, Request, StreamRequest, StreamSocket, TcpRequest, Truncation,
+    UdpRequest, UnixDatagramRequest, UnixStreamRequest,
 };
 pub use running::Running;
 pub use server::Server;
@@ -82,5 +85,6 @@ pub use sys::{ForkRefused, ForkedChild};
 pub use transport::{
     AddressFamily, Bind, Bound, DatagramTransport, IpTransport, LocalAddr, Options,
     StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram, UnixStream,
+    UnixTransport,
 };
 pub use worker::{Ending, Job, Worker};

@@ -10,14 +10,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::Arc;
 
-use crate::admission::Limits;
 use crate::control::Control;
 use crate::event::{Event, Refusal};
 use crate::failure::{Cause, Failure, FailureKind, Stage};
 use crate::handler::{Handler, Next, OnPanic};
 use crate::in_flight::{Listed, Ticket};
 use crate::request::Request;
-use crate::transport::Transport;
 
 /// Finishes requests: what a strategy moves to the thread or process that runs them. Cheap to
 /// clone, and independent of the transport, which can close while workers go on.
@@ -42,7 +40,7 @@ pub(crate) struct Shared<H> {
 #[derive(Debug)]
 #[must_use = "a job that is dropped closes its request without handling it"]
 pub struct Job<R> {
-    // In the order in which they are to be dropped.
+    // In the order in which they have to be dropped.
     listed: Listed,
     request: R,
     ticket: Ticket,
@@ -53,23 +51,14 @@ impl<R: Request> Job<R> {
         Self { listed: Listed::default(), request, ticket }
     }
 
-    /// There is somebody who answers for the end of the request.
-    pub(crate) fn accept(&mut self) {
-        self.ticket.accept();
-    }
-
-    /// Has the limits see whether the request may come in.
-    pub(crate) fn admit<T>(&mut self, limits: &Limits<T>) -> Result<(), Refusal>
-    where
-        T: Transport<Request = R>,
-    {
-        limits.admit(&mut self.ticket, &self.request)
+    pub(crate) fn parts(&mut self) -> (&mut R, &mut Ticket) {
+        (&mut self.request, &mut self.ticket)
     }
 
     /// Has the request's connection, where it has one, among those that a drain may cut.
-    pub(crate) fn enlist(&mut self) {
+    pub(crate) fn list(&mut self) {
         let connection = self.request.connection();
-        if let Some((listed, activity)) = connection.and_then(|fd| self.ticket.enlist(fd)) {
+        if let Some((listed, activity)) = connection.and_then(|fd| self.ticket.list(fd)) {
             self.listed = listed;
             self.request.watch(&activity);
         }
@@ -175,12 +164,21 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
+        self.failed(job, Fault(Stage::Start, Cause::Error(error)));
+    }
+
+    /// Ends a request that has failed before it was handled.
+    pub(crate) fn failed<R: Request>(&self, job: Job<R>, fault: Fault)
+    where
+        H: Handler<R>,
+    {
         let Job { listed, request, ticket } = job;
-        let ending = self.fail(request, listed, Fault(Stage::Start, Cause::Error(error)));
+        let ending = self.fail(request, listed, fault);
         self.ended(ticket, ending);
     }
 
     /// See [`Session::ended`](crate::Session::ended).
+    #[inline]
     pub(crate) fn ended<R>(&self, ticket: Ticket, ending: Ending)
     where
         H: Handler<R>,
@@ -192,28 +190,21 @@ impl<H> Worker<H> {
         }
     }
 
-    /// Whether the handler accepts the request; one that is not accepted is closed here.
-    pub(crate) fn verify<R: Request>(&self, job: Job<R>) -> Result<Job<R>, Rejected>
+    /// Whether the handler accepts the request.
+    #[inline]
+    pub(crate) fn verify<R: Request>(&self, job: &Job<R>) -> Result<(), Turned>
     where
         H: Handler<R>,
     {
-        match step(Stage::Verify, || self.handler().verify_request(&job)) {
-            Ok(true) => Ok(job),
-            Ok(false) => {
-                self.turned_away(job, Refusal::Rejected, Request::shutdown_request);
-                Err(Rejected::ByHandler)
-            }
-            Err(fault) => {
-                let Job { listed, request, ticket } = job;
-                let ending = self.fail(request, listed, fault);
-                self.ended(ticket, ending);
-                Err(Rejected::ByFailure)
-            }
+        match step(Stage::Verify, || self.handler().verify_request(&job.request)) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Turned::Away(Refusal::Rejected)),
+            Err(fault) => Err(Turned::Failed(fault)),
         }
     }
 
     /// Closes a request that is not let in by `close`.
-    pub(crate) fn turned_away<R>(&self, job: Job<R>, why: Refusal, close: impl FnOnce(R))
+    pub(crate) fn turn_away<R>(&self, job: Job<R>, why: Refusal, close: impl FnOnce(R))
     where
         H: Handler<R>,
     {
@@ -244,6 +235,7 @@ impl<H> Worker<H> {
 
     /// Does what the handler wants to be done about a panic; in a forked child, its end tells the
     /// parent, which then asks.
+    #[cold]
     fn panicked<R>(&self)
     where
         H: Handler<R>,
@@ -297,6 +289,7 @@ impl<H> Worker<H> {
         Ok(())
     }
 
+    #[cold]
     fn fail<R: Request>(&self, mut request: R, listed: Listed, Fault(stage, cause): Fault) -> Ending
     where
         H: Handler<R>,
@@ -314,6 +307,7 @@ impl<H> Worker<H> {
     }
 
     /// Shuts a request down, and closes it.
+    #[inline]
     fn shut_down<R: Request>(&self, request: R, listed: Listed)
     where
         H: Handler<R>,
@@ -323,10 +317,10 @@ impl<H> Worker<H> {
     }
 }
 
-/// Why a request was not let in.
-pub(crate) enum Rejected {
-    ByHandler,
-    ByFailure,
+/// Why a request is not let in.
+pub(crate) enum Turned {
+    Away(Refusal),
+    Failed(Fault),
 }
 
 impl<H> Clone for Worker<H> {
@@ -343,7 +337,7 @@ impl<H> fmt::Debug for Worker<H> {
 }
 
 /// A failure before it is classified.
-struct Fault(Stage, Cause);
+pub(crate) struct Fault(Stage, Cause);
 
 /// Runs one stage of a request, and says of its error or panic where it came from.
 fn step<V>(stage: Stage, run: impl FnOnce() -> io::Result<V>) -> Result<V, Fault> {

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 
 use crate::control::Control;
 use crate::counters::Counters;
-use crate::event::Event;
+use crate::event::{Event, Refusal};
 use crate::failure::FailureKind;
 use crate::worker;
 
@@ -112,21 +112,29 @@ impl Drop for Here {
 /// keeps nothing of its requests it is empty.
 #[must_use = "what the request was given goes back when this is dropped"]
 #[derive(Default)]
-pub struct Ticket(Option<Entry>);
+pub struct Ticket(Option<Box<Entry>>);
 
 struct Entry {
     flight: Arc<InFlight>,
+    /// Why the request is going to be turned away, where that is known already.
+    refused: Option<Refusal>,
     accepted: bool,
     /// Places in the tables of sources.
     sources: Vec<Box<dyn Any + Send + Sync>>,
 }
 
 impl Ticket {
-    /// For a request that is about to be taken; the permit has been taken already.
-    pub(crate) fn new(flight: &Arc<InFlight>) -> Self {
+    /// For a request that is about to be taken, to be turned away where there is a reason; the
+    /// permit has been taken already.
+    pub(crate) fn new(flight: &Arc<InFlight>, refused: Option<Refusal>) -> Self {
         flight.active.fetch_add(1, SeqCst);
-        let flight = Arc::clone(flight);
-        Self(Some(Entry { flight, accepted: false, sources: Vec::new() }))
+        let (flight, accepted, sources) = (Arc::clone(flight), false, Vec::new());
+        Self(Some(Box::new(Entry { flight, refused, accepted, sources })))
+    }
+
+    /// Why the request has to be turned away, if it has to.
+    pub(crate) fn refused(&self) -> Option<Refusal> {
+        self.0.as_ref().and_then(|entry| entry.refused)
     }
 
     /// There is a request that it is for, and somebody who answers for its end.
@@ -145,20 +153,28 @@ impl Ticket {
     }
 
     /// Has the connection among those that a drain may cut.
-    pub(crate) fn enlist(&self, connection: BorrowedFd<'_>) -> Option<(Listed, Activity)> {
+    pub(crate) fn list(&self, connection: BorrowedFd<'_>) -> Option<(Listed, Activity)> {
         let flight = &self.0.as_ref()?.flight;
         let (place, activity) = flight.connections.enter(connection);
         Some((Listed(Some((Arc::clone(flight), place))), activity))
     }
 
     /// The request begins to run on this thread.
+    #[inline]
     pub(crate) fn here(&self) -> Here {
         let flight = self.0.as_ref().map(|entry| Arc::as_ptr(&entry.flight));
         Here(flight.map(|flight| RUNNING.replace(flight)))
     }
 
-    /// Notes how the request ended.
-    pub(crate) fn end(mut self, event: Event) {
+    /// Notes how the request ended, and gives back what it was given.
+    #[inline]
+    pub(crate) fn end(self, event: Event) {
+        if self.0.is_some() {
+            self.end_as(event);
+        }
+    }
+
+    fn end_as(mut self, event: Event) {
         if let Some(entry) = &mut self.0 {
             if mem::take(&mut entry.accepted) {
                 entry.flight.counters.note(event);
@@ -173,20 +189,19 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for Entry {
     fn drop(&mut self) {
-        let Some(entry) = self.0.take() else { return };
-        if entry.accepted {
-            entry.flight.counters.note(Event::Failed(FailureKind::Lost));
+        if self.accepted {
+            self.flight.counters.note(Event::Failed(FailureKind::Lost));
         }
         // The keys of sources are the user's, and so is what dropping one does.
-        worker::quietly(|| drop(entry.sources));
-        entry.flight.left();
+        worker::quietly(|| self.sources.clear());
+        self.flight.left();
     }
 }
 
-/// A connection that a drain may cut, until this is dropped; which has to be before the connection
-/// is closed, so that nobody cuts another one that gets its number.
+/// A connection that a drain may cut, until this is dropped: before the connection is closed, so
+/// that nobody cuts another one that has got its number.
 #[derive(Default)]
 pub(crate) struct Listed(Option<(Arc<InFlight>, usize)>);
 
@@ -198,6 +213,7 @@ impl Listed {
 }
 
 impl Drop for Listed {
+    #[inline]
     fn drop(&mut self) {
         if let Some((flight, place)) = self.0.take() {
             flight.connections.leave(place);
@@ -205,14 +221,14 @@ impl Drop for Listed {
     }
 }
 
-impl fmt::Debug for Ticket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ticket({})", if self.0.is_some() { "kept" } else { "nothing" })
-    }
-}
-
 impl fmt::Debug for Listed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Listed").field(&self.0.is_some()).finish()
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ticket({})", if self.0.is_some() { "kept" } else { "nothing" })
     }
 }

@@ -6,14 +6,16 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
+use super::Books;
 use super::{Outcome, Session};
-use crate::admission::Entry;
+use crate::admission;
 use crate::drain::Timer;
 use crate::event::{Event, Refusal};
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
+use crate::request::Request;
 use crate::transport::Transport;
-use crate::worker::{Job, Rejected};
+use crate::worker::{Job, Turned};
 
 /// What a session remembers of its entrance.
 #[derive(Debug, Default)]
@@ -30,14 +32,9 @@ struct Shut {
     until: Option<Instant>,
 }
 
-/// What a request that has not been taken yet may expect.
-pub(super) enum Pass {
-    In(Ticket),
-    Away(Ticket, Refusal),
-}
-
 impl<T, H> Session<T, H> {
     /// Whether the announcement of a stop is over, or there is none.
+    #[cold]
     pub(super) fn is_announced(&self) -> bool {
         let (control, number) = (self.worker.control(), self.worker.session());
         if let Some(books) = &self.books {
@@ -60,13 +57,15 @@ impl<T, H> Session<T, H> {
     }
 
     /// Has the end of requests on this thread seen to, where there is to be one.
+    #[inline]
     pub(super) fn set_timer(&self) {
-        let Some(books) = &self.books else { return };
-        self.timer.get_or_init(|| {
-            let drain = books.asked.drain?;
-            // Without a thread for it, a stop waits for the request, as without a drain.
-            Timer::start(&books.flight, self.worker.session(), drain).ok()
-        });
+        if let Some(books) = &self.books {
+            self.timer.get_or_init(|| {
+                let drain = books.asked.drain?;
+                // Without a thread for it, a stop waits for the request, as without a drain.
+                Timer::start(&books.flight, self.worker.session(), drain).ok()
+            });
+        }
     }
 }
 
@@ -74,46 +73,47 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// Before a request is taken: what it is given for the way, or nothing, where none may be
     /// taken.
     #[inline]
-    pub(super) fn enter(&self) -> Option<Pass> {
+    pub(super) fn enter(&self) -> Option<Ticket> {
         match &self.books {
-            None => Some(Pass::In(Ticket::default())),
-            Some(_) => self.enter_by_the_books(),
+            None => Some(Ticket::default()),
+            Some(books) => self.enter_by(books),
         }
     }
 
-    fn enter_by_the_books(&self) -> Option<Pass> {
-        let books = self.books.as_ref()?;
+    fn enter_by(&self, books: &Books<T>) -> Option<Ticket> {
+        let Some(limits) = &books.asked.limits else {
+            return Some(Ticket::new(&books.flight, None));
+        };
         let shut = self.entrance.shut.get();
-        let entry = match &books.asked.limits {
-            None => Entry::Open(Ticket::new(&books.flight)),
-            Some(limits) => match limits.enter(&books.flight, shut.map(|shut| shut.since)) {
-                // A time that is the first request's begins when there is one.
-                Entry::Shut(_) if shut.is_none() && limits.is_patient() && !self.waited.get() => {
-                    return None;
+        match limits.enter(&books.flight, shut.map(|shut| shut.since)) {
+            Ok(ticket) => {
+                // The next one to be refused waits no longer than the first has.
+                if ticket.refused().is_none() {
+                    self.entrance.shut.set(None);
                 }
-                entry => entry,
-            },
-        };
-        let (pass, shut) = match entry {
-            Entry::Open(ticket) => (Some(Pass::In(ticket)), None),
-            Entry::Refuse(ticket, why) => (Some(Pass::Away(ticket, why)), shut),
-            Entry::Shut(until) => {
-                let since = shut.map_or_else(Instant::now, |shut| shut.since);
-                (None, Some(Shut { since, until }))
+                Some(ticket)
             }
-        };
-        self.entrance.shut.set(shut);
-        pass
+            // The time for which the first request is left begins when there is one.
+            Err(_) if limits.is_patient() && shut.is_none() && !self.waited.get() => None,
+            Err(admission::Shut(until)) => {
+                let since = shut.map_or_else(Instant::now, |shut| shut.since);
+                self.entrance.shut.set(Some(Shut { since, until }));
+                None
+            }
+        }
     }
 
-    /// No request was there for the pass.
-    pub(super) fn give_back(&self, pass: Pass) {
-        match (pass, self.books.as_ref().and_then(|books| books.asked.limits.as_ref())) {
-            (Pass::In(_), Some(limits)) => limits.not_taken(),
+    /// No request was there for the ticket.
+    pub(super) fn give_back(&self, ticket: Ticket) {
+        let Some(limits) = self.books.as_ref().and_then(|books| books.asked.limits.as_ref()) else {
+            return;
+        };
+        match ticket.refused() {
+            None => limits.not_taken(),
             // Nobody waits any longer.
-            (Pass::Away(..), _) => self.entrance.shut.set(None),
-            _ => {}
+            Some(_) => self.entrance.shut.set(None),
         }
+        drop(ticket);
     }
 
     /// Waits for a permit, where that is what is lacking; returns whether it was.
@@ -139,49 +139,48 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         }
     }
 
-    /// When a request has been taken: the job, where it is let in.
-    pub(super) fn admit(&self, request: T::Request, pass: Pass) -> Option<Job<T::Request>> {
-        let (ticket, refused) = match pass {
-            Pass::In(ticket) => (ticket, None),
-            Pass::Away(ticket, why) => (ticket, Some(why)),
-        };
-        let mut job = Job::new(request, ticket);
-        job.accept();
+    /// When a request has been taken: whether it is let in.
+    #[inline]
+    pub(super) fn admit(&self, job: &mut Job<T::Request>) -> Result<(), Turned> {
+        job.parts().1.accept();
         self.worker.tell(Event::Accepted);
-        if self.books.is_some() {
-            job = self.admit_by_the_books(job, refused)?;
+        if let Some(books) = &self.books {
+            self.admit_by(books, job)?;
         }
-        match self.worker.verify(job) {
-            Ok(job) => return Some(job),
-            Err(Rejected::ByHandler) => self.settle(Outcome::Rejected),
-            Err(Rejected::ByFailure) => self.settle(Outcome::Failed),
-        }
-        None
+        self.worker.verify(job)
     }
 
-    fn admit_by_the_books(
-        &self,
-        mut job: Job<T::Request>,
-        refused: Option<Refusal>,
-    ) -> Option<Job<T::Request>> {
-        let books = self.books.as_ref()?;
+    fn admit_by(&self, books: &Books<T>, job: &mut Job<T::Request>) -> Result<(), Turned> {
         if let Some(limits) = &books.asked.limits {
-            let mut admitted = refused.map_or(Ok(()), Err);
-            if admitted.is_ok() {
-                // Where the key panics, nobody knows the source.
-                admitted = Err(Refusal::Source);
-                self.worker.quietly(|| admitted = job.admit(limits));
-            }
-            if let Err(why) = admitted {
-                self.worker.turned_away(job, why, |request| limits.turn_away(request));
-                self.settle(Outcome::Refused);
-                return None;
-            }
+            let (request, ticket) = job.parts();
+            // Where the key panics, nobody knows the source.
+            let mut admitted = Err(Refusal::Source);
+            self.worker.quietly(|| admitted = limits.admit(ticket, request));
+            admitted.map_err(Turned::Away)?;
         }
         if books.asked.drain.is_some() {
-            self.worker.quietly(|| job.enlist());
+            self.worker.quietly(|| job.list());
         }
-        Some(job)
+        Ok(())
+    }
+
+    /// Ends a request that is not let in.
+    pub(super) fn turn(&self, job: Job<T::Request>, turned: Turned) {
+        let limits = self.books.as_ref().and_then(|books| books.asked.limits.as_ref());
+        match (turned, limits) {
+            (Turned::Failed(fault), _) => {
+                self.worker.failed(job, fault);
+                self.settle(Outcome::Failed);
+            }
+            (Turned::Away(why), Some(limits)) if why != Refusal::Rejected => {
+                self.worker.turn_away(job, why, |request| limits.turn_away(request));
+                self.settle(Outcome::Refused);
+            }
+            (Turned::Away(why), _) => {
+                self.worker.turn_away(job, why, Request::shutdown_request);
+                self.settle(Outcome::Rejected);
+            }
+        }
     }
 
     /// Counts and tells what is no request's.

@@ -202,16 +202,18 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             if self.is_over() {
                 return Ok(Taken::End);
             }
-            let Some(pass) = self.enter() else { return Ok(self.idle()) };
+            let Some(ticket) = self.enter() else { return Ok(self.idle()) };
             let got = self.get_request();
             if let Ok(Some(request)) = got {
                 self.take();
-                match self.admit(request, pass) {
-                    Some(job) => return Ok(Taken::Request(job)),
-                    None => continue,
+                let mut job = Job::new(request, ticket);
+                match self.admit(&mut job) {
+                    Ok(()) => return Ok(Taken::Request(job)),
+                    Err(turned) => self.turn(job, turned),
                 }
+                continue;
             }
-            self.give_back(pass);
+            self.give_back(ticket);
             match got {
                 Ok(_) => {
                     self.ended.set(Some(Outcome::Exhausted));
@@ -330,6 +332,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         }
     }
 
+    #[inline]
     fn is_over(&self) -> bool {
         if self.ended.get().is_none() && self.is_stopping() && self.is_announced() {
             self.ended.set(Some(Outcome::Stopped));

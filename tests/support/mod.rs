@@ -7,6 +7,7 @@ pub mod net;
 pub mod one_byte;
 pub mod role;
 pub mod signals;
+pub mod slow;
 pub mod story;
 pub mod time;
 pub mod trace;
