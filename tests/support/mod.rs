@@ -6,6 +6,7 @@ pub mod gate;
 pub mod laws;
 pub mod net;
 pub mod one_byte;
+pub mod processes;
 pub mod role;
 pub mod signals;
 pub mod slow;
