@@ -64,6 +64,13 @@ impl<R: Request> Job<R> {
         }
     }
 
+    /// The same in a forked child, whose parent has all that belongs to the request besides itself.
+    pub(crate) fn in_child(self) -> Self {
+        self.listed.forget();
+        self.ticket.forget();
+        Self::new(self.request, Ticket::default())
+    }
+
     /// Closes this process's copy of a request that another process goes on with. What is left is
     /// to be kept until that process has ended, and then given to
     /// [`Session::ended`](crate::Session::ended).
@@ -143,11 +150,7 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        let Job { mut listed, mut request, mut ticket } = job;
-        if self.in_child {
-            mem::take(&mut listed).forget();
-            mem::take(&mut ticket).forget();
-        }
+        let Job { listed, mut request, ticket } = job;
         let here = ticket.here();
         let ending = match self.run(&mut request) {
             Ok(()) => {

@@ -56,6 +56,11 @@ impl<T, H> Session<T, H> {
         over
     }
 
+    /// Whether it is not a request that is lacking, but a permit, or a token.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.entrance.shut.get().is_some()
+    }
+
     /// Has the end of requests on this thread seen to, where there is to be one.
     #[inline]
     pub(super) fn set_timer(&self) {
