@@ -24,7 +24,6 @@ use self::reaction::Reaction;
 use self::trouble::Trouble;
 use crate::control::Waiter;
 use crate::drain::Timer;
-use crate::event::Event;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
 use crate::sys::{self, Caught, ForkedChild, Threads};
@@ -226,12 +225,14 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
                     return Ok(self.idle());
                 }
                 Err(error) => {
-                    self.note(Event::AcceptFailed);
                     // After a pause the strategy has its turn: what it frees may be what is
                     // lacking.
                     if self.react(error)? == Reaction::BackOff {
                         self.ask_again.set(true);
                         return Ok(Taken::Idle);
+                    }
+                    if self.is_late() {
+                        return Ok(Taken::End);
                     }
                 }
             }

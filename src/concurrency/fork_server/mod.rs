@@ -80,7 +80,8 @@ use crate::worker::{self, Ending, Job};
 /// let mut said = String::new();
 /// TcpStream::connect(running.local_addr()?)?.read_to_string(&mut said)?;
 /// assert_ne!(said, format!("process {}", std::process::id()));
-/// running.close()
+/// running.close()?;
+/// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]
