@@ -127,3 +127,70 @@ fn cut(connection: RawFd, activity: &Activity, idle_alone: bool) {
         sys::cut_off(connection);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, ErrorKind, Read};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// Whether the connection has been cut, by what its other end sees.
+    fn is_cut(mut other: &UnixStream) -> io::Result<bool> {
+        other.set_nonblocking(true)?;
+        match other.read(&mut [0]) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            read => read.map(|count| count == 0),
+        }
+    }
+
+    #[test]
+    fn those_that_are_idle_are_cut_first_and_all_are_counted_when_they_leave() -> io::Result<()> {
+        let connections = Connections::default();
+        let ((new, new_peer), (idle, idle_peer)) = (UnixStream::pair()?, UnixStream::pair()?);
+        let ((again, again_peer), (gone, gone_peer)) = (UnixStream::pair()?, UnixStream::pair()?);
+        let (new_place, _) = connections.enter(new.as_fd());
+        let (idle_place, activity) = connections.enter(idle.as_fd());
+        activity.idle();
+        let (_, activity) = connections.enter(again.as_fd());
+        activity.idle();
+        activity.busy();
+        let (place, activity) = connections.enter(gone.as_fd());
+        activity.idle();
+        connections.leave(place);
+
+        connections.cut_idle();
+        assert!(is_cut(&idle_peer)?);
+        for other in [&new_peer, &again_peer, &gone_peer] {
+            assert!(!is_cut(other)?);
+        }
+        assert_eq!(connections.count_cut(), 0);
+        connections.leave(idle_place);
+        assert_eq!(connections.count_cut(), 1);
+
+        connections.cut_all();
+        assert!(is_cut(&new_peer)? && is_cut(&again_peer)? && !is_cut(&gone_peer)?);
+        connections.leave(new_place);
+        assert_eq!(connections.count_cut(), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn whoever_comes_when_all_have_been_cut_is_cut_too_until_another_session() -> io::Result<()> {
+        let connections = Connections::default();
+        let ((first, first_peer), (second, second_peer)) =
+            (UnixStream::pair()?, UnixStream::pair()?);
+        connections.cut_all();
+        let (place, _) = connections.enter(first.as_fd());
+        assert!(is_cut(&first_peer)?);
+        connections.leave(place);
+        assert_eq!(connections.count_cut(), 1);
+
+        connections.begin();
+        connections.enter(second.as_fd());
+        assert!(!is_cut(&second_peer)?);
+        assert_eq!(connections.count_cut(), 0);
+        Ok(())
+    }
+}
