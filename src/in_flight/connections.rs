@@ -57,6 +57,8 @@ struct Places {
     free: Vec<usize>,
     /// How many have left after they were cut.
     cut: usize,
+    /// All have been cut: whoever comes now, has been taken at the same moment, and is cut too.
+    over: bool,
 }
 
 impl Connections {
@@ -65,6 +67,9 @@ impl Connections {
         let activity = Activity::default();
         let entry = Some((connection.as_raw_fd(), activity.clone()));
         let mut places = self.0.lock();
+        if places.over {
+            cut(connection.as_raw_fd(), &activity, false);
+        }
         match places.free.pop() {
             Some(place) => {
                 places.all[place] = entry;
@@ -77,6 +82,12 @@ impl Connections {
         }
     }
 
+    /// Another session begins: nothing has been cut in it.
+    pub(super) fn begin(&self) {
+        let mut places = self.0.lock();
+        (places.cut, places.over) = (0, false);
+    }
+
     pub(super) fn leave(&self, place: usize) {
         let mut places = self.0.lock();
         if places.all[place].take().is_some_and(|(_, activity)| activity.is_cut()) {
@@ -87,24 +98,99 @@ impl Connections {
 
     /// Cuts off all that are idle.
     pub(crate) fn cut_idle(&self) {
-        self.cut(true);
+        self.0.lock().cut(true);
     }
 
     /// Cuts off all that are left.
     pub(crate) fn cut_all(&self) {
-        self.cut(false);
+        let mut places = self.0.lock();
+        places.over = true;
+        places.cut(false);
     }
 
     /// How many have been cut off and have ended since.
     pub(crate) fn count_cut(&self) -> usize {
         self.0.lock().cut
     }
+}
 
+impl Places {
     fn cut(&self, idle_alone: bool) {
-        for (connection, activity) in self.0.lock().all.iter().flatten() {
-            if activity.cut(idle_alone) {
-                sys::cut_off(*connection);
-            }
+        for (connection, activity) in self.all.iter().flatten() {
+            cut(*connection, activity, idle_alone);
         }
+    }
+}
+
+fn cut(connection: RawFd, activity: &Activity, idle_alone: bool) {
+    if activity.cut(idle_alone) {
+        sys::cut_off(connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, ErrorKind, Read};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// Whether the connection has been cut, by what its other end sees.
+    fn is_cut(mut other: &UnixStream) -> io::Result<bool> {
+        other.set_nonblocking(true)?;
+        match other.read(&mut [0]) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            read => read.map(|count| count == 0),
+        }
+    }
+
+    #[test]
+    fn those_that_are_idle_are_cut_first_and_all_are_counted_when_they_leave() -> io::Result<()> {
+        let connections = Connections::default();
+        let ((new, new_peer), (idle, idle_peer)) = (UnixStream::pair()?, UnixStream::pair()?);
+        let ((again, again_peer), (gone, gone_peer)) = (UnixStream::pair()?, UnixStream::pair()?);
+        let (new_place, _) = connections.enter(new.as_fd());
+        let (idle_place, activity) = connections.enter(idle.as_fd());
+        activity.idle();
+        let (_, activity) = connections.enter(again.as_fd());
+        activity.idle();
+        activity.busy();
+        let (place, activity) = connections.enter(gone.as_fd());
+        activity.idle();
+        connections.leave(place);
+
+        connections.cut_idle();
+        assert!(is_cut(&idle_peer)?);
+        for other in [&new_peer, &again_peer, &gone_peer] {
+            assert!(!is_cut(other)?);
+        }
+        assert_eq!(connections.count_cut(), 0);
+        connections.leave(idle_place);
+        assert_eq!(connections.count_cut(), 1);
+
+        connections.cut_all();
+        assert!(is_cut(&new_peer)? && is_cut(&again_peer)? && !is_cut(&gone_peer)?);
+        connections.leave(new_place);
+        assert_eq!(connections.count_cut(), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn whoever_comes_when_all_have_been_cut_is_cut_too_until_another_session() -> io::Result<()> {
+        let connections = Connections::default();
+        let ((first, first_peer), (second, second_peer)) =
+            (UnixStream::pair()?, UnixStream::pair()?);
+        connections.cut_all();
+        let (place, _) = connections.enter(first.as_fd());
+        assert!(is_cut(&first_peer)?);
+        connections.leave(place);
+        assert_eq!(connections.count_cut(), 1);
+
+        connections.begin();
+        connections.enter(second.as_fd());
+        assert!(!is_cut(&second_peer)?);
+        assert_eq!(connections.count_cut(), 0);
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 pub mod alone;
+pub mod gate;
 pub mod laws;
 pub mod net;
 pub mod one_byte;
@@ -11,4 +12,6 @@ pub mod signals;
 pub mod slow;
 pub mod story;
 pub mod time;
+pub mod tokens;
 pub mod trace;
+pub mod watchdog;
