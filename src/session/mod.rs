@@ -273,7 +273,6 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             })
         });
         self.waited.set(true);
-        self.pass_on();
         self.slow_down(begun)?;
         self.wait_failed.set(waited.is_err());
         waited.or_else(|error| self.react(error).map(drop))
@@ -292,7 +291,6 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         }
         let until = at_most.and_then(after);
         self.waiting(watch, until, |waiter| waiter.pause())?;
-        self.pass_on();
         Ok(!self.is_over() && !self.is_late())
     }
 
@@ -363,7 +361,10 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         let reasons = [until, self.scope.deadline, self.next_service.get(), announced];
         let until = reasons.into_iter().flatten().min();
         let waiter = Waiter::new(self.worker.control(), self.worker.session(), watch, until);
-        let value = wait(&waiter);
+        let value = wait(&waiter.knowing(announced.is_some()));
+        if let Some(books) = &self.books {
+            books.flight.pass_on();
+        }
         if self.next_service.get().is_some_and(|at| at <= Instant::now()) {
             self.service();
         }
