@@ -6,6 +6,7 @@ mod support;
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
@@ -13,14 +14,14 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 use socketserver::{
-    Concurrency, Counters, FailureKind, Handler, Limits, LocalAddr, Outcome, Refusal, Refuse,
-    Running, Server, Session, Stage, Sync, Tcp, TcpRequest, Threading, Transport, Udp, UnixStream,
-    Waiter, WhenFull, by_ip, by_prefix, handler_fn,
+    Concurrency, Counters, Event, FailureKind, Handler, Limits, LocalAddr, Next, Outcome, Refusal,
+    Refuse, Running, Server, Session, Stage, Sync, Tcp, TcpRequest, Threading, Transport, Udp,
+    UnixStream, Waiter, WhenFull, by_ip, by_prefix, handler_fn,
 };
 use support::gate::{Gate, Keeper, gate};
 use support::net::{Echo, PATIENCE, Reach, connect, is_closed};
 use support::time::let_pass;
-use support::tokens::{Actor, Tokens, Way};
+use support::tokens::{Actor, Token, Tokens, Way};
 use support::watchdog::without_hanging;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -168,19 +169,22 @@ fn one_too_many_is_left_waiting_for_its_time_and_no_longer() -> Result {
     let (running, address, keeper, counters) = gated(limits)?;
     let first = connect(address)?;
     keeper.wait_for_one()?;
-    // The time is the second one's, and not that since the server is full.
-    let_pass(patience * 2);
-
-    let begun = Instant::now();
-    assert!(is_closed(connect(address)?)?);
-    assert!(begun.elapsed() >= patience, "{:?}", begun.elapsed());
+    // The time is that of each which waits, and not that since the server is full.
+    for since in [patience / 2, patience * 2] {
+        let_pass(since);
+        let begun = Instant::now();
+        assert!(is_closed(connect(address)?)?);
+        assert!(begun.elapsed() >= patience, "{:?}", begun.elapsed());
+    }
+    // Those that come right behind it go with it.
+    let_pass(A_WHILE);
     let third = connect(address)?;
     keeper.let_go()?;
     assert!(is_served(first)?);
     keeper.let_go()?;
     assert!(is_served(third)?);
     running.close()?;
-    assert_eq!((counters.finished(), counters.refused_for(Refusal::Full)), (2, 1));
+    assert_eq!((counters.finished(), counters.refused_for(Refusal::Full)), (2, 2));
     Ok(())
 }
 
@@ -451,6 +455,42 @@ fn a_job_that_is_dropped_is_lost_and_its_permit_is_not() -> Result {
 
     assert_eq!((counters.finished(), counters.failed_by(FailureKind::Lost)), (4, 4));
     assert_eq!(counters.active(), 0);
+    Ok(())
+}
+
+/// Looks at the counters whenever it is told something.
+struct Looks(Counters);
+
+impl Handler<Token> for Looks {
+    fn handle(&self, token: &mut Token) -> io::Result<Next> {
+        Actor::default().handle(token)
+    }
+
+    fn verify_request(&self, token: &Token) -> io::Result<bool> {
+        Actor::default().verify_request(token)
+    }
+
+    fn event(&self, event: Event) {
+        let counted = match event {
+            Event::Accepted => self.0.active() == 1,
+            _ => self.0.active() == 0,
+        };
+        if !counted {
+            // As a panic would be contained.
+            eprintln!("{event:?} before its counter");
+            process::abort();
+        }
+    }
+}
+
+#[test]
+fn counters_have_been_made_when_the_handler_is_told() -> Result {
+    let counters = Counters::new()?;
+    let ways = [Way::Well, Way::Rejected, Way::Fails(Stage::Verify), Way::Fails(Stage::Handle)];
+    let mut server =
+        Server::new(Tokens::new(ways), Sync, Looks(counters.clone()))?.counters(&counters);
+    server.serve_forever()?;
+    assert_eq!((counters.accepted(), counters.finished()), (4, 1));
     Ok(())
 }
 

@@ -7,7 +7,7 @@ mod mutex;
 
 pub use loom::{model, thread};
 pub use mutex::Mutex;
-pub use std::{any, borrow, cell, error, fmt, io, mem, ops, process};
+pub use std::{any, borrow, cell, error, fmt, io, mem, ops, process, ptr};
 
 /// As `std::sync`.
 pub mod sync {

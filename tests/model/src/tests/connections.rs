@@ -16,10 +16,10 @@ fn outsider() {
 /// As a worker with its request: entered, left, closed. Returns whether it was cut.
 fn connection(flight: &Arc<InFlight>, work: impl FnOnce(&Activity)) -> bool {
     let number = kernel::open();
-    let mut ticket = Ticket::new(flight);
-    let activity = ticket.enter(BorrowedFd::new(number)).unwrap();
+    let ticket = Ticket::new(flight, None);
+    let (listed, activity) = ticket.list(BorrowedFd::new(number)).unwrap();
     work(&activity);
-    ticket.leave();
+    drop(listed);
     kernel::close(number)
 }
 

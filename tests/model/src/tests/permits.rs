@@ -19,7 +19,7 @@ fn enter(flight: &Arc<InFlight>, number: u64) -> Ticket {
     while !flight.permits.take() {
         wait_to_enter(flight, number);
     }
-    Ticket::new(flight)
+    Ticket::new(flight, None)
 }
 
 /// Notes how many are inside at once.

@@ -33,11 +33,11 @@ fn stops_cut_the_request_off() {
         let drain = Drain::new().announce(Duration::from_secs(1));
         let timer = Timer::start(&flight, number, drain).unwrap();
         let connection = kernel::open();
-        let mut ticket = Ticket::new(&flight);
-        ticket.enter(BorrowedFd::new(connection)).unwrap();
+        let ticket = Ticket::new(&flight, None);
+        let (listed, _) = ticket.list(BorrowedFd::new(connection)).unwrap();
         let stop = thread::spawn(move || (0..3).for_each(|_| stop.stop()));
         kernel::wait(connection);
-        drop(ticket);
+        drop((listed, ticket));
         drop(timer);
         join([stop]);
     });
