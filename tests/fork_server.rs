@@ -17,8 +17,8 @@ use std::thread;
 
 use nix::sys::signal::Signal;
 use socketserver::{
-    ForkRefused, ForkServer, Handler, Next, Outcome, Server, StopHandle, Tcp, TcpRequest, Udp,
-    UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest,
+    Concurrency, ForkRefused, ForkServer, Handler, Next, Outcome, Server, Session, StopHandle, Tcp,
+    TcpRequest, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest,
 };
 use support::net::{self, Echo, Reach};
 use support::one_byte::{echo_one, release, tcp};
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         ("all_four_transports_are_served", four_transports),
         ("peers_are_the_same_in_the_child", peers),
         ("packets_are_the_same_in_the_child", packets),
+        ("what_the_kernel_says_of_packets_is_told_in_the_child", packets_with_more),
         ("settings_of_the_transport_hold_in_the_child", settings),
         ("a_server_is_not_made_beside_threads", not_beside_threads),
         ("children_are_of_the_process_as_it_was", as_it_was),
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         ("other_peoples_children_keep_their_status", other_peoples_children),
         ("close_waits_for_the_children_and_leaves_nothing", close_waits),
         ("a_request_that_is_too_long_is_refused_alone", too_long),
+        ("a_strategy_that_keeps_prepare_to_itself_is_told_so", unprepared),
     ])
 }
 
@@ -187,6 +189,59 @@ fn packets() -> Result {
     server.handle_request()?;
     server.close()?;
     assert_eq!(std::fs::read_to_string(&said)?, "None");
+    Ok(())
+}
+
+/// Says that its sources are who they claim to be, where they ask for it.
+struct Verifies;
+
+impl Handler<UdpRequest> for Verifies {
+    fn verify_request(&self, packet: &UdpRequest) -> io::Result<bool> {
+        if packet.data() == b"verified" {
+            packet.set_verified();
+        }
+        Ok(true)
+    }
+
+    fn handle(&self, packet: &mut UdpRequest) -> io::Result<Next> {
+        let told = format!("{:?}", packet.local_ip());
+        let long = packet.reply(&[b'.'; 1000]).is_ok();
+        packet.reply(format!("{long} {told}").as_bytes()).map(Next::from)
+    }
+}
+
+fn packets_with_more() -> Result {
+    let udp = Udp::options().max_amplification(3).bind("0.0.0.0:0")?;
+    let mut server = Server::new(udp, ForkServer::new(), Verifies)?;
+    let port = server.local_addr()?.port();
+    let client = net::packets()?;
+    for (says, answers) in [(&b"nobody"[..], "false"), (b"verified", "true")] {
+        client.send_to(says, ("127.0.0.1", port))?;
+        assert_eq!(server.handle_request()?, Outcome::Handled);
+        if answers == "true" {
+            assert_eq!(net::packet(&client)?.len(), 1000);
+        }
+        let wanted = format!("{answers} Some(127.0.0.1)");
+        assert_eq!(String::from_utf8(net::packet(&client)?)?, wanted);
+    }
+    server.close()?;
+
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("server");
+    let unixgram = UnixDatagram::options().credentials(true).bind(&path)?;
+    let mut server =
+        Server::new_fn(unixgram, ForkServer::new(), |packet: &mut UnixDatagramRequest| {
+            let pid = packet.credentials().and_then(|credentials| credentials.pid);
+            packet.reply(format!("{pid:?}").as_bytes())
+        })?;
+    let client = unix::UnixDatagram::bind(dir.path().join("client"))?;
+    client.set_read_timeout(Some(net::PATIENCE))?;
+    client.send_to(b"?", &path)?;
+    server.handle_request()?;
+    let mut bytes = [0; 64];
+    let length = client.recv(&mut bytes)?;
+    assert_eq!(std::str::from_utf8(&bytes[..length])?, format!("{:?}", Some(process::id())));
+    server.close()?;
     Ok(())
 }
 
@@ -432,6 +487,24 @@ fn too_long() -> Result {
     assert_eq!(server.handle_request()?, Outcome::Handled);
     let mut bytes = [0; 16];
     assert_eq!(client.recv(&mut bytes)?, 6);
+    server.close()?;
+    Ok(())
+}
+
+/// Wraps another, and forgets the one method that has a default.
+struct Forgetful<C>(C);
+
+impl<T, H, C: Concurrency<T, H>> Concurrency<T, H> for Forgetful<C> {
+    fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
+        self.0.serve(session)
+    }
+}
+
+fn unprepared() -> Result {
+    let mut server = Server::new_fn(tcp()?, Forgetful(ForkServer::new()), echo_one)?;
+    let error = server.serve_forever().expect_err("there is no helper");
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("prepare"), "{error}");
     server.close()?;
     Ok(())
 }
