@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io::{self, BufRead, Read, Write};
-use std::mem;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{self as unix, UnixDatagram};
@@ -80,25 +79,40 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
         Ok(Self { spare: Some(spare), read: 0, peer, packets: Arc::clone(packets) })
     }
 
-    /// A packet that another process has received through the same socket, and
-    /// [packed](Self::pack).
-    pub(crate) fn unpack(
-        packets: &Arc<Packets<S>>,
-        bytes: &[u8],
-        peer: impl FnOnce(&SockAddr) -> (A, usize),
-    ) -> io::Result<Self> {
-        let mut spare = packets.unpack(bytes)?;
-        let (peer, header) = peer(&spare.sender);
-        let allowance = packets.allowance(spare.length, header);
-        if mem::replace(&mut spare.allowance, allowance).is_lifted() {
-            spare.allowance.lift();
-        }
-        Ok(Self { spare: Some(spare), read: 0, peer, packets: Arc::clone(packets) })
+    /// Puts all that there is of the packet but its sender, for another process of this program.
+    pub(crate) fn pack(&self, bytes: &mut Vec<u8>) {
+        let Spare { truncated, told, allowance, .. } = self.spare();
+        bytes.push(u8::from(*truncated));
+        bytes.extend(allowance.left().to_ne_bytes());
+        told.put(bytes);
+        bytes.extend(self.data());
     }
 
-    /// All that there is to know of the packet.
-    pub(crate) fn pack(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
-        self.spare().pack(bytes)
+    /// A packet that another process has received through the same socket, and packed.
+    pub(crate) fn unpack(
+        packets: &Arc<Packets<S>>,
+        sender: SockAddr,
+        bytes: &[u8],
+        peer: impl FnOnce(&SockAddr) -> (A, usize),
+    ) -> Option<Self> {
+        let (truncated, rest) = bytes.split_first()?;
+        let (left, rest) = rest.split_first_chunk()?;
+        let (told, data) = Told::take(rest)?;
+        let mut spare = packets.take();
+        spare.bytes.get_mut(..data.len())?.copy_from_slice(data);
+        let (peer, header) = peer(&sender);
+        spare.length = data.len();
+        spare.truncated = *truncated != 0;
+        spare.sender = sender;
+        spare.told = told;
+        spare.allowance = packets.allowance(data.len(), header);
+        spare.allowance.set_left(u64::from_ne_bytes(*left));
+        Some(Self { spare: Some(spare), read: 0, peer, packets: Arc::clone(packets) })
+    }
+
+    /// Where a reply goes.
+    pub(crate) fn sender(&self) -> &SockAddr {
+        &self.spare().sender
     }
 
     /// The packet's bytes, at most `max_packet_size` of them.
@@ -279,6 +293,10 @@ impl<S: AsFd, A> AsFd for Datagram<S, A> {
 
 impl<S, A: fmt::Debug> fmt::Debug for Datagram<S, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Datagram").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Datagram")
+            .field("length", &self.spare().length)
+            .field("truncated", &self.spare().truncated)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
     }
 }

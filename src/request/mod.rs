@@ -9,7 +9,6 @@ mod deadlines;
 mod hangup;
 mod line;
 mod packets;
-mod parts;
 mod stream;
 mod watch;
 mod wire;

@@ -9,7 +9,6 @@ use crossbeam_channel::{Receiver, Sender};
 use socket2::SockAddr;
 
 use super::allowance::Allowance;
-use super::parts;
 use crate::sys::{self, Told, Wanted};
 
 /// What becomes of a packet that is longer than `max_packet_size`.
@@ -50,15 +49,6 @@ pub(super) struct Spare {
 impl Spare {
     pub(super) fn packet(&self) -> &[u8] {
         &self.bytes[..self.length]
-    }
-
-    /// All that is to be known of the packet, for another process.
-    pub(super) fn pack(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
-        parts::put(sys::address_bytes(&self.sender), bytes)?;
-        parts::put(&self.told.message(), bytes)?;
-        bytes.extend([u8::from(self.truncated), u8::from(self.allowance.is_lifted())]);
-        bytes.extend(self.packet());
-        Ok(())
     }
 }
 
@@ -125,23 +115,6 @@ impl<S> Packets<S> {
         Err(io::ErrorKind::Interrupted.into())
     }
 
-    /// The packet that was [packed](Spare::pack). Its allowance says only whether it was lifted.
-    pub(super) fn unpack(&self, bytes: &[u8]) -> io::Result<Box<Spare>> {
-        let invalid = || io::Error::from(io::ErrorKind::InvalidData);
-        let (sender, rest) = parts::take(bytes)?;
-        let (told, rest) = parts::take(rest)?;
-        let ([truncated, lifted], packet) = rest.split_first_chunk().ok_or_else(invalid)?;
-        let mut spare = self.take();
-        spare.bytes.get_mut(..packet.len()).ok_or_else(invalid)?.copy_from_slice(packet);
-        spare.length = packet.len();
-        spare.truncated = *truncated != 0;
-        spare.sender = sys::address_of(sender)?;
-        spare.told = Told::of_message(told);
-        spare.allowance =
-            if *lifted != 0 { Allowance::unlimited() } else { Allowance::new(0, 0, 0) };
-        Ok(spare)
-    }
-
     /// What may be sent in reply to a packet of so many bytes.
     pub(super) fn allowance(&self, length: usize, header: usize) -> Allowance {
         match self.settings.amplification {
@@ -150,7 +123,7 @@ impl<S> Packets<S> {
         }
     }
 
-    fn take(&self) -> Box<Spare> {
+    pub(super) fn take(&self) -> Box<Spare> {
         self.waiting.try_recv().unwrap_or_else(|_| {
             Box::new(Spare {
                 bytes: vec![0; self.settings.size].into(),

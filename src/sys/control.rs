@@ -36,6 +36,62 @@ pub(crate) struct Local {
     interface: u32,
 }
 
+impl Told {
+    /// Puts it where it is taken from again in another process of this program.
+    pub(crate) fn put(self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Nothing => bytes.push(0),
+            Self::CameTo(Local { ip: IpAddr::V4(ip), interface }) => {
+                bytes.push(1);
+                bytes.extend(ip.octets());
+                bytes.extend(interface.to_ne_bytes());
+            }
+            Self::CameTo(Local { ip: IpAddr::V6(ip), interface }) => {
+                bytes.push(2);
+                bytes.extend(ip.octets());
+                bytes.extend(interface.to_ne_bytes());
+            }
+            Self::SentBy(Credentials { pid, uid, gid }) => {
+                bytes.push(3);
+                for number in [pid.unwrap_or(0), uid, gid] {
+                    bytes.extend(number.to_ne_bytes());
+                }
+            }
+        }
+    }
+
+    /// What was put first, and the rest.
+    pub(crate) fn take(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (kind, rest) = bytes.split_first()?;
+        match kind {
+            0 => Some((Self::Nothing, rest)),
+            1 => {
+                let (ip, rest) = rest.split_first_chunk::<4>()?;
+                let (interface, rest) = take_number(rest)?;
+                Some((Self::CameTo(Local { ip: (*ip).into(), interface }), rest))
+            }
+            2 => {
+                let (ip, rest) = rest.split_first_chunk::<16>()?;
+                let (interface, rest) = take_number(rest)?;
+                Some((Self::CameTo(Local { ip: (*ip).into(), interface }), rest))
+            }
+            3 => {
+                let (pid, rest) = take_number(rest)?;
+                let (uid, rest) = take_number(rest)?;
+                let (gid, rest) = take_number(rest)?;
+                let pid = Some(pid).filter(|pid| *pid != 0);
+                Some((Self::SentBy(Credentials { pid, uid, gid }), rest))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn take_number(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    Some((u32::from_ne_bytes(*number), rest))
+}
+
 /// Asks for `wanted`, of each packet that arrives from now on.
 ///
 /// # Errors
@@ -137,27 +193,6 @@ impl Room {
     }
 }
 
-impl Told {
-    /// The message that says it, for another process on this machine.
-    pub(crate) fn message(self) -> Vec<u8> {
-        let mut room = Room::new();
-        match self {
-            Self::Nothing => Vec::new(),
-            Self::CameTo(local) => room.leave_from(local).to_vec(),
-            Self::SentBy(Credentials { pid, uid, gid }) => {
-                let pid = pid.and_then(|pid| pid.try_into().ok()).unwrap_or(0);
-                let sender = libc::ucred { pid, uid, gid };
-                room.put(libc::SOL_SOCKET, libc::SCM_CREDENTIALS, sender).to_vec()
-            }
-        }
-    }
-
-    /// What that message says.
-    pub(crate) fn of_message(message: &[u8]) -> Self {
-        told(message)
-    }
-}
-
 /// The first of `messages` that says something. Whatever the bytes are, nothing beyond them is
 /// read.
 pub(super) fn told(mut messages: &[u8]) -> Told {
@@ -244,9 +279,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_is_told_again() {
-        let all = [Told::Nothing, Told::CameTo(V4), Told::SentBy(Credentials::new(7, 8, 9))];
-        assert_eq!(all.map(|told| Told::of_message(&told.message())), all);
+    fn what_is_put_for_another_process_is_taken_there() {
+        let sender = Credentials { pid: Some(7), uid: 1000, gid: 100 };
+        let unseen = Credentials { pid: None, ..sender };
+        let all = [
+            Told::Nothing,
+            Told::CameTo(V4),
+            Told::CameTo(local("fe80::1", 7)),
+            Told::SentBy(sender),
+            Told::SentBy(unseen),
+        ];
+        for told in all {
+            let mut bytes = Vec::new();
+            told.put(&mut bytes);
+            for cut in 0..bytes.len() {
+                assert_eq!(Told::take(&bytes[..cut]), None, "{told:?} of {cut} bytes");
+            }
+            bytes.push(42);
+            assert_eq!(Told::take(&bytes), Some((told, [42].as_slice())));
+        }
+        assert_eq!(Told::take(&[4; 64]), None);
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net;
+use std::sync::Arc;
 
 use socket2::SockAddr;
 
-use super::{Tcp, Transport, Udp, UnixDatagram, UnixStream, udp, unix, unix_datagram};
+use super::{Tcp, Transport, Udp, UnixDatagram, UnixStream, udp, unix};
 use crate::request::{
-    Datagram, StreamRequest, TcpRequest, UdpRequest, UnixDatagramRequest, UnixStreamRequest,
+    Datagram, DatagramSocket, Packets, StreamRequest, TcpRequest, UdpRequest, UnixDatagramRequest,
+    UnixStreamRequest,
 };
 use crate::sys;
 
@@ -91,6 +93,30 @@ pub trait Portable: Transport {
     fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<Self::Request>;
 }
 
+/// Puts bytes with their length before them.
+fn put(part: &[u8], bytes: &mut Vec<u8>) -> io::Result<()> {
+    let length = u16::try_from(part.len()).map_err(io::Error::other)?;
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(part);
+    Ok(())
+}
+
+/// What was put first, and the rest.
+fn take(bytes: &[u8]) -> io::Result<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk().ok_or(ErrorKind::InvalidData)?;
+    let length = usize::from(u16::from_le_bytes(*length));
+    rest.split_at_checked(length).ok_or_else(|| ErrorKind::InvalidData.into())
+}
+
+fn put_address(address: &SockAddr, bytes: &mut Vec<u8>) -> io::Result<()> {
+    put(sys::address_bytes(address), bytes)
+}
+
+fn take_address(bytes: &[u8]) -> io::Result<(SockAddr, &[u8])> {
+    let (address, rest) = take(bytes)?;
+    Ok((sys::address_of(address)?, rest))
+}
+
 fn socket_of(descriptor: Option<OwnedFd>) -> io::Result<OwnedFd> {
     descriptor.ok_or_else(|| ErrorKind::InvalidData.into())
 }
@@ -101,12 +127,13 @@ impl Portable for Tcp {
         request: &'r TcpRequest,
         bytes: &mut Vec<u8>,
     ) -> io::Result<Option<BorrowedFd<'r>>> {
-        bytes.extend(sys::address_bytes(&SockAddr::from(*request.peer())));
+        put_address(&SockAddr::from(*request.peer()), bytes)?;
         Ok(Some(request.as_fd()))
     }
 
     fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<TcpRequest> {
-        let peer = sys::address_of(bytes)?.as_socket().ok_or(ErrorKind::InvalidData)?;
+        let (peer, _) = take_address(bytes)?;
+        let peer = peer.as_socket().ok_or(ErrorKind::InvalidData)?;
         Ok(StreamRequest::new(socket_of(descriptor)?.into(), peer, self.settings))
     }
 }
@@ -118,7 +145,7 @@ impl Portable for UnixStream {
         bytes: &mut Vec<u8>,
     ) -> io::Result<Option<BorrowedFd<'r>>> {
         if !request.peer().is_unnamed() {
-            bytes.extend(sys::address_bytes(&unix::to_sockaddr(request.peer())?));
+            put_address(&unix::to_sockaddr(request.peer())?, bytes)?;
         }
         Ok(Some(request.as_fd()))
     }
@@ -128,7 +155,7 @@ impl Portable for UnixStream {
             // Which is how an unnamed one is made.
             net::SocketAddr::from_pathname("")?
         } else {
-            unix::to_std(&sys::address_of(bytes)?).ok_or(ErrorKind::InvalidData)?
+            unix::to_std(&take_address(bytes)?.0).ok_or(ErrorKind::InvalidData)?
         };
         Ok(StreamRequest::new(socket_of(descriptor)?.into(), peer, self.settings))
     }
@@ -141,11 +168,11 @@ impl Portable for Udp {
         request: &'r UdpRequest,
         bytes: &mut Vec<u8>,
     ) -> io::Result<Option<BorrowedFd<'r>>> {
-        request.pack(bytes).map(|()| None)
+        pack_packet(request, bytes)
     }
 
     fn unpack(&self, bytes: &[u8], _descriptor: Option<OwnedFd>) -> io::Result<UdpRequest> {
-        Datagram::unpack(&self.packets, bytes, udp::peer)
+        unpack_packet(&self.packets, bytes, udp::peer)
     }
 }
 
@@ -156,7 +183,7 @@ impl Portable for UnixDatagram {
         request: &'r UnixDatagramRequest,
         bytes: &mut Vec<u8>,
     ) -> io::Result<Option<BorrowedFd<'r>>> {
-        request.pack(bytes).map(|()| None)
+        pack_packet(request, bytes)
     }
 
     fn unpack(
@@ -164,6 +191,24 @@ impl Portable for UnixDatagram {
         bytes: &[u8],
         _descriptor: Option<OwnedFd>,
     ) -> io::Result<UnixDatagramRequest> {
-        Datagram::unpack(&self.packets, bytes, unix_datagram::peer)
+        unpack_packet(&self.packets, bytes, |sender| (unix::to_std(sender), 0))
     }
+}
+
+fn pack_packet<'r, S: DatagramSocket, A>(
+    request: &Datagram<S, A>,
+    bytes: &mut Vec<u8>,
+) -> io::Result<Option<BorrowedFd<'r>>> {
+    put_address(request.sender(), bytes)?;
+    request.pack(bytes);
+    Ok(None)
+}
+
+fn unpack_packet<S: DatagramSocket, A>(
+    packets: &Arc<Packets<S>>,
+    bytes: &[u8],
+    peer: impl FnOnce(&SockAddr) -> (A, usize),
+) -> io::Result<Datagram<S, A>> {
+    let (sender, rest) = take_address(bytes)?;
+    Datagram::unpack(packets, sender, rest, peer).ok_or_else(|| ErrorKind::InvalidData.into())
 }

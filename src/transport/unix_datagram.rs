@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{self, SocketAddr};
 use std::sync::Arc;
 
-use socket2::{SockAddr, Socket, Type};
+use socket2::{Socket, Type};
 
 use super::socket_file::SocketFile;
 use super::unix::{self, ToUnixAddr};
@@ -89,7 +89,8 @@ impl Transport for UnixDatagram {
     type Request = UnixDatagramRequest;
 
     fn get_request(&self) -> io::Result<Option<UnixDatagramRequest>> {
-        Datagram::receive(&self.packets, peer).map(Some)
+        // There is nothing to forge, and so no limit that would count headers.
+        Datagram::receive(&self.packets, |sender| (unix::to_std(sender), 0)).map(Some)
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
@@ -99,11 +100,6 @@ impl Transport for UnixDatagram {
     fn server_close(self) -> io::Result<()> {
         self.file.map_or(Ok(()), SocketFile::remove)
     }
-}
-
-/// The sender's address; there is nothing to forge, and so no limit that would count headers.
-pub(super) fn peer(sender: &SockAddr) -> (Option<SocketAddr>, usize) {
-    (unix::to_std(sender), 0)
 }
 
 #[diagnostic::do_not_recommend]
