@@ -12,7 +12,7 @@ use socketserver::{Server, Tcp, Threading};
 use crate::net::{self, Echo};
 use crate::served::{LIMIT, Tested};
 use crate::trials::{Need, trial};
-use crate::{proc, role, subject};
+use crate::{process, role, subject};
 
 const CYCLES: usize = 10_000;
 const IDLE_STOPS: usize = 10;
@@ -46,10 +46,10 @@ pub(crate) fn cycles(_: &[String]) -> Result<(), Box<dyn Error>> {
             before = fs::read_dir("/proc/self/fd")?.count();
         }
     }
-    let process = proc::Process(std::process::id());
-    proc::until("one thread is left", LIMIT, || Ok(process.threads()? == 1))?;
-    if process.descriptors()? != before {
-        return Err(format!("{} descriptors, {before} before", process.descriptors()?).into());
+    let own = process::Process(std::process::id());
+    process::until("one thread is left", LIMIT, || Ok(own.threads()? == 1))?;
+    if own.descriptors()? != before {
+        return Err(format!("{} descriptors, {before} before", own.descriptors()?).into());
     }
     println!("{:.1?}, the slowest stop and close {slowest:.1?}, nothing left", begun.elapsed());
     Ok(())

@@ -7,12 +7,12 @@
 //! not for an echo. Trials that need a tool or a privilege that is not there are ignored, and the
 //! line of each says what it lacks.
 
+mod cgroup;
 mod cut;
 mod cycles;
 mod errors;
 mod killed;
 mod network;
-mod proc;
 mod refused;
 mod silent;
 mod slow;
@@ -23,6 +23,9 @@ mod trials;
 #[path = "../support/net.rs"]
 #[allow(dead_code, unreachable_pub, reason = "other tests use the rest")]
 mod net;
+#[path = "../support/process.rs"]
+#[allow(unreachable_pub, reason = "other tests share it")]
+mod process;
 #[path = "../support/role.rs"]
 #[allow(dead_code, unreachable_pub, reason = "other tests use the rest")]
 mod role;

@@ -76,16 +76,15 @@ impl Wire {
     }
 
     /// Does `what` where the client is; sockets stay in the namespace that they are made in.
-    fn at_client<V: Send>(&self, what: impl FnOnce() -> Tested<V> + Send) -> Tested<V> {
-        let there = File::open(format!("/run/netns/{}", self.client))?;
-        let done = thread::scope(|scope| {
+    fn at_client<V: Send>(&self, what: impl FnOnce() -> Tested<V> + Send) -> Result<V, String> {
+        let there = File::open(format!("/run/netns/{}", self.client)).map_err(|e| e.to_string())?;
+        thread::scope(|scope| {
             let there = scope.spawn(move || {
                 setns(there, CloneFlags::CLONE_NEWNET).map_err(|error| error.to_string())?;
                 what().map_err(|error| error.to_string())
             });
             there.join().unwrap_or_else(|_| Err("the client panicked".into()))
-        });
-        Ok(done?)
+        })
     }
 }
 
@@ -127,15 +126,11 @@ fn connections_where_packets_are_lost() -> Tested<String> {
     };
     thread::scope(|scope| {
         let (client, wire) = (&client, &wire);
-        let one = |number| scope.spawn(move || wire.at_client(|| client(number)).map_err(said));
+        let one = |number| scope.spawn(move || wire.at_client(|| client(number)));
         let all: Vec<_> = (0..CLIENTS).map(one).collect();
         all.into_iter().try_for_each(|one| one.join().unwrap_or_else(|_| Err("panic".into())))
     })?;
     Ok(format!("{CLIENTS} times {BYTES} bytes there and back whole, in {:.1?}", begun.elapsed()))
-}
-
-fn said(error: impl ToString) -> String {
-    error.to_string()
 }
 
 fn packets_where_packets_are_lost() -> Tested<String> {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 
-use crate::proc::{Cgroup, until};
+use crate::cgroup::Cgroup;
+use crate::process::until;
 use crate::served::{LIMIT, Served, Tested};
 use crate::subject::{self, Held};
 use crate::trials::{Need, OTHER_USER, trial};
@@ -40,7 +41,7 @@ fn in_a_group(strategy: &str) -> Tested<String> {
     crowd(&server)
 }
 
-/// By RLIMIT_NPROC, which is for all that a user runs; root has no such limit.
+/// By `RLIMIT_NPROC`, which is for all that a user runs; root has no such limit.
 fn as_a_user(strategy: &str, user: &str) -> Tested<String> {
     let folder = tempfile::tempdir()?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::proc::Cgroup;
+use crate::cgroup::Cgroup;
 use crate::served::Tested;
 use crate::{cut, cycles, errors, killed, network, refused, silent, slow, storm, subject};
 

@@ -5,6 +5,7 @@ pub mod alone;
 pub mod laws;
 pub mod net;
 pub mod one_byte;
+pub mod process;
 pub mod role;
 pub mod signals;
 pub mod story;
