@@ -38,9 +38,16 @@ pub enum FailureKind {
     Panic,
     /// The request could not be started: no thread, no process.
     NotStarted,
+    /// Nobody has seen how it ended: the process that ran it was killed, or its strategy dropped
+    /// it. [`handle_error`](crate::Handler::handle_error) is not told, as there is no request any
+    /// more.
+    Lost,
 }
 
 impl FailureKind {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::PeerGone, Self::TimedOut, Self::Error, Self::Panic, Self::NotStarted, Self::Lost];
+
     /// What an error of a connection says of it.
     pub(crate) fn of_connection(error: &io::Error) -> Self {
         match error.kind() {

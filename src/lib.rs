@@ -40,11 +40,16 @@ compile_error!(
     "socketserver serves Unix sockets and forks: it is for Unix systems, and tested on Linux"
 );
 
+mod admission;
 mod alias;
 mod concurrency;
 mod control;
+mod counters;
+mod drain;
+mod event;
 mod failure;
 mod handler;
+mod in_flight;
 mod request;
 mod running;
 mod server;
@@ -56,11 +61,16 @@ mod worker;
 #[doc = include_str!("../docs/from-python.md")]
 pub mod from_python {}
 
+pub use admission::{Limits, PeerIp, Refuse, WhenFull, by_ip, by_prefix};
 pub use alias::*;
 pub use concurrency::{Concurrency, Forking, Shareable, Sync, Threading};
 pub use control::{StopHandle, Waiter};
+pub use counters::Counters;
+pub use drain::{Closing, Drain, Due, Report};
+pub use event::{Event, Refusal};
 pub use failure::{Failure, FailureKind, Stage};
-pub use handler::{Handler, HandlerFn, Next, handler_fn};
+pub use handler::{CrashOnPanic, Handler, HandlerFn, Next, OnPanic, StopAfterPanics, handler_fn};
+pub use in_flight::{Activity, Ticket};
 pub use request::{
     Datagram, DatagramSocket, LineTooLong, ReadLine, Request, StreamRequest, StreamSocket,
     TcpRequest, UdpRequest, UnixDatagramRequest, UnixStreamRequest,

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::concurrency::Concurrency;
 use crate::control::StopHandle;
+use crate::drain::Report;
 use crate::handler::Handler;
 use crate::server::Server;
 use crate::transport::{LocalAddr, Transport};
@@ -31,8 +32,8 @@ use crate::transport::{LocalAddr, Transport};
 /// TcpStream::connect(running.local_addr()?)?.read_to_string(&mut said)?;
 /// assert_eq!(said, "hi");
 ///
-/// running.close()
-/// # ; Ok::<(), std::io::Error>(())
+/// running.close()?;
+/// # Ok::<(), std::io::Error>(())
 /// ```
 #[must_use = "the server is stopped when this is dropped"]
 pub struct Running<T, C, H> {
@@ -119,7 +120,7 @@ impl<T: Transport, C: Concurrency<T, H>, H> Running<T, C, H> {
     /// # Panics
     ///
     /// As [`join`](Self::join).
-    pub fn close(self) -> io::Result<()> {
+    pub fn close(self) -> io::Result<Report> {
         self.stop();
         self.join()?.close()
     }

@@ -7,11 +7,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::admission::Limits;
 use crate::concurrency::{Concurrency, Forking};
 use crate::control::{Control, StopHandle};
+use crate::counters::Counters;
+use crate::drain::{Closing, Drain, Report};
 use crate::handler::{Handler, HandlerFn, handler_fn};
 use crate::running::Running;
-use crate::session::{Limits, Outcome, Session};
+use crate::session::{Bookkeeping, Outcome, Scope, Session};
 use crate::transport::{Bind, LocalAddr, Transport};
 use crate::worker::{Shared, Worker};
 
@@ -40,8 +43,8 @@ use crate::worker::{Shared, Worker};
 /// println!("listening on {}", server.local_addr()?);
 /// # server.stop_handle().stop();
 /// server.serve_forever()?;
-/// server.close()
-/// # ; Ok::<(), std::io::Error>(())
+/// server.close()?;
+/// # Ok::<(), std::io::Error>(())
 /// ```
 #[doc(alias("BaseServer", "socketserver", "fileno", "socket_type", "bind_and_activate"))]
 pub struct Server<T, C, H> {
@@ -49,6 +52,7 @@ pub struct Server<T, C, H> {
     concurrency: C,
     shared: Arc<Shared<H>>,
     service_interval: Option<Duration>,
+    books: Bookkeeping<T>,
     open: Open,
 }
 
@@ -109,6 +113,7 @@ impl<T, C, H> Server<T, C, H> {
             open: Open(Arc::clone(&control)),
             shared: Arc::new(Shared { handler, control }),
             service_interval: None,
+            books: Bookkeeping::None,
         })
     }
 
@@ -139,6 +144,38 @@ impl<T, C, H> Server<T, C, H> {
         self
     }
 
+    /// Lets in so many requests at once, from one source, and in a time, and no more; whatever the
+    /// strategy. Without it there are no limits but those of the strategy.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for limits that would let nothing in.
+    #[doc(alias = "max_connections")]
+    pub fn limits(mut self, limits: Limits<T>) -> io::Result<Self> {
+        limits.check()?;
+        self.books.ask().limits = Some(Arc::new(limits));
+        Ok(self)
+    }
+
+    /// How the server ends: how long its stop is announced, what is in flight may finish, and what
+    /// has been cut off may take to go. Without it, what is in flight is waited for without limit.
+    #[doc(alias("shutdown_timeout", "graceful"))]
+    #[must_use]
+    pub fn drain(mut self, drain: Drain) -> Self {
+        if !drain.announced().is_zero() {
+            self.shared.control.announce();
+        }
+        self.books.ask().drain = Some(drain);
+        self
+    }
+
+    /// Counts requests, and what becomes of them, in these counters.
+    #[must_use]
+    pub fn counters(mut self, counters: &Counters) -> Self {
+        self.books.ask().counters = Some(counters.clone());
+        self
+    }
+
     /// Serves until it is stopped by a [`StopHandle`]. Requests that run elsewhere by then go on;
     /// [`close`](Self::close) waits for them. It may be called again.
     ///
@@ -159,8 +196,8 @@ impl<T, C, H> Server<T, C, H> {
                 "a service_interval of zero leaves no time to serve; it has to be longer",
             ));
         }
-        let limits = Limits { service_interval: self.service_interval, ..Limits::default() };
-        let (session, _serving) = self.begin(limits)?;
+        let scope = Scope { service_interval: self.service_interval, ..Scope::default() };
+        let (session, _serving) = self.begin(scope)?;
         self.concurrency.serve(&session)
     }
 
@@ -205,8 +242,8 @@ impl<T, C, H> Server<T, C, H> {
         H: Handler<T::Request>,
         C: Concurrency<T, H>,
     {
-        let limits = Limits { once: true, deadline, service_interval: None };
-        let (session, mut serving) = self.begin(limits)?;
+        let scope = Scope { once: true, deadline, service_interval: None };
+        let (session, mut serving) = self.begin(scope)?;
         serving.ends_session = false;
         self.concurrency.serve(&session)?;
         serving.ends_session = session.outcome() == Outcome::Stopped;
@@ -241,24 +278,31 @@ impl<T, C, H> Server<T, C, H> {
     }
 
     /// Closes the server: the transport first, so that nobody can connect any more, then the
-    /// strategy, which waits for what is in flight if it is configured to. Python's
-    /// `server_close`.
+    /// strategy, which waits for what is in flight if it is configured to, for as long as the
+    /// server's [`Drain`] says. Python's `server_close`, with a [`Report`] of what became of what
+    /// was in flight.
     ///
     /// # Errors
     ///
     /// Whatever could not be put back as it was: a socket file that could not be removed, a child
     /// that could not be waited for. The rest has been closed all the same.
     #[doc(alias("server_close", "join"))]
-    pub fn close(self) -> io::Result<()>
+    pub fn close(self) -> io::Result<Report>
     where
         T: Transport,
         C: Concurrency<T, H>,
     {
-        let Self { transport, mut concurrency, open, .. } = self;
+        let Self { transport, mut concurrency, shared, books, open, .. } = self;
         drop(open);
+        let books = books.books();
+        let drain = books.and_then(|books| books.asked.drain).unwrap_or_default();
+        let flight = books.map(|books| Arc::clone(&books.flight));
+        let number = shared.control.number();
+        let closing = Closing::new(Worker::new(shared, number), flight, drain);
         // Whoever else holds it is a strategy whose threads have not ended yet: the last closes it.
         let closed = Arc::into_inner(transport).map_or(Ok(()), T::server_close);
-        concurrency.close().and(closed)
+        concurrency.close(&closing).and(closed)?;
+        Ok(closing.end())
     }
 
     /// The address that the server is bound to: Python's `server_address`.
@@ -297,10 +341,14 @@ impl<T, C, H> Server<T, C, H> {
         self.shared.control.begin().map(drop)
     }
 
-    fn begin(&self, limits: Limits) -> io::Result<(Session<T, H>, Serving)> {
+    fn begin(&mut self, scope: Scope) -> io::Result<(Session<T, H>, Serving)> {
+        let books = self.books.open(&self.shared.control)?;
         let serving = Serving::begin(&self.shared.control)?;
+        if let Some(books) = &books {
+            books.flight.begin();
+        }
         let worker = Worker::new(Arc::clone(&self.shared), serving.number);
-        Ok((Session::new(Arc::clone(&self.transport), worker, limits), serving))
+        Ok((Session::new(Arc::clone(&self.transport), worker, books, scope), serving))
     }
 }
 

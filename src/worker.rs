@@ -7,11 +7,14 @@ use std::io;
 use std::mem;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
 use std::sync::Arc;
 
 use crate::control::Control;
+use crate::event::{Event, Refusal};
 use crate::failure::{Cause, Failure, FailureKind, Stage};
-use crate::handler::{Handler, Next};
+use crate::handler::{Handler, Next, OnPanic};
+use crate::in_flight::Ticket;
 use crate::request::Request;
 
 /// Finishes requests: what a strategy moves to the thread or process that runs them. Cheap to
@@ -19,6 +22,8 @@ use crate::request::Request;
 pub struct Worker<H> {
     shared: Arc<Shared<H>>,
     session: u64,
+    /// It works in a forked child, whose parent has the tickets and hears of the events.
+    in_child: bool,
 }
 
 /// What a server and its workers share.
@@ -36,16 +41,18 @@ pub(crate) struct Shared<H> {
 #[must_use = "a job that is dropped closes its request without handling it"]
 pub struct Job<R> {
     request: R,
+    ticket: Ticket,
 }
 
 impl<R: Request> Job<R> {
-    pub(crate) fn new(request: R) -> Self {
-        Self { request }
-    }
-
-    /// Closes this process's copy of a request that another process goes on with.
-    pub fn close_request(self) {
-        quietly(|| self.request.close_request());
+    /// Closes this process's copy of a request that another process goes on with. What is left is
+    /// to be kept until that process has ended, and then given to
+    /// [`Session::ended`](crate::Session::ended).
+    pub fn hand_over(self) -> Ticket {
+        let Self { request, mut ticket } = self;
+        ticket.leave();
+        quietly(|| request.close_request());
+        ticket
     }
 }
 
@@ -58,20 +65,32 @@ impl<R> Deref for Job<R> {
 }
 
 /// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Ending {
     /// It was handled.
     Finished,
-    /// It failed by an error, which [`handle_error`](Handler::handle_error) has had.
-    Failed,
-    /// It failed by a panic, which [`handle_error`](Handler::handle_error) has had.
-    Panicked,
+    /// It failed, which [`handle_error`](Handler::handle_error) has heard of.
+    Failed(FailureKind),
+}
+
+impl From<Ending> for Event {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Finished => Self::Finished,
+            Ending::Failed(kind) => Self::Failed(kind),
+        }
+    }
 }
 
 impl<H> Worker<H> {
     pub(crate) fn new(shared: Arc<Shared<H>>, session: u64) -> Self {
-        Self { shared, session }
+        Self { shared, session, in_child: false }
+    }
+
+    /// The same in a forked child.
+    pub(crate) fn in_child(&self) -> Self {
+        Self { in_child: true, ..self.clone() }
     }
 
     pub(crate) fn handler(&self) -> &H {
@@ -100,14 +119,21 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        let mut request = job.request;
-        match self.run(&mut request) {
+        let Job { mut request, mut ticket } = job;
+        if self.in_child {
+            mem::take(&mut ticket).forget();
+        }
+        let ending = match self.run(&mut request) {
             Ok(()) => {
-                quietly(|| request.shutdown_request());
+                self.shut_down(request, &mut ticket);
                 Ending::Finished
             }
-            Err(fault) => self.fail(request, fault),
+            Err(fault) => self.fail(request, &mut ticket, fault),
+        };
+        if !self.in_child {
+            self.ended(ticket, ending);
         }
+        ending
     }
 
     /// Ends a request that could not be started: `handle_error` gets `error`, and the peer sees a
@@ -116,24 +142,89 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        self.fail(job.request, Fault(Stage::Start, Cause::Error(error)));
+        let Job { request, mut ticket } = job;
+        let ending = self.fail(request, &mut ticket, Fault(Stage::Start, Cause::Error(error)));
+        self.ended(ticket, ending);
+    }
+
+    /// See [`Session::ended`](crate::Session::ended).
+    pub(crate) fn ended<R>(&self, ticket: Ticket, ending: Ending)
+    where
+        H: Handler<R>,
+    {
+        ticket.end(ending.into());
+        self.tell(ending.into());
+        if ending == Ending::Failed(FailureKind::Panic) {
+            self.panicked();
+        }
     }
 
     /// Whether the handler accepts the request; one that is not accepted is closed here.
-    pub(crate) fn verify<R: Request>(&self, request: R) -> Result<Job<R>, Rejected>
+    pub(crate) fn verify<R: Request>(
+        &self,
+        request: R,
+        mut ticket: Ticket,
+    ) -> Result<Job<R>, Rejected>
     where
         H: Handler<R>,
     {
         match step(Stage::Verify, || self.handler().verify_request(&request)) {
-            Ok(true) => Ok(Job::new(request)),
+            Ok(true) => Ok(Job { request, ticket }),
             Ok(false) => {
-                quietly(|| request.shutdown_request());
+                self.turned_away(ticket, Refusal::Rejected, || request.shutdown_request());
                 Err(Rejected::ByHandler)
             }
             Err(fault) => {
-                self.fail(request, fault);
+                let ending = self.fail(request, &mut ticket, fault);
+                self.ended(ticket, ending);
                 Err(Rejected::ByFailure)
             }
+        }
+    }
+
+    /// Closes a request that is not let in by `close`.
+    pub(crate) fn turned_away<R>(&self, ticket: Ticket, why: Refusal, close: impl FnOnce())
+    where
+        H: Handler<R>,
+    {
+        self.quietly(close);
+        ticket.end(Event::Refused(why));
+        self.tell(Event::Refused(why));
+    }
+
+    /// Tells the handler of an event.
+    pub(crate) fn tell<R>(&self, event: Event)
+    where
+        H: Handler<R>,
+    {
+        self.quietly(|| self.handler().event(event));
+    }
+
+    /// Runs what is the user's code and has nobody to report its panic to.
+    pub(crate) fn quietly<R>(&self, run: impl FnOnce())
+    where
+        H: Handler<R>,
+    {
+        if quietly(run) {
+            self.panicked();
+        }
+    }
+
+    /// Does what the handler wants to be done about a panic; in a forked child, its end tells the
+    /// parent, which then asks.
+    fn panicked<R>(&self)
+    where
+        H: Handler<R>,
+    {
+        if self.in_child {
+            return;
+        }
+        let mut answer = OnPanic::Contain;
+        quietly(|| answer = self.handler().panicked());
+        match answer {
+            OnPanic::Contain => {}
+            OnPanic::Stop => self.control().stop(self.session),
+            OnPanic::Crash => process::abort(),
         }
     }
 
@@ -150,7 +241,7 @@ impl<H> Worker<H> {
             (Ok(()), Ok(())) => step(Stage::Deliver, || request.deliver()),
             (Err(fault), Ok(())) | (Ok(()), Err(fault)) => Err(fault),
             (Err(fault), Err(second)) => {
-                quietly(|| drop(second));
+                self.quietly(|| drop(second));
                 Err(fault)
             }
         }
@@ -166,21 +257,34 @@ impl<H> Worker<H> {
         Ok(())
     }
 
-    fn fail<R: Request>(&self, mut request: R, Fault(stage, cause): Fault) -> Ending
+    fn fail<R: Request>(
+        &self,
+        mut request: R,
+        ticket: &mut Ticket,
+        Fault(stage, cause): Fault,
+    ) -> Ending
     where
         H: Handler<R>,
     {
         let failure = Failure::new(stage, cause, |error| {
-            contain(|| request.classify(error)).unwrap_or_else(|payload| {
-                quietly(|| drop(payload));
-                FailureKind::Error
-            })
+            let mut kind = FailureKind::Error;
+            self.quietly(|| kind = request.classify(error));
+            kind
         });
-        let panicked = failure.kind() == FailureKind::Panic;
-        quietly(|| self.handler().handle_error(&mut request, &failure));
-        quietly(|| drop(failure));
-        quietly(|| request.shutdown_request());
-        if panicked { Ending::Panicked } else { Ending::Failed }
+        let kind = failure.kind();
+        self.quietly(|| self.handler().handle_error(&mut request, &failure));
+        self.quietly(|| drop(failure));
+        self.shut_down(request, ticket);
+        Ending::Failed(kind)
+    }
+
+    /// Shuts a request down, and closes it.
+    fn shut_down<R: Request>(&self, request: R, ticket: &mut Ticket)
+    where
+        H: Handler<R>,
+    {
+        ticket.leave();
+        self.quietly(|| request.shutdown_request());
     }
 }
 
@@ -192,7 +296,8 @@ pub(crate) enum Rejected {
 
 impl<H> Clone for Worker<H> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), session: self.session }
+        let Self { session, in_child, .. } = *self;
+        Self { shared: Arc::clone(&self.shared), session, in_child }
     }
 }
 
@@ -223,11 +328,12 @@ pub(crate) fn contain<V>(run: impl FnOnce() -> V) -> Result<V, Box<dyn Any + Sen
 }
 
 /// Runs what is the user's code and has nobody to report its panic to; the panic hook has told of
-/// it. The payload may panic when it is dropped, and so may that payload: it is then leaked.
-pub(crate) fn quietly(run: impl FnOnce()) {
-    if let Err(payload) = contain(run) {
-        if let Err(second) = contain(|| drop(payload)) {
-            mem::forget(second);
-        }
+/// it. Whether it panicked. The payload may panic when it is dropped, and so may that payload: it
+/// is then leaked.
+pub(crate) fn quietly(run: impl FnOnce()) -> bool {
+    let Err(payload) = contain(run) else { return false };
+    if let Err(second) = contain(|| drop(payload)) {
+        mem::forget(second);
     }
+    true
 }

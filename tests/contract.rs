@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use socketserver::{
-    AddressFamily, Bound, Datagram, Ending, Failure, FailureKind, ForkRefused, ForkedChild,
-    Forking, Handler, HandlerFn, Job, LineTooLong, Next, Options, Outcome, Puller, Running, Server,
-    Session, Stage, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest, TcpServer, Threading,
-    ThreadingUdpServer, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream,
-    UnixStreamRequest, Waiter, Worker, handler_fn,
+    Activity, AddressFamily, Bound, Closing, Counters, CrashOnPanic, Datagram, Drain, Due, Ending,
+    Event, Failure, FailureKind, ForkRefused, ForkedChild, Forking, Handler, HandlerFn, Job,
+    Limits, LineTooLong, Next, OnPanic, Options, Outcome, Puller, Refusal, Refuse, Report, Running,
+    Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp,
+    TcpRequest, TcpServer, Threading, ThreadingUdpServer, Ticket, Udp, UdpRequest, UnixDatagram,
+    UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull, Worker, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -115,11 +116,32 @@ fn values_that_tell_what_happened_go_anywhere() {
     assert_send_sync_debug::<AddressFamily>();
     assert_send_sync_debug::<ForkRefused>();
     assert_send_sync_debug::<ForkedChild<'_>>();
+    assert_send_sync_debug::<Event>();
+    assert_send_sync_debug::<Refusal>();
+    assert_send_sync_debug::<Report>();
+    assert_send_sync_debug::<Due>();
+    assert_send_sync_debug::<OnPanic>();
     assert_send_sync_debug::<LineTooLong>();
     assert_send_sync_debug::<HandlerFn<fn(&mut TcpRequest) -> io::Result<()>>>();
     // A panic's payload need not be Sync.
     assert_send::<Failure>();
     assert_debug::<Failure>();
+}
+
+#[test]
+fn what_a_server_is_given_goes_anywhere() {
+    assert_send_sync_debug::<Limits<Tcp>>();
+    assert_send_sync_debug::<WhenFull>();
+    assert_send_sync_debug::<Refuse>();
+    assert_send_sync_debug::<Drain>();
+    assert_send_sync_debug::<Counters>();
+    assert_clone::<Counters>();
+    assert_send_sync_debug::<StopAfterPanics<()>>();
+    assert_send_sync_debug::<CrashOnPanic<()>>();
+    // What strategies and requests meet.
+    assert_send_sync_debug::<Ticket>();
+    assert_send_sync_debug::<Activity>();
+    assert_debug::<Closing<Stateless>>();
 }
 
 #[test]
@@ -153,8 +175,9 @@ fn unused_slots_weigh_nothing() {
     assert_eq!(size_of::<Stateless>(), 0);
     assert_eq!(size_of_val(&handler_fn(closure)), 0);
 
-    // What every server has: its two halves, the end of its session, and its interval.
-    let own = 3 * size_of::<usize>() + size_of::<Option<Duration>>();
+    // What every server has: its two halves, the end of its session, its interval, and whether it
+    // keeps books.
+    let own = 5 * size_of::<usize>() + size_of::<Option<Duration>>();
     assert_eq!(size_of::<Server<Tcp, Sync, Stateless>>(), own);
     assert_eq!(size_of::<Server<Tcp, Threading, Stateless>>(), own + size_of::<Threading>());
     assert_eq!(size_of::<Server<Tcp, Forking, Stateless>>(), own + size_of::<Forking>());
@@ -178,8 +201,8 @@ fn a_server_weighs_the_same_whatever_it_serves() {
 }
 
 #[test]
-fn what_moves_to_other_threads_weighs_a_pointer_and_a_number() {
-    assert_eq!(size_of::<Worker<Stateless>>(), size_of::<usize>() + size_of::<u64>());
+fn what_moves_to_other_threads_weighs_a_pointer_a_number_and_a_flag() {
+    assert_eq!(size_of::<Worker<Stateless>>(), size_of::<usize>() + 2 * size_of::<u64>());
     assert_eq!(size_of::<Worker<Heavy>>(), size_of::<Worker<Stateless>>());
     assert_eq!(size_of::<Session<Udp, Heavy>>(), size_of::<Session<Tcp, Stateless>>());
     assert_eq!(size_of::<StopHandle>(), size_of::<usize>() + size_of::<u64>());
@@ -274,6 +297,19 @@ impl<R> Handler<R> for Noting {
         self.note("service_actions");
     }
 
+    fn event(&self, _event: Event) {
+        self.note("event");
+    }
+
+    fn panicked(&self) -> OnPanic {
+        self.note("panicked");
+        OnPanic::Stop
+    }
+
+    fn child_init(&self) {
+        self.note("child_init");
+    }
+
     fn get_request_failed(&self, _error: &io::Error) {
         self.note("get_request_failed");
     }
@@ -282,6 +318,8 @@ impl<R> Handler<R> for Noting {
 fn hooks_through<H: Handler<UdpRequest>>(handler: H) -> io::Result<()> {
     handler.get_request_failed(&io::Error::other("as if"));
     Handler::<UdpRequest>::service_actions(&handler);
+    Handler::<UdpRequest>::child_init(&handler);
+    assert_eq!(Handler::<UdpRequest>::panicked(&handler), OnPanic::Stop);
     let mut server = Server::new(Udp::options().bind("127.0.0.1:0")?, Sync, handler)?;
     assert_eq!(server.handle_request_timeout(Duration::ZERO)?, Outcome::TimedOut);
     let client = UdpSocket::bind("127.0.0.1:0")?;
@@ -298,13 +336,19 @@ fn pointers_pass_every_hook_on() -> io::Result<()> {
     let all = [
         "get_request_failed",
         "service_actions",
+        "child_init",
+        "panicked",
         "handle_timeout",
+        "event",
         "verify_request",
         "setup",
         "handle",
         "finish",
         "handle_error",
+        "event",
+        "event",
         "verify_request",
+        "event",
     ];
     let handler = Arc::new(Noting::default());
     let dynamic: Arc<dyn Handler<UdpRequest>> = handler.clone();

@@ -184,7 +184,8 @@ where
     let stop = server.stop_handle();
     server.handler().hooks.arm(Box::new(move || stop.stop()));
     server.serve_forever()?;
-    server.close()
+    server.close()?;
+    Ok(())
 }
 
 fn serve_twin(role: Role, bound: Bound, hooks: &impl Hooks) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -10,11 +11,14 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::Concurrency;
+use crate::drain::Closing;
+use crate::failure::FailureKind;
 use crate::handler::Handler;
+use crate::in_flight::Ticket;
 use crate::session::{Session, Taken};
 use crate::sys::{self, ForkRefused};
 use crate::transport::Transport;
-use crate::worker::{self, Ending, Job};
+use crate::worker::{Ending, Job};
 
 /// So many children may wait to be reaped until there is time.
 const UNREAPED: usize = 8;
@@ -63,6 +67,7 @@ pub struct Forking {
 #[derive(Debug)]
 struct Child {
     pid: Pid,
+    ticket: Ticket,
     /// Readable when the child ends; opened when there is time to wait for it.
     end: Option<OwnedFd>,
 }
@@ -116,20 +121,21 @@ impl Forking {
         job: Job<T::Request>,
     ) {
         let mut job = Some(job);
+        let worker = session.worker().in_child();
         let started = session.fork(!self.refused, |child| {
-            worker::quietly(|| session.transport().after_fork(child));
-            match job.take().map(|job| session.finish_request(job)) {
-                Some(Ending::Finished) | None => 0,
-                Some(Ending::Failed) => 1,
-                Some(Ending::Panicked) => 101,
+            worker.quietly(|| session.transport().after_fork(child));
+            worker.handler().child_init();
+            match job.take().map(|job| worker.finish_request(job)) {
+                Some(ending) => code_of(ending),
+                None => 0,
             }
         });
         self.refused = started.as_ref().is_err_and(is_refusal);
         match (started, job) {
             (Ok(pid), Some(job)) => {
-                self.children.push_back(Child { pid, end: None });
                 // The connection is the child's now: it must not be shut down here.
-                job.close_request();
+                let ticket = job.hand_over();
+                self.children.push_back(Child { pid, ticket, end: None });
             }
             (Err(error), Some(job)) => session.refuse_request(job, error),
             // Only a child takes the job out, and it does not come here.
@@ -142,7 +148,7 @@ impl Forking {
         &mut self,
         session: &Session<T, H>,
     ) -> io::Result<bool> {
-        self.reap_all();
+        self.reap_all(session);
         if self.children.len() < self.max_children {
             return Ok(true);
         }
@@ -156,21 +162,34 @@ impl Forking {
     /// Reaps the oldest child if it has ended, and where many are left, as many as have. So a
     /// steady load costs one call a request. Behind one that lasts, the others are looked at
     /// whenever there are twice as many as the last time.
-    fn reap_oldest(&mut self) {
-        while self.children.front().is_some_and(Child::has_ended) {
-            self.children.pop_front();
+    fn reap_oldest<T: Transport, H: Handler<T::Request>>(&mut self, session: &Session<T, H>) {
+        while let Some(ending) = self.children.front().and_then(Child::ending) {
+            if let Some(child) = self.children.pop_front() {
+                session.ended(child.ticket, ending);
+            }
             if self.children.len() <= UNREAPED {
                 return;
             }
         }
         if self.children.len() > self.look_at_all {
-            self.reap_all();
+            self.reap_all(session);
             self.look_at_all = UNREAPED.max(2 * self.children.len());
         }
     }
 
-    fn reap_all(&mut self) {
-        self.children.retain(|child| !child.has_ended());
+    fn reap_all<T: Transport, H: Handler<T::Request>>(&mut self, session: &Session<T, H>) {
+        self.reap(|ticket, ending| session.ended(ticket, ending));
+    }
+
+    /// Reaps all that have ended.
+    fn reap(&mut self, mut ended: impl FnMut(Ticket, Ending)) {
+        self.children.retain_mut(|child| match child.ending() {
+            None => true,
+            Some(ending) => {
+                ended(mem::take(&mut child.ticket), ending);
+                false
+            }
+        });
     }
 
     /// What to wait for beside a request: the ends of the children.
@@ -203,14 +222,14 @@ impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
                 continue;
             }
             // Where there is no descriptor for a request, the children that have ended hold some.
-            match session.try_next().inspect_err(|_| self.reap_all())? {
+            match session.try_next().inspect_err(|_| self.reap_all(session))? {
                 Taken::Request(job) => {
                     // Here, and not after the fork: the child that has just begun has not ended.
-                    self.reap_oldest();
+                    self.reap_oldest(session);
                     self.start(session, job);
                 }
                 Taken::Idle => {
-                    self.reap_all();
+                    self.reap_all(session);
                     session.wait(&self.ends())?;
                 }
                 Taken::End => return Ok(()),
@@ -218,29 +237,64 @@ impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
         }
     }
 
-    fn close(&mut self) -> io::Result<()> {
+    fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
         if !self.block_on_close {
+            closing.report(0, 0, self.children.len());
             return Ok(());
         }
-        let waited: Vec<_> = self.children.drain(..).map(Child::wait).collect();
-        waited.into_iter().collect()
+        closing.report(self.children.len(), 0, 0);
+        while let Some(child) = self.children.pop_front() {
+            let ending = child.wait()?;
+            closing.ended(child.ticket, ending);
+        }
+        Ok(())
     }
 }
 
 impl Child {
-    /// Reaps the child if it has ended. One that somebody else has waited for (ECHILD) has.
-    fn has_ended(&self) -> bool {
-        !matches!(waitpid(self.pid, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive))
+    /// How the child has ended, if it has; it is reaped then.
+    fn ending(&self) -> Option<Ending> {
+        match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => None,
+            other => Some(ending_of(other)),
+        }
     }
 
-    fn wait(self) -> io::Result<()> {
+    fn wait(&self) -> io::Result<Ending> {
         loop {
             match waitpid(self.pid, None) {
-                // nix says EINVAL for one that it has reaped and whose signal it does not know.
-                Ok(_) | Err(Errno::ECHILD | Errno::EINVAL) => return Ok(()),
                 Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
+                other => return Ok(ending_of(other)),
             }
         }
+    }
+}
+
+/// What the status of a child says. One that somebody else has waited for (ECHILD), and one whose
+/// signal nix does not know (EINVAL), have ended too.
+fn ending_of(status: nix::Result<WaitStatus>) -> Ending {
+    match status {
+        Ok(WaitStatus::Exited(_, 0)) => Ending::Finished,
+        Ok(WaitStatus::Exited(_, PEER_GONE)) => Ending::Failed(FailureKind::PeerGone),
+        Ok(WaitStatus::Exited(_, TIMED_OUT)) => Ending::Failed(FailureKind::TimedOut),
+        Ok(WaitStatus::Exited(_, PANICKED)) => Ending::Failed(FailureKind::Panic),
+        Ok(WaitStatus::Exited(_, _)) => Ending::Failed(FailureKind::Error),
+        _ => Ending::Failed(FailureKind::Lost),
+    }
+}
+
+const PEER_GONE: i32 = 3;
+const TIMED_OUT: i32 = 4;
+/// What Rust's own programs end with.
+const PANICKED: i32 = 101;
+
+/// The status that a child ends with.
+fn code_of(ending: Ending) -> i32 {
+    match ending {
+        Ending::Finished => 0,
+        Ending::Failed(FailureKind::PeerGone) => PEER_GONE,
+        Ending::Failed(FailureKind::TimedOut) => TIMED_OUT,
+        Ending::Failed(FailureKind::Panic) => PANICKED,
+        Ending::Failed(_) => 1,
     }
 }

@@ -10,6 +10,7 @@ pub use threading::{Shareable, Threading};
 
 use std::io;
 
+use crate::drain::Closing;
 use crate::session::Session;
 
 /// Where requests run: Python's mix-in classes, and their absence.
@@ -80,14 +81,18 @@ pub trait Concurrency<T, H> {
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()>;
 
     /// Called by [`Server::close`](crate::Server::close), when the transport has been closed: waits
-    /// for what runs elsewhere if the strategy is configured to. The strategy's part of Python's
-    /// `server_close`. It is not called for a server that is dropped, where nothing is waited for.
+    /// for what runs elsewhere if the strategy is configured to, cuts it off and abandons it when
+    /// that is [due](Closing::due), and tells the [report](Closing::report). The strategy's part of
+    /// Python's `server_close`. It is not called for a server that is dropped, where nothing is
+    /// waited for.
+    ///
+    /// By default it waits for all requests that the server's books know of: [`Closing::drain`].
     ///
     /// # Errors
     ///
     /// Where it can't be waited for.
-    fn close(&mut self) -> io::Result<()> {
-        Ok(())
+    fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
+        closing.drain().map(drop)
     }
 }
 
@@ -97,7 +102,7 @@ impl<T, H, C: Concurrency<T, H> + ?Sized> Concurrency<T, H> for Box<C> {
         (**self).serve(session)
     }
 
-    fn close(&mut self) -> io::Result<()> {
-        (**self).close()
+    fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
+        (**self).close(closing)
     }
 }

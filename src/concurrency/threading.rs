@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle, ThreadId};
 use parking_lot::{Condvar, Mutex};
 
 use super::Concurrency;
+use crate::drain::Closing;
 use crate::handler::Handler;
 use crate::session::Session;
 use crate::sys;
@@ -168,7 +169,18 @@ where
         Ok(())
     }
 
-    fn close(&mut self) -> io::Result<()> {
+    fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
+        if self.daemon_threads || !self.block_on_close {
+            closing.report(0, 0, self.active());
+            return Ok(());
+        }
+        let unknown = self.active();
+        match closing.drain()? {
+            // The rest of the threads are those of requests that have been abandoned.
+            Some(left) if left > 0 => return Ok(()),
+            Some(_) => {}
+            None => closing.report(unknown, 0, 0),
+        }
         let all = {
             let mut threads = self.threads.lock();
             threads.disown();

@@ -1,47 +1,89 @@
-//! Pointers to handlers are handlers: every hook is passed on, so that an override survives.
+//! Passing hooks on: pointers to handlers are handlers, and a mixin is a handler that passes on all
+//! hooks but its own, so that an override survives.
 
 use std::io;
 use std::sync::Arc;
 
-use super::{Handler, Next};
+use super::{Handler, Next, OnPanic};
+use crate::event::Event;
 use crate::failure::Failure;
 
-macro_rules! forward {
+/// Inside an `impl Handler<R>`: passes the hooks that are named on to `$to`, which is made of
+/// `self`; `all` stands for every one.
+macro_rules! forward_hooks {
+    ($R:ty, $self:ident => $to:expr; all) => {
+        forward_hooks!($R, $self => $to;
+            handle setup finish verify_request handle_error handle_timeout service_actions
+            get_request_failed event panicked child_init);
+    };
+    ($R:ty, $self:ident => $to:expr; $($hook:ident)*) => {
+        $(forward_hooks!(@ $hook $R, $self => $to);)*
+    };
+    (@ handle $R:ty, $self:ident => $to:expr) => {
+        fn handle(&$self, request: &mut $R) -> io::Result<Next> {
+            $to.handle(request)
+        }
+    };
+    (@ setup $R:ty, $self:ident => $to:expr) => {
+        fn setup(&$self, request: &mut $R) -> io::Result<()> {
+            $to.setup(request)
+        }
+    };
+    (@ finish $R:ty, $self:ident => $to:expr) => {
+        fn finish(&$self, request: &mut $R) -> io::Result<()> {
+            $to.finish(request)
+        }
+    };
+    (@ verify_request $R:ty, $self:ident => $to:expr) => {
+        fn verify_request(&$self, request: &$R) -> io::Result<bool> {
+            $to.verify_request(request)
+        }
+    };
+    (@ handle_error $R:ty, $self:ident => $to:expr) => {
+        fn handle_error(&$self, request: &mut $R, failure: &Failure) {
+            $to.handle_error(request, failure);
+        }
+    };
+    (@ handle_timeout $R:ty, $self:ident => $to:expr) => {
+        fn handle_timeout(&$self) {
+            $to.handle_timeout();
+        }
+    };
+    (@ service_actions $R:ty, $self:ident => $to:expr) => {
+        fn service_actions(&$self) {
+            $to.service_actions();
+        }
+    };
+    (@ get_request_failed $R:ty, $self:ident => $to:expr) => {
+        fn get_request_failed(&$self, error: &io::Error) {
+            $to.get_request_failed(error);
+        }
+    };
+    (@ event $R:ty, $self:ident => $to:expr) => {
+        fn event(&$self, event: Event) {
+            $to.event(event);
+        }
+    };
+    (@ panicked $R:ty, $self:ident => $to:expr) => {
+        fn panicked(&$self) -> OnPanic {
+            $to.panicked()
+        }
+    };
+    (@ child_init $R:ty, $self:ident => $to:expr) => {
+        fn child_init(&$self) {
+            $to.child_init();
+        }
+    };
+}
+
+pub(super) use forward_hooks;
+
+macro_rules! forward_pointers {
     ($($pointer:ty),*) => {$(
         impl<R, H: Handler<R> + ?Sized> Handler<R> for $pointer {
-            fn handle(&self, request: &mut R) -> io::Result<Next> {
-                (**self).handle(request)
-            }
-
-            fn setup(&self, request: &mut R) -> io::Result<()> {
-                (**self).setup(request)
-            }
-
-            fn finish(&self, request: &mut R) -> io::Result<()> {
-                (**self).finish(request)
-            }
-
-            fn verify_request(&self, request: &R) -> io::Result<bool> {
-                (**self).verify_request(request)
-            }
-
-            fn handle_error(&self, request: &mut R, failure: &Failure) {
-                (**self).handle_error(request, failure);
-            }
-
-            fn handle_timeout(&self) {
-                (**self).handle_timeout();
-            }
-
-            fn service_actions(&self) {
-                (**self).service_actions();
-            }
-
-            fn get_request_failed(&self, error: &io::Error) {
-                (**self).get_request_failed(error);
-            }
+            forward_hooks!(R, self => (**self); all);
         }
     )*};
 }
 
-forward!(&H, Box<H>, Arc<H>);
+forward_pointers!(&H, Box<H>, Arc<H>);

@@ -2,11 +2,14 @@
 
 mod closure;
 mod forward;
+mod panics;
 
 pub use closure::{HandlerFn, handler_fn};
+pub use panics::{CrashOnPanic, OnPanic, StopAfterPanics};
 
 use std::io;
 
+use crate::event::Event;
 use crate::failure::{self, Failure, FailureKind};
 
 /// What [`Handler::handle`] answers: whether the connection lives on.
@@ -67,7 +70,15 @@ impl From<()> for Next {
 ///
 /// and then, always, the request's own [`shutdown_request`](crate::Request::shutdown_request).
 /// `verify_request` runs where the loop is, the rest where the strategy puts it. No hook can end
-/// the loop: a panic in any of them is contained (with `panic = "abort"`, nothing can be).
+/// the loop: a panic in any of them is contained, unless [`panicked`](Self::panicked) says
+/// otherwise.
+///
+/// # Panics and `panic = "abort"`
+///
+/// A program that is compiled with `panic = "abort"` ends at the first panic, whatever
+/// [`panicked`](Self::panicked) says, with SIGABRT and without a hook being called: nothing can be
+/// contained there. Under [`Forking`](crate::Forking) it is the child that ends, and the server
+/// counts it as [lost](FailureKind::Lost).
 ///
 /// # Examples
 ///
@@ -185,6 +196,58 @@ pub trait Handler<R> {
         }
     }
 
+    /// What is to be done about a panic in the handler, in one of its hooks, or in a request: called
+    /// after each, once it has been contained and told to `handle_error`. By default, nothing. The
+    /// mixins [`StopAfterPanics`] and [`CrashOnPanic`] say otherwise.
+    ///
+    /// It is called in the process of the server: under [`Forking`](crate::Forking) when the child
+    /// that panicked has been reaped. (Python catches every `Exception`, and lets no one choose.)
+    fn panicked(&self) -> OnPanic {
+        OnPanic::Contain
+    }
+
+    /// Called for each thing that happens in the server, in the serve loop or where a request has
+    /// ended, and always in the process of the server. It must not wait. What counts events, or
+    /// writes them down, stands here; [`Counters`](crate::Counters) have been made already.
+    fn event(&self, _event: Event) {}
+
+    /// Called in each process that [`Forking`](crate::Forking) has forked, before its request is
+    /// established. For what children must not share: random number generators are to be seeded
+    /// anew here, or all children draw the same numbers. A panic here ends the child.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// use std::io::{self, Read, Write};
+    /// use socketserver::{Handler, Next};
+    ///
+    /// struct Dice {
+    ///     seed: RefCell<u64>,
+    /// }
+    ///
+    /// impl<R: Write> Handler<R> for Dice {
+    ///     fn handle(&self, request: &mut R) -> io::Result<Next> {
+    ///         // xorshift: without `child_init`, each child would say the same.
+    ///         let mut seed = self.seed.borrow_mut();
+    ///         *seed ^= *seed << 13;
+    ///         *seed ^= *seed >> 7;
+    ///         *seed ^= *seed << 17;
+    ///         writeln!(request, "{}", *seed % 6 + 1)?;
+    ///         Ok(Next::Done)
+    ///     }
+    ///
+    ///     fn child_init(&self) {
+    ///         let mut bytes = [0; 8];
+    ///         let random = std::fs::File::open("/dev/urandom");
+    ///         if random.and_then(|mut random| random.read_exact(&mut bytes)).is_ok() {
+    ///             *self.seed.borrow_mut() ^= u64::from_ne_bytes(bytes);
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    fn child_init(&self) {}
+
     /// Called when [`handle_request_timeout`](crate::Server::handle_request_timeout) has waited in
     /// vain.
     fn handle_timeout(&self) {}
@@ -196,7 +259,7 @@ pub trait Handler<R> {
 
     /// Called for an error that belongs to no request: the loop can't get requests for now, as
     /// descriptors or memory have run out. It will pause, and go on; one report is made for each
-    /// such time. By default it writes one line to stderr.
+    /// such time, and at most one in ten seconds. By default it writes one line to stderr.
     /// [`handle_request`](crate::Server::handle_request) returns such an error instead.
     ///
     /// (Python ignores such errors, and retries without a pause.)

@@ -15,6 +15,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use crate::failure::FailureKind;
+use crate::in_flight::Activity;
 
 /// A request: what a [`Transport`](crate::Transport) gets, and what a
 /// [`Handler`](crate::Handler) handles.
@@ -85,6 +86,10 @@ pub trait Request: Sized {
     fn connection(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+
+    /// Has the request say when it is idle, to a server that cuts off idle connections first when it
+    /// is closed. It is called once, before the request is handled, where `connection` has one.
+    fn watch(&mut self, _activity: &Activity) {}
 
     /// Says a last word to a peer whose request is not going to be handled, in the serve loop and
     /// so without waiting: what the peer does not take at once is lost. Nothing, by default.

@@ -1,12 +1,16 @@
 //! The first half of a request's life, and the loop: wait, get, verify.
 
+mod books;
+mod entrance;
+mod errors;
 mod puller;
 mod reaction;
 mod trouble;
 
+pub(crate) use books::{Bookkeeping, Books};
 pub use puller::Puller;
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -15,19 +19,17 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
 
+use self::entrance::Entrance;
 use self::reaction::Reaction;
-use self::trouble::{BACK_OFF, Trouble};
+use self::trouble::Trouble;
 use crate::control::Waiter;
+use crate::drain::Timer;
+use crate::event::Event;
 use crate::handler::Handler;
+use crate::in_flight::Ticket;
 use crate::sys::{self, ForkedChild};
 use crate::transport::Transport;
-use crate::worker::{self, Ending, Job, Rejected, Worker};
-
-/// So many errors in a row that belong to one request each are no coincidence.
-const ERRORS_IN_A_ROW: u32 = 64;
-/// Nor are so many waits in a row that were over within `HASTE`, and for no request.
-const HASTY_WAITS: u32 = 1000;
-const HASTE: Duration = Duration::from_millis(1);
+use crate::worker::{self, Ending, Job, Worker};
 
 /// What a strategy pulls requests from, while the server serves.
 ///
@@ -38,7 +40,11 @@ const HASTE: Duration = Duration::from_millis(1);
 pub struct Session<T, H> {
     transport: Arc<T>,
     worker: Worker<H>,
-    limits: Limits,
+    scope: Scope,
+    books: Option<Arc<Books<T>>>,
+    entrance: Entrance,
+    /// Sees to the end of requests that run on this thread, once one has.
+    timer: OnceCell<Option<Timer>>,
     /// A request has been taken for which `service_actions` has not been called yet.
     taken: Cell<bool>,
     /// A wait has ended since the transport was last asked.
@@ -58,7 +64,7 @@ pub struct Session<T, H> {
 
 /// How long a session goes on, and what it does meanwhile.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Limits {
+pub(crate) struct Scope {
     /// Ends after one request.
     pub(crate) once: bool,
     /// Ends where none has come by then.
@@ -88,6 +94,8 @@ pub enum Outcome {
     Handled,
     /// [`verify_request`](Handler::verify_request) rejected a request.
     Rejected,
+    /// A request was turned away by the server's [`Limits`](crate::Limits).
+    Refused,
     /// A request failed: in `verify_request`, for want of a thread or process, or while it was
     /// handled where the strategy is [`Sync`](crate::Sync). `handle_error` has been told.
     Failed,
@@ -100,18 +108,26 @@ pub enum Outcome {
 }
 
 impl<T, H> Session<T, H> {
-    pub(crate) fn new(transport: Arc<T>, worker: Worker<H>, limits: Limits) -> Self {
+    pub(crate) fn new(
+        transport: Arc<T>,
+        worker: Worker<H>,
+        books: Option<Arc<Books<T>>>,
+        scope: Scope,
+    ) -> Self {
         Self {
             transport,
             worker,
-            limits,
+            scope,
+            books,
+            entrance: Entrance::default(),
+            timer: OnceCell::new(),
             taken: Cell::new(false),
             waited: Cell::new(false),
             wait_failed: Cell::new(false),
             hasty: Cell::new(0),
             ask_again: Cell::new(false),
             ended: Cell::new(None),
-            next_service: Cell::new(limits.service_interval.and_then(after)),
+            next_service: Cell::new(scope.service_interval.and_then(after)),
             trouble: Arc::default(),
         }
     }
@@ -186,24 +202,24 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             if self.is_over() {
                 return Ok(Taken::End);
             }
-            match get_request(&*self.transport) {
+            let Some(pass) = self.enter() else { return Ok(self.idle()) };
+            match self.get_request() {
                 Ok(None) => {
                     self.ended.set(Some(Outcome::Exhausted));
                     self.end_for_all();
                 }
                 Ok(Some(request)) => {
                     self.take();
-                    match self.worker.verify(request) {
-                        Ok(job) => return Ok(Taken::Request(job)),
-                        Err(Rejected::ByHandler) => self.settle(Outcome::Rejected),
-                        Err(Rejected::ByFailure) => self.settle(Outcome::Failed),
+                    if let Some(job) = self.admit(request, pass) {
+                        return Ok(Taken::Request(job));
                     }
                 }
                 Err(error) if Reaction::to(&error) == Reaction::Wait => {
                     self.nothing_there();
-                    return Ok(if self.is_late() { Taken::End } else { Taken::Idle });
+                    return Ok(self.idle());
                 }
                 Err(error) => {
+                    self.note(Event::AcceptFailed);
                     // After a pause the strategy has its turn: what it frees may be what is
                     // lacking.
                     if self.react(error)? == Reaction::BackOff {
@@ -215,6 +231,22 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         }
     }
 
+    fn get_request(&self) -> io::Result<Option<T::Request>> {
+        // Into a place of its own: what comes out of catch_unwind is copied, and requests are large.
+        let mut got = None;
+        match worker::contain(|| got = Some(self.transport.get_request())) {
+            Ok(()) => got.unwrap_or_else(|| unreachable!("it has been set")),
+            Err(payload) => {
+                self.worker.quietly(|| drop(payload));
+                Err(io::Error::other("get_request panicked"))
+            }
+        }
+    }
+
+    fn idle(&self) -> Taken<T::Request> {
+        if self.is_late() { Taken::End } else { Taken::Idle }
+    }
+
     /// Waits until there may be a request, one of `watch` is readable, or the session may be over.
     /// It may return early.
     ///
@@ -222,13 +254,13 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     ///
     /// As [`next_request`](Self::next_request).
     pub fn wait(&self, watch: &[BorrowedFd<'_>]) -> io::Result<()> {
-        if self.ask_again.take() {
+        if self.ask_again.take() || self.wait_to_enter(watch)? {
             return Ok(());
         }
         let begun = Instant::now();
         let waited = self.waiting(watch, None, |waiter| {
             worker::contain(|| self.transport.wait(waiter)).unwrap_or_else(|payload| {
-                worker::quietly(|| drop(payload));
+                self.worker.quietly(|| drop(payload));
                 Err(io::Error::other("the transport's wait panicked"))
             })
         });
@@ -256,6 +288,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     /// See [`Worker::finish_request`]; on this thread, in this process.
     pub fn finish_request(&self, job: Job<T::Request>) -> Ending {
+        self.set_timer();
         let ending = self.worker.finish_request(job);
         if ending != Ending::Finished {
             self.settle(Outcome::Failed);
@@ -269,6 +302,13 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         self.settle(Outcome::Failed);
     }
 
+    /// A request that was [handed over](Job::hand_over) to another process has ended: it is counted,
+    /// [`event`](Handler::event) and, after a panic, [`panicked`](Handler::panicked) are called,
+    /// and what it was given is given back.
+    pub fn ended(&self, ticket: Ticket, ending: Ending) {
+        self.worker.ended(ticket, ending);
+    }
+
     /// A request has been taken: `handle_request` is content with it, and the errors are over.
     fn take(&self) {
         self.taken.set(true);
@@ -280,13 +320,13 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     /// Notes how the session ended, if it was for one request.
     fn settle(&self, outcome: Outcome) {
-        if self.limits.once {
+        if self.scope.once {
             self.ended.set(Some(outcome));
         }
     }
 
     fn is_over(&self) -> bool {
-        if self.ended.get().is_none() && self.is_stopping() {
+        if self.ended.get().is_none() && self.is_stopping() && self.is_announced() {
             self.ended.set(Some(Outcome::Stopped));
         }
         self.ended.get().is_some()
@@ -294,10 +334,10 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     /// Whether no request has come in time; where so, says so.
     fn is_late(&self) -> bool {
-        let late = self.limits.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        let late = self.scope.deadline.is_some_and(|deadline| deadline <= Instant::now());
         if late {
             self.ended.set(Some(Outcome::TimedOut));
-            worker::quietly(|| self.worker.handler().handle_timeout());
+            self.worker.quietly(|| self.worker.handler().handle_timeout());
         }
         late
     }
@@ -308,7 +348,8 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         until: Option<Instant>,
         wait: impl FnOnce(&Waiter<'_>) -> V,
     ) -> V {
-        let reasons = [until, self.limits.deadline, self.next_service.get()];
+        let announced = self.entrance.announced.get();
+        let reasons = [until, self.scope.deadline, self.next_service.get(), announced];
         let until = reasons.into_iter().flatten().min();
         let waiter = Waiter::new(self.worker.control(), self.worker.session(), watch, until);
         let value = wait(&waiter);
@@ -319,76 +360,16 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     }
 
     fn service_taken(&self) {
-        if self.taken.take() && !self.limits.once {
+        if self.taken.take() && !self.scope.once {
             self.service();
         }
     }
 
     fn service(&self) {
-        worker::quietly(|| self.worker.handler().service_actions());
-        if let Some(every) = self.limits.service_interval {
+        self.worker.quietly(|| self.worker.handler().service_actions());
+        if let Some(every) = self.scope.service_interval {
             self.next_service.set(after(every));
         }
-    }
-
-    /// The queue is empty: the errors are over, but for those of waiting, and if a wait has just ended for no request, it may
-    /// have been for a bell that a transport polls and does not silence.
-    fn nothing_there(&self) {
-        if !self.wait_failed.get() {
-            self.trouble.clear();
-        }
-        if self.waited.take() {
-            self.worker.control().hush(self.worker.session());
-        }
-    }
-
-    /// A source that is always ready and never has anything (a handler has shut the socket of its
-    /// datagrams down, say) must not make the loop spin.
-    fn slow_down(&self, begun: Instant) -> io::Result<()> {
-        let hasty = if begun.elapsed() < HASTE { self.hasty.get().saturating_add(1) } else { 0 };
-        self.hasty.set(hasty);
-        if hasty < HASTY_WAITS {
-            return Ok(());
-        }
-        self.waiting(&[], after(BACK_OFF.0), |waiter| waiter.pause())
-    }
-
-    /// Does what an error asks for, and says what that was.
-    fn react(&self, error: io::Error) -> io::Result<Reaction> {
-        let reaction = match Reaction::to(&error) {
-            Reaction::Retry if self.trouble.count() >= ERRORS_IN_A_ROW => Reaction::BackOff,
-            reaction => reaction,
-        };
-        match reaction {
-            Reaction::BackOff if self.limits.once => return Err(error),
-            Reaction::BackOff => self.pause_for(&error)?,
-            Reaction::End => {
-                self.end_for_all();
-                return Err(error);
-            }
-            Reaction::Wait | Reaction::Retry => {}
-        }
-        Ok(reaction)
-    }
-
-    /// Others that pull from a transport that is at its end would wait for ever.
-    fn end_for_all(&self) {
-        if !self.limits.once {
-            self.worker.control().stop(self.worker.session());
-        }
-    }
-
-    /// Waits for the next of the lengthening pauses, or for the stop.
-    fn pause_for(&self, error: &io::Error) -> io::Result<()> {
-        let pause = self.trouble.next_pause();
-        if pause == BACK_OFF.0 {
-            worker::quietly(|| self.worker.handler().get_request_failed(error));
-        }
-        let until = Instant::now() + pause;
-        while !self.is_stopping() && Instant::now() < until {
-            self.waiting(&[], Some(until), |waiter| waiter.pause())?;
-        }
-        Ok(())
     }
 }
 
@@ -399,18 +380,6 @@ fn after(time: Duration) -> Option<Instant> {
 
 impl<T, H> fmt::Debug for Session<T, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("limits", &self.limits).finish_non_exhaustive()
-    }
-}
-
-fn get_request<T: Transport>(transport: &T) -> io::Result<Option<T::Request>> {
-    // Into a place of its own: what comes out of catch_unwind is copied, and requests are large.
-    let mut got = None;
-    match worker::contain(|| got = Some(transport.get_request())) {
-        Ok(()) => got.unwrap_or_else(|| unreachable!("it has been set")),
-        Err(payload) => {
-            worker::quietly(|| drop(payload));
-            Err(io::Error::other("get_request panicked"))
-        }
+        f.debug_struct("Session").field("scope", &self.scope).finish_non_exhaustive()
     }
 }

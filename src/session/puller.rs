@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use super::trouble::Trouble;
-use super::{Limits, Session};
+use super::{Books, Scope, Session};
 use crate::worker::Worker;
 
 /// The way for other threads to pull from a session: [`Session::puller`].
@@ -15,7 +15,8 @@ use crate::worker::Worker;
 pub struct Puller<T, H> {
     transport: Weak<T>,
     worker: Worker<H>,
-    limits: Limits,
+    books: Option<Arc<Books<T>>>,
+    scope: Scope,
     trouble: Arc<Trouble>,
 }
 
@@ -24,7 +25,8 @@ impl<T, H> Puller<T, H> {
         Self {
             transport: Arc::downgrade(&session.transport),
             worker: session.worker.clone(),
-            limits: session.limits,
+            books: session.books.clone(),
+            scope: session.scope,
             trouble: Arc::clone(&session.trouble),
         }
     }
@@ -34,11 +36,12 @@ impl<T, H> Puller<T, H> {
     /// [`handle_request`](crate::Server::handle_request), which the thread that serves takes.
     #[must_use]
     pub fn session(&self) -> Option<Session<T, H>> {
-        if self.limits.once {
+        if self.scope.once {
             return None;
         }
-        let limits = Limits { service_interval: None, ..self.limits };
-        let session = Session::new(self.transport.upgrade()?, self.worker.clone(), limits);
+        let scope = Scope { service_interval: None, ..self.scope };
+        let (worker, books) = (self.worker.clone(), self.books.clone());
+        let session = Session::new(self.transport.upgrade()?, worker, books, scope);
         Some(Session { trouble: Arc::clone(&self.trouble), ..session })
     }
 }
@@ -48,7 +51,8 @@ impl<T, H> Clone for Puller<T, H> {
         Self {
             transport: Weak::clone(&self.transport),
             worker: self.worker.clone(),
-            limits: self.limits,
+            books: self.books.clone(),
+            scope: self.scope,
             trouble: Arc::clone(&self.trouble),
         }
     }
@@ -56,6 +60,6 @@ impl<T, H> Clone for Puller<T, H> {
 
 impl<T, H> fmt::Debug for Puller<T, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Puller").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Puller").field("scope", &self.scope).finish_non_exhaustive()
     }
 }

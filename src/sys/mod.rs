@@ -4,7 +4,8 @@
 //!
 //! * `Bell`: a descriptor that `ring` makes readable and `drain` makes quiet again; `ring` may be
 //!   called in a signal handler.
-//! * `SharedWord`: one atomic word that forked children share with their parent.
+//! * `SharedWords`: atomic words that forked children share with their parent.
+//! * `cut_off`: the end of a connection that another thread reads from.
 //! * `receive`: one datagram into a slice, without waiting, with its sender and whether it was cut.
 //! * `fork`: a child that runs one closure and never returns into its caller.
 //! * `watch_child`: a descriptor that becomes readable when a child ends, where there is one.
@@ -12,14 +13,16 @@
 #![expect(unsafe_code, reason = "the one audited module; every block states what it relies on")]
 
 mod bell;
+mod cut;
 mod exit;
 mod fork;
 mod receive;
 mod shared;
 
 pub(crate) use bell::{Bell, poll};
+pub(crate) use cut::cut_off;
 pub(crate) use exit::at_exit;
 pub use fork::{ForkRefused, ForkedChild};
 pub(crate) use fork::{fork, watch_child};
 pub(crate) use receive::receive;
-pub(crate) use shared::SharedWord;
+pub(crate) use shared::SharedWords;

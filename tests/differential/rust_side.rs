@@ -61,7 +61,8 @@ where
         Err(error) => format!("failed: {error}"),
     };
     trace.note(0, &how);
-    Ok(server.close()?)
+    server.close()?;
+    Ok(())
 }
 
 /// The handler.

@@ -193,7 +193,8 @@ where
     assert_eq!(server.handle_request()?, Outcome::Handled);
     assert_eq!(ends.recv_timeout(FAR), Ok(7));
     assert_eq!(server.handler().timeouts.load(Ordering::SeqCst), 1);
-    server.close()
+    server.close()?;
+    Ok(())
 }
 
 fn a_queue_that_nobody_fills_any_more_ends_the_server<C>(strategy: C) -> io::Result<()>

@@ -31,7 +31,7 @@ where
     C: Concurrency<T, H> + Send + 'static,
     H: Handler<T::Request> + Send + Sync + 'static,
 {
-    in_time(|| running.join().and_then(Server::close))?
+    in_time(|| running.join().and_then(Server::close).map(drop))?
 }
 
 /// Says something over a connection, and hears all that comes back.

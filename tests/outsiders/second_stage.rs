@@ -249,7 +249,8 @@ fn the_second_stage_has_the_timeout_of_the_first() -> io::Result<()> {
     let kind = FailureKind::TimedOut;
     let failed = Event::Failed { name: String::new(), stage: Stage::Establish, kind };
     assert_eq!(events.try_iter().last(), Some(failed));
-    server.close()
+    server.close()?;
+    Ok(())
 }
 
 #[test]
@@ -277,7 +278,8 @@ fn it_wraps_packets_and_unix_sockets_as_well() -> io::Result<()> {
     assert_eq!(said, "hello Kim: ");
     stream.close()?;
     assert!(!path.exists(), "server_close has been passed on");
-    packets.close()
+    packets.close()?;
+    Ok(())
 }
 
 #[test]

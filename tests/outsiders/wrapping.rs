@@ -7,7 +7,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use socketserver::{
-    Concurrency, Failure, Handler, Next, Outcome, Server, Session, Sync, Tcp, TcpRequest,
+    Closing, Concurrency, Failure, Handler, Next, Outcome, Server, Session, Sync, Tcp, TcpRequest,
     Threading, Transport, handler_fn,
 };
 
@@ -32,9 +32,9 @@ impl<T, H, C: Concurrency<T, H>> Concurrency<T, H> for Counted<C> {
         self.inner.serve(session)
     }
 
-    fn close(&mut self) -> io::Result<()> {
+    fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
         self.calls.closed.fetch_add(1, Ordering::SeqCst);
-        self.inner.close()
+        self.inner.close(closing)
     }
 }
 
@@ -63,8 +63,8 @@ where
         })
     }
 
-    fn close(&mut self) -> io::Result<()> {
-        self.0.iter_mut().map(Concurrency::<T, H>::close).fold(Ok(()), io::Result::and)
+    fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
+        self.0.iter_mut().map(|one| one.close(closing)).fold(Ok(()), io::Result::and)
     }
 }
 

@@ -1,0 +1,70 @@
+//! How fast requests may be taken.
+
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+/// A bucket of tokens that is filled evenly (the generic cell rate algorithm): what is kept is when
+/// it will be full again.
+pub(super) struct Rate {
+    most: u32,
+    per: Duration,
+    /// The lock is std's: it is taken in the serve loop alone, and for a moment.
+    full_at: Mutex<Option<Instant>>,
+}
+
+impl Rate {
+    pub(super) fn new(most: u32, per: Duration) -> Self {
+        Self { most, per, full_at: Mutex::new(None) }
+    }
+
+    /// Takes a token, or says when there will be one.
+    pub(super) fn take(&self) -> Result<(), Instant> {
+        self.take_at(Instant::now())
+    }
+
+    fn take_at(&self, now: Instant) -> Result<(), Instant> {
+        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = full_at.map_or(now, |full| full.max(now));
+        let after = before + self.per / self.most;
+        // The time in which an empty bucket is filled is `per`.
+        match after.checked_duration_since(now + self.per) {
+            None | Some(Duration::ZERO) => {
+                *full_at = Some(after);
+                Ok(())
+            }
+            Some(short_of) => Err(now + short_of),
+        }
+    }
+}
+
+impl fmt::Debug for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {:?}", self.most, self.per)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_as_the_bucket_holds_and_then_one_for_each_share_of_the_time() {
+        let rate = Rate::new(4, Duration::from_secs(1));
+        let begun = Instant::now();
+        let at = |millis| begun + Duration::from_millis(millis);
+        for _ in 0..4 {
+            assert_eq!(rate.take_at(begun), Ok(()));
+        }
+        assert_eq!(rate.take_at(begun), Err(at(250)));
+        assert_eq!(rate.take_at(at(249)), Err(at(250)));
+        assert_eq!(rate.take_at(at(250)), Ok(()));
+        assert_eq!(rate.take_at(at(251)), Err(at(500)));
+        // A long silence fills it, and no more than that.
+        for _ in 0..4 {
+            assert_eq!(rate.take_at(at(9000)), Ok(()));
+        }
+        assert_eq!(rate.take_at(at(9000)), Err(at(9250)));
+    }
+}

@@ -1,0 +1,282 @@
+//! Stop as a message: the state of a server's sessions, the handle that posts the message, and the
+//! wait that hears it.
+
+mod state;
+mod stop;
+mod waiter;
+
+pub use stop::StopHandle;
+pub use waiter::Waiter;
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use self::state::{ASKED, CLOSING, ENDED, HURRIED};
+use crate::sys::{Bell, SharedWords};
+
+/// What the loop, its handles and its workers share.
+pub(crate) struct Control {
+    first: Place,
+    /// This process is a child that the server's strategy has forked.
+    is_child: AtomicBool,
+    /// The process that has posted a stop before it had a place of its own.
+    early: AtomicU32,
+    /// Requests are taken for a while after a stop.
+    announces: AtomicBool,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+/// The state of a server in the process that serves, and in the children that its strategy forks:
+/// one word in memory that they share, so that a stop from a handler in a child reaches the loop.
+///
+/// An application may fork too, and serve in its child, or in both: the process that begins a
+/// session where the place is another's gets one of its own.
+struct Place {
+    words: SharedWords<1>,
+    bell: Bell,
+    owner: u32,
+    next: OnceLock<Box<Self>>,
+}
+
+impl Place {
+    fn new(number: u64) -> io::Result<Self> {
+        let (words, bell) = (SharedWords::new()?, Bell::new()?);
+        let place = Self { words, bell, owner: process::id(), next: OnceLock::new() };
+        place.state().store(state::before(number), SeqCst);
+        Ok(place)
+    }
+
+    fn state(&self) -> &AtomicU64 {
+        &self.words[0]
+    }
+
+    fn load(&self) -> u64 {
+        self.state().load(SeqCst)
+    }
+
+    /// Puts what `next` makes of the state in its place, and returns what was there.
+    fn update(&self, next: impl Fn(u64) -> u64) -> u64 {
+        let updated = self.state().fetch_update(SeqCst, SeqCst, |state| Some(next(state)));
+        updated.unwrap_or_else(|state| state)
+    }
+
+    fn is_ours(&self) -> bool {
+        self.owner == process::id()
+    }
+}
+
+impl Control {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            first: Place::new(0)?,
+            is_child: AtomicBool::new(false),
+            early: AtomicU32::new(0),
+            announces: AtomicBool::new(false),
+            wakers: Mutex::default(),
+        })
+    }
+
+    fn place(&self) -> &Place {
+        let mut place = &self.first;
+        while let Some(next) = place.next.get() {
+            place = next;
+        }
+        place
+    }
+
+    /// Has every stop of a session that runs announced.
+    pub(crate) fn announce(&self) {
+        self.announces.store(true, SeqCst);
+    }
+
+    /// Somebody serves: begins a session, or goes on with it. Returns its number.
+    pub(crate) fn begin(&self) -> io::Result<u64> {
+        let mut place = self.place();
+        if !place.is_ours() {
+            let own = Place::new(state::number(place.load()))?;
+            place = place.next.get_or_init(|| Box::new(own));
+            if self.early.load(SeqCst) == process::id() {
+                place.state().fetch_or(ASKED | ENDED, SeqCst);
+                place.bell.ring();
+            }
+        }
+        Ok(state::number(place.update(state::begun)))
+    }
+
+    /// The session is over; a stop that was meant for it is taken.
+    pub(crate) fn end(&self, number: u64) {
+        self.enter(number + 1, 0);
+    }
+
+    /// Nobody will serve any more: the session that has begun, if one has, is over, and every stop
+    /// from now on is one more.
+    pub(crate) fn close(&self) {
+        self.enter(self.number() + 1, CLOSING);
+    }
+
+    /// Between two sessions, or after the last.
+    fn enter(&self, number: u64, flags: u64) {
+        let place = self.place();
+        // A copy in a child that the application has forked ends nothing.
+        if !place.is_ours() {
+            return;
+        }
+        place.update(|state| state::entered(state, number, flags));
+        place.bell.drain();
+        // A stop for what comes now may have rung in between, and must still be heard.
+        if self.has_ended(number) || place.load() & HURRIED != 0 {
+            place.bell.ring();
+        }
+    }
+
+    /// The number of the session that runs, or else of the next one.
+    pub(crate) fn number(&self) -> u64 {
+        state::number(self.place().load())
+    }
+
+    /// The wake-up.
+    pub(crate) fn bell(&self) -> BorrowedFd<'_> {
+        self.place().bell.as_fd()
+    }
+
+    /// Wakes whoever waits, for another reason than a stop.
+    pub(crate) fn ring(&self) {
+        self.place().bell.ring();
+    }
+
+    /// Whether session `number` has been asked to stop, or is over.
+    pub(crate) fn is_stopping(&self, number: u64) -> bool {
+        self.has(number, ASKED)
+    }
+
+    /// Whether session `number` takes no further request.
+    pub(crate) fn has_ended(&self, number: u64) -> bool {
+        self.has(number, ENDED)
+    }
+
+    /// Whether the session that runs has been asked to stop, or else the one after `born` is over.
+    pub(crate) fn is_asked(&self, born: u64) -> bool {
+        state::is_asked(self.place().load(), born)
+    }
+
+    fn has(&self, number: u64, flag: u64) -> bool {
+        state::has(self.place().load(), number, flag)
+    }
+
+    /// Whether what is in flight is to be waited for no longer.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.place().load() & HURRIED != 0
+    }
+
+    /// Whether the server is closed, and waits for what is in flight.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.place().load() & CLOSING != 0
+    }
+
+    /// Called in a child that the strategy has forked: its stops are those of its parent.
+    pub(crate) fn share(&self) {
+        self.is_child.store(true, SeqCst);
+    }
+
+    /// Posts a stop, for whoever was `born` when so many sessions had ended.
+    pub(crate) fn stop(&self, born: u64) {
+        let place = self.place();
+        if !self.is_child.load(SeqCst) && !place.is_ours() {
+            // A child of the application, which may serve later, must not stop its parent.
+            self.early.store(process::id(), SeqCst);
+            return;
+        }
+        let announces = self.announces.load(SeqCst);
+        if self.change(|state| state::stopped(state, born, announces)) {
+            self.wake();
+        }
+    }
+
+    /// The time in which session `number` has announced its end is over.
+    pub(crate) fn announced(&self, number: u64) {
+        if self.change(|state| state::announced(state, number)) {
+            self.wake();
+        }
+    }
+
+    /// Puts what `next` makes of the state in its place, and rings. Does neither where it makes
+    /// nothing of it.
+    fn change(&self, next: impl Fn(u64) -> Option<u64>) -> bool {
+        let place = self.place();
+        let changed = place.state().fetch_update(SeqCst, SeqCst, next).is_ok();
+        // Rings again where the flags had been set: whoever did may have been killed before it rang.
+        if changed {
+            place.bell.ring();
+        }
+        changed
+    }
+
+    /// Calls every waker. Without waiting for the lock, as a signal handler must not: whoever holds
+    /// it looks for a stop after letting it go.
+    fn wake(&self) {
+        if let Some(wakers) = self.wakers.try_lock() {
+            wakers.iter().for_each(|wake| wake());
+        }
+    }
+
+    fn with_wakers(&self, number: u64, change: impl FnOnce(&mut Vec<Waker>)) {
+        change(&mut self.wakers.lock());
+        if self.has_ended(number) {
+            self.wake();
+        }
+    }
+
+    /// Has every stop call `wake` while `wait` runs; at once, where the session has ended already.
+    pub(crate) fn waking<V>(
+        &self,
+        number: u64,
+        wake: impl Fn() + Send + Sync + 'static,
+        wait: impl FnOnce() -> V,
+    ) -> V {
+        let wake: Waker = Arc::new(wake);
+        self.with_wakers(number, |wakers| wakers.push(Arc::clone(&wake)));
+        let _registered = Registered { control: self, number, wake };
+        wait()
+    }
+
+    /// Silences the bell where it rang for a session that is over.
+    pub(crate) fn hush(&self, number: u64) {
+        let bell = &self.place().bell;
+        if !self.has_ended(number) {
+            bell.drain();
+            // Others may be about to poll for the stop whose ring has just been taken from them.
+            if self.has_ended(number) {
+                bell.ring();
+            }
+        }
+    }
+}
+
+type Waker = Arc<dyn Fn() + Send + Sync>;
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("state", &self.place().load()).finish_non_exhaustive()
+    }
+}
+
+/// A waker in the list, until the wait is over, by a panic too.
+struct Registered<'a> {
+    control: &'a Control,
+    number: u64,
+    wake: Waker,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.control.with_wakers(self.number, |wakers| {
+            wakers.retain(|other| !Arc::ptr_eq(other, &self.wake));
+        });
+    }
+}

@@ -1,0 +1,108 @@
+//! The wait that hears a stop.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags};
+
+use super::Control;
+use crate::sys;
+
+/// What a transport's [`wait`](crate::Transport::wait) waits for beside its own requests: the
+/// wake-up of a stop, descriptors that the strategy watches, and a point in time.
+#[derive(Debug)]
+pub struct Waiter<'a> {
+    control: &'a Control,
+    number: u64,
+    watch: &'a [BorrowedFd<'a>],
+    deadline: Option<Instant>,
+}
+
+impl<'a> Waiter<'a> {
+    pub(crate) fn new(
+        control: &'a Control,
+        number: u64,
+        watch: &'a [BorrowedFd<'a>],
+        deadline: Option<Instant>,
+    ) -> Self {
+        Self { control, number, watch, deadline }
+    }
+
+    /// Waits until `source` is readable, or for one of the other reasons. Spurious returns are
+    /// allowed, and a signal causes one.
+    ///
+    /// # Errors
+    ///
+    /// What poll(2) says, `EINTR` excepted.
+    pub fn readable(&self, source: &impl AsFd) -> io::Result<()> {
+        self.poll(Some(source.as_fd()))
+    }
+
+    /// Waits for the other reasons alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`readable`](Self::readable).
+    pub fn pause(&self) -> io::Result<()> {
+        self.poll(None)
+    }
+
+    /// For a source without a descriptor: runs `wait`, which blocks until there may be a request
+    /// or [`deadline`](Self::deadline) has passed, and sees to it that a stop calls `wake`, which
+    /// has to make `wait` return. Where the stop is there already, `wake` is called before.
+    ///
+    /// `wake` runs on the thread that stops the server, or on this one, and must not block. Several
+    /// threads that wait at a time need one each. A server whose transport waits like this is not
+    /// to be stopped in a signal handler. Neither a stop from a forked child nor the descriptors
+    /// that a strategy watches reach a source without a descriptor: the child's stop is seen at the
+    /// next return of `wait`.
+    pub fn interruptible<V>(
+        &self,
+        wake: impl Fn() + Send + Sync + 'static,
+        wait: impl FnOnce() -> V,
+    ) -> V {
+        self.control.waking(self.number, wake, wait)
+    }
+
+    /// When the wait has to end, where it has to.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn poll(&self, source: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        let entry = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        // The usual wait has two descriptors and needs no heap.
+        let mut two = [entry(self.as_fd()), entry(source.unwrap_or(self.as_fd()))];
+        let mut many;
+        let fds = if self.watch.is_empty() {
+            two.as_mut_slice()
+        } else {
+            many = Vec::from(two);
+            many.extend(self.watch.iter().copied().map(entry));
+            &mut many
+        };
+        match sys::poll(fds, self.deadline) {
+            // More descriptors than the process may have, or no memory for so many: without those
+            // that are watched, for as long as one may go on without looking at them.
+            Err(_) if fds.len() > 2 => {
+                let soon = Instant::now() + Duration::from_millis(10);
+                let until = self.deadline.map_or(soon, |deadline| deadline.min(soon));
+                sys::poll(&mut fds[..2], Some(until))?;
+            }
+            polled => polled?,
+        }
+        if fds[0].any().unwrap_or(true) {
+            self.control.hush(self.number);
+        }
+        Ok(())
+    }
+}
+
+/// The wake-up descriptor: readable when the wait should end, for those who poll on their own.
+impl AsFd for Waiter<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.control.bell()
+    }
+}

@@ -1,0 +1,127 @@
+//! The end of a server as its strategy sees it.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::stages::{Due, Stages};
+use super::{Drain, Report};
+use crate::control::Waiter;
+use crate::handler::Handler;
+use crate::in_flight::{InFlight, Ticket};
+use crate::worker::{Ending, Worker};
+
+/// What [`Concurrency::close`](crate::Concurrency::close) waits with, and reports to.
+pub struct Closing<H> {
+    worker: Worker<H>,
+    flight: Option<Arc<InFlight>>,
+    stages: Stages,
+    report: Cell<Report>,
+}
+
+impl<H> Closing<H> {
+    /// Begins now: after the end of the last session.
+    pub(crate) fn new(worker: Worker<H>, flight: Option<Arc<InFlight>>, drain: Drain) -> Self {
+        Self { worker, flight, stages: Stages::new(drain), report: Cell::default() }
+    }
+
+    /// What is due now. It only ever gets worse.
+    #[must_use]
+    pub fn due(&self) -> Due {
+        self.stages.due(self.worker.control().is_hurried())
+    }
+
+    /// Waits until one of `watch` is readable, or something else may be due. It may return early.
+    ///
+    /// # Errors
+    ///
+    /// What poll(2) says.
+    pub fn wait(&self, watch: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.wait_until(watch, None)
+    }
+
+    /// As [`wait`](Self::wait), no longer than until `at`.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn wait_until(&self, watch: &[BorrowedFd<'_>], at: Option<Instant>) -> io::Result<()> {
+        let until = [self.stages.next(), at].into_iter().flatten().min();
+        let (control, number) = (self.worker.control(), self.worker.session());
+        Waiter::new(control, number, watch, until).pause()
+    }
+
+    /// Waits for all requests that run in this process, and cuts them off when that is due. Returns
+    /// how many are left, which are abandoned.
+    ///
+    /// It knows of requests where the server has a [`Drain`], [`Limits`](crate::Limits) or
+    /// [`Counters`](crate::Counters), and tells the report; of others it returns `None` at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn drain(&self) -> io::Result<Option<usize>> {
+        let Some(flight) = &self.flight else { return Ok(None) };
+        let (all, cut_before) = (flight.active(), flight.connections.count_cut());
+        flight.connections.cut_idle();
+        let left = loop {
+            let due = self.due();
+            if due == Due::Cut {
+                flight.connections.cut_all();
+            }
+            let left = flight.active();
+            if left == 0 || due == Due::Abandon {
+                break left;
+            }
+            self.wait(&[])?;
+        };
+        let cut = flight.connections.count_cut() - cut_before;
+        self.report(all.saturating_sub(left + cut), 0, left);
+        Ok(Some(left))
+    }
+
+    /// Tells the report of requests that were in flight: how many ended by themselves, were cut
+    /// off by the strategy itself, and were not waited for.
+    pub fn report(&self, finished: usize, cut: usize, abandoned: usize) {
+        let mut report = self.report.get();
+        report.finished += finished;
+        report.cut += cut;
+        report.abandoned += abandoned;
+        self.report.set(report);
+    }
+
+    /// As [`Session::ended`](crate::Session::ended), for a request whose process has ended since the
+    /// server has stopped serving.
+    pub fn ended<R>(&self, ticket: Ticket, ending: Ending)
+    where
+        H: Handler<R>,
+    {
+        self.worker.ended(ticket, ending);
+    }
+
+    pub(crate) fn end(&self) -> Report {
+        let mut report = self.report.get();
+        report.took = self.stages.begun().elapsed();
+        if let Some(flight) = &self.flight {
+            report.cut += flight.connections.count_cut();
+            if let Some((at, refused)) = flight.stopped() {
+                let refused = flight.counters.refused() - refused;
+                report.refused = usize::try_from(refused).unwrap_or(usize::MAX);
+                report.took = at.elapsed();
+            }
+        }
+        report
+    }
+}
+
+impl<H> fmt::Debug for Closing<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closing")
+            .field("stages", &self.stages)
+            .field("report", &self.report.get())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! The connections that are in flight, for a drain to cut.
+
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+
+use parking_lot::Mutex;
+
+use crate::sys;
+
+/// Nothing has come from the peer, or more has come than has been answered.
+const BUSY: u8 = 0;
+/// All that came has been answered, and nothing has come since.
+const IDLE: u8 = 1;
+/// It has been cut.
+const CUT: u8 = 2;
+
+/// What a request tells of itself to a drain, which cuts idle connections first: see
+/// [`Request::watch`](crate::Request::watch).
+#[derive(Debug, Clone, Default)]
+pub struct Activity(Arc<AtomicU8>);
+
+impl Activity {
+    /// An exchange is over, and nothing of the next one has come yet: whoever cuts the connection
+    /// now does no harm.
+    pub fn idle(&self) {
+        self.change(BUSY, IDLE);
+    }
+
+    /// Something has come from the peer.
+    pub fn busy(&self) {
+        self.change(IDLE, BUSY);
+    }
+
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.0.compare_exchange(from, to, SeqCst, SeqCst).is_ok()
+    }
+
+    /// Whether it has been cut just now, and not before.
+    fn cut(&self, idle_alone: bool) -> bool {
+        self.change(IDLE, CUT) || (!idle_alone && self.change(BUSY, CUT))
+    }
+
+    fn is_cut(&self) -> bool {
+        self.0.load(SeqCst) == CUT
+    }
+}
+
+/// Each connection has a place from its acceptance until it is about to be closed; so a descriptor
+/// that is cut is open, and is the one that was meant.
+#[derive(Debug, Default)]
+pub(crate) struct Connections(Mutex<Places>);
+
+#[derive(Debug, Default)]
+struct Places {
+    all: Vec<Option<(RawFd, Activity)>>,
+    free: Vec<usize>,
+    /// How many have left after they were cut.
+    cut: usize,
+}
+
+impl Connections {
+    /// Enters a connection. Its place, and where it says whether it is idle.
+    pub(super) fn enter(&self, connection: BorrowedFd<'_>) -> (usize, Activity) {
+        let activity = Activity::default();
+        let entry = Some((connection.as_raw_fd(), activity.clone()));
+        let mut places = self.0.lock();
+        match places.free.pop() {
+            Some(place) => {
+                places.all[place] = entry;
+                (place, activity)
+            }
+            None => {
+                places.all.push(entry);
+                (places.all.len() - 1, activity)
+            }
+        }
+    }
+
+    pub(super) fn leave(&self, place: usize) {
+        let mut places = self.0.lock();
+        if places.all[place].take().is_some_and(|(_, activity)| activity.is_cut()) {
+            places.cut += 1;
+        }
+        places.free.push(place);
+    }
+
+    /// Cuts off all that are idle.
+    pub(crate) fn cut_idle(&self) {
+        self.cut(true);
+    }
+
+    /// Cuts off all that are left.
+    pub(crate) fn cut_all(&self) {
+        self.cut(false);
+    }
+
+    /// How many have been cut off and have ended since.
+    pub(crate) fn count_cut(&self) -> usize {
+        self.0.lock().cut
+    }
+
+    fn cut(&self, idle_alone: bool) {
+        for (connection, activity) in self.0.lock().all.iter().flatten() {
+            if activity.cut(idle_alone) {
+                sys::cut_off(*connection);
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What a server keeps of its requests from their acceptance to their end, where it has been asked
+//! to: permits, counts, and the connections that a drain may have to cut.
+
+mod connections;
+mod permits;
+
+pub use connections::Activity;
+pub(crate) use connections::Connections;
+pub(crate) use permits::Permits;
+
+use std::any::Any;
+use std::fmt;
+use std::mem;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::control::Control;
+use crate::counters::Counters;
+use crate::event::Event;
+use crate::failure::FailureKind;
+
+/// The requests in flight, of all strategies, threads and sessions of one server.
+pub(crate) struct InFlight {
+    pub(crate) control: Arc<Control>,
+    pub(crate) counters: Counters,
+    pub(crate) permits: Permits,
+    pub(crate) connections: Connections,
+    active: AtomicUsize,
+    /// When the session was asked to stop, and how many requests had been refused by then.
+    stopped: Mutex<Option<(Instant, u64)>>,
+}
+
+impl InFlight {
+    pub(crate) fn new(control: Arc<Control>, counters: Counters, permits: Permits) -> Self {
+        Self {
+            control,
+            counters,
+            permits,
+            connections: Connections::default(),
+            active: AtomicUsize::new(0),
+            stopped: Mutex::default(),
+        }
+    }
+
+    /// A session begins.
+    pub(crate) fn begin(&self) {
+        *self.stopped.lock() = None;
+    }
+
+    /// The session has been asked to stop; whoever sees it first says so.
+    pub(crate) fn stop(&self) {
+        self.stopped.lock().get_or_insert_with(|| (Instant::now(), self.counters.refused()));
+    }
+
+    pub(crate) fn stopped(&self) -> Option<(Instant, u64)> {
+        *self.stopped.lock()
+    }
+
+    /// How many requests are in flight in this process, or in children of it.
+    pub(crate) fn active(&self) -> usize {
+        self.active.load(SeqCst)
+    }
+
+    /// Wakes the loop where it waits for a permit, and the end of the server where it waits for the
+    /// last request.
+    fn left(&self) {
+        if self.permits.give_back() {
+            self.control.ring();
+        }
+        if self.active.fetch_sub(1, SeqCst) == 1 && self.control.is_closing() {
+            self.control.ring();
+        }
+    }
+}
+
+/// What a request has been given for the time in which it is in flight, and gives back once, when
+/// this is dropped, whoever drops it.
+///
+/// Strategies meet it where they hand a request to another process, which then has the request
+/// while this process keeps the ticket: [`Job::hand_over`](crate::Job::hand_over). Of a server that
+/// keeps nothing of its requests it is empty.
+#[must_use = "what the request was given goes back when this is dropped"]
+#[derive(Default)]
+pub struct Ticket(Option<Entry>);
+
+struct Entry {
+    flight: Arc<InFlight>,
+    /// The request's place among the connections, until it is closed.
+    place: Option<usize>,
+    accepted: bool,
+    /// Places in the tables of sources.
+    sources: Vec<Box<dyn Any + Send + Sync>>,
+}
+
+impl Ticket {
+    /// For a request that is about to be taken; the permit has been taken already.
+    pub(crate) fn new(flight: &Arc<InFlight>) -> Self {
+        flight.active.fetch_add(1, SeqCst);
+        let flight = Arc::clone(flight);
+        Self(Some(Entry { flight, place: None, accepted: false, sources: Vec::new() }))
+    }
+
+    /// There is a request that it is for, and somebody who answers for its end.
+    pub(crate) fn accept(&mut self) {
+        if let Some(entry) = &mut self.0 {
+            entry.accepted = true;
+            entry.flight.counters.note(Event::Accepted);
+        }
+    }
+
+    /// Keeps what a table of sources has given for the request.
+    pub(crate) fn keep(&mut self, source: Box<dyn Any + Send + Sync>) {
+        if let Some(entry) = &mut self.0 {
+            entry.sources.push(source);
+        }
+    }
+
+    /// Has the connection among those that a drain may cut.
+    pub(crate) fn enter(&mut self, connection: BorrowedFd<'_>) -> Option<Activity> {
+        let entry = self.0.as_mut()?;
+        let (place, activity) = entry.flight.connections.enter(connection);
+        entry.place = Some(place);
+        Some(activity)
+    }
+
+    /// The connection is about to be closed: nobody may cut it any more.
+    pub(crate) fn leave(&mut self) {
+        if let Some(Entry { flight, place, .. }) = &mut self.0 {
+            if let Some(place) = place.take() {
+                flight.connections.leave(place);
+            }
+        }
+    }
+
+    /// Notes how the request ended.
+    pub(crate) fn end(mut self, event: Event) {
+        if let Some(entry) = &mut self.0 {
+            if mem::take(&mut entry.accepted) {
+                entry.flight.counters.note(event);
+            }
+        }
+    }
+
+    /// In a forked child, whose parent has the ticket: nothing is given back here, and no lock is
+    /// touched.
+    pub(crate) fn forget(self) {
+        mem::forget(self);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.leave();
+        let Some(entry) = self.0.take() else { return };
+        if entry.accepted {
+            entry.flight.counters.note(Event::Failed(FailureKind::Lost));
+        }
+        drop(entry.sources);
+        entry.flight.left();
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ticket({})", if self.0.is_some() { "kept" } else { "nothing" })
+    }
+}

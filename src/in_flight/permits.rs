@@ -1,0 +1,65 @@
+//! How many requests may be in flight at once.
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+/// Permits: taken before a request is, and given back once, when it has been closed.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    most: usize,
+    taken: AtomicUsize,
+    /// How many wait for one.
+    wanted: AtomicUsize,
+}
+
+impl Permits {
+    pub(crate) const fn new(most: usize) -> Self {
+        Self { most, taken: AtomicUsize::new(0), wanted: AtomicUsize::new(0) }
+    }
+
+    /// Takes one, if one is left.
+    pub(crate) fn take(&self) -> bool {
+        let more = |taken: usize| (taken < self.most).then_some(taken + 1);
+        self.taken.fetch_update(SeqCst, SeqCst, more).is_ok()
+    }
+
+    /// Takes one although none may be left: for a request that is taken to be turned away.
+    pub(crate) fn force(&self) {
+        self.taken.fetch_add(1, SeqCst);
+    }
+
+    /// Whether a permit is left.
+    pub(crate) fn is_left(&self) -> bool {
+        self.taken.load(SeqCst) < self.most
+    }
+
+    /// Gives one back; whether somebody has to be woken for it.
+    ///
+    /// Both sides write first and look second, so that one of them sees the other.
+    pub(crate) fn give_back(&self) -> bool {
+        self.taken.fetch_sub(1, SeqCst);
+        self.wanted.load(SeqCst) > 0 && self.is_left()
+    }
+
+    /// Somebody is going to wait for one, until the guard is dropped; none, where there is no need
+    /// to wait.
+    pub(crate) fn want(&self) -> Option<Wanted<'_>> {
+        self.wanted.fetch_add(1, SeqCst);
+        let wanted = Wanted(self);
+        (!self.is_left()).then_some(wanted)
+    }
+
+    /// Whether others wait while a permit is left: what woke this one may have been meant for them.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.load(SeqCst) > 0 && self.is_left()
+    }
+}
+
+/// Somebody waits for a permit.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a>(&'a Permits);
+
+impl Drop for Wanted<'_> {
+    fn drop(&mut self) {
+        self.0.wanted.fetch_sub(1, SeqCst);
+    }
+}

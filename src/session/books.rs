@@ -1,0 +1,89 @@
+//! What a server has been asked to keep, and to keep to.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::admission::Limits;
+use crate::control::Control;
+use crate::counters::Counters;
+use crate::drain::Drain;
+use crate::in_flight::{InFlight, Permits};
+
+/// What has been asked for.
+pub(crate) struct Asked<T> {
+    pub(crate) limits: Option<Arc<Limits<T>>>,
+    pub(crate) drain: Option<Drain>,
+    pub(crate) counters: Option<Counters>,
+}
+
+/// The same in use: what all sessions of a server share.
+pub(crate) struct Books<T> {
+    pub(crate) asked: Asked<T>,
+    pub(crate) flight: Arc<InFlight>,
+}
+
+/// A server's books.
+#[derive(Default)]
+pub(crate) enum Bookkeeping<T> {
+    /// Nothing is kept, and nothing is in the way.
+    #[default]
+    None,
+    Asked(Box<Asked<T>>),
+    /// From the first session on.
+    Open(Arc<Books<T>>),
+}
+
+impl<T> Bookkeeping<T> {
+    /// For something else to be asked for. Where the books were open, others are opened by the next
+    /// session; what is in flight stays in the old ones.
+    pub(crate) fn ask(&mut self) -> &mut Asked<T> {
+        let asked = match self {
+            Self::Asked(asked) => return asked,
+            Self::Open(books) => books.asked.clone(),
+            Self::None => Asked { limits: None, drain: None, counters: None },
+        };
+        *self = Self::Asked(Box::new(asked));
+        self.ask()
+    }
+
+    /// Opens the books, where there is anything to write into them.
+    pub(crate) fn open(&mut self, control: &Arc<Control>) -> io::Result<Option<Arc<Books<T>>>> {
+        if let Self::Asked(asked) = self {
+            let asked = asked.as_ref().clone();
+            let counters = asked.counters.clone().map_or_else(Counters::new, Ok)?;
+            let most = asked.limits.as_ref().map_or(usize::MAX, |limits| limits.most());
+            let flight = InFlight::new(Arc::clone(control), counters, Permits::new(most));
+            *self = Self::Open(Arc::new(Books { asked, flight: Arc::new(flight) }));
+        }
+        match self {
+            Self::Open(books) => Ok(Some(Arc::clone(books))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Those that are open.
+    pub(crate) fn books(&self) -> Option<&Books<T>> {
+        match self {
+            Self::Open(books) => Some(books),
+            _ => None,
+        }
+    }
+}
+
+impl<T> Clone for Asked<T> {
+    fn clone(&self) -> Self {
+        let Self { limits, drain, counters } = self;
+        Self { limits: limits.clone(), drain: *drain, counters: counters.clone() }
+    }
+}
+
+impl<T> fmt::Debug for Asked<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked")
+            .field("limits", &self.limits)
+            .field("drain", &self.drain)
+            .field("counters", &self.counters)
+            .finish()
+    }
+}

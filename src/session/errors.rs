@@ -1,0 +1,79 @@
+//! What the loop does about errors of getting requests, so that they neither end it nor make it
+//! spin.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::reaction::Reaction;
+use super::trouble::BACK_OFF;
+use super::{Session, after};
+use crate::handler::Handler;
+use crate::transport::Transport;
+
+/// So many errors in a row that belong to one request each are no coincidence.
+const ERRORS_IN_A_ROW: u32 = 64;
+/// Nor are so many waits in a row that were over within `HASTE`, and for no request.
+const HASTY_WAITS: u32 = 1000;
+const HASTE: Duration = Duration::from_millis(1);
+
+impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
+    /// The queue is empty: the errors are over, but for those of waiting, and if a wait has just
+    /// ended for no request, it may have been for a bell that a transport polls and does not silence.
+    pub(super) fn nothing_there(&self) {
+        if !self.wait_failed.get() {
+            self.trouble.clear();
+        }
+        if self.waited.take() {
+            self.worker.control().hush(self.worker.session());
+        }
+    }
+
+    /// A source that is always ready and never has anything (a handler has shut the socket of its
+    /// datagrams down, say) must not make the loop spin.
+    pub(super) fn slow_down(&self, begun: Instant) -> io::Result<()> {
+        let hasty = if begun.elapsed() < HASTE { self.hasty.get().saturating_add(1) } else { 0 };
+        self.hasty.set(hasty);
+        if hasty < HASTY_WAITS {
+            return Ok(());
+        }
+        self.waiting(&[], after(BACK_OFF.0), |waiter| waiter.pause())
+    }
+
+    /// Does what an error asks for, and says what that was.
+    pub(super) fn react(&self, error: io::Error) -> io::Result<Reaction> {
+        let reaction = match Reaction::to(&error) {
+            Reaction::Retry if self.trouble.count() >= ERRORS_IN_A_ROW => Reaction::BackOff,
+            reaction => reaction,
+        };
+        match reaction {
+            Reaction::BackOff if self.scope.once => return Err(error),
+            Reaction::BackOff => self.pause_for(&error)?,
+            Reaction::End => {
+                self.end_for_all();
+                return Err(error);
+            }
+            Reaction::Wait | Reaction::Retry => {}
+        }
+        Ok(reaction)
+    }
+
+    /// Others that pull from a transport that is at its end would wait for ever.
+    pub(super) fn end_for_all(&self) {
+        if !self.scope.once {
+            self.worker.control().stop(self.worker.session());
+        }
+    }
+
+    /// Waits for the next of the lengthening pauses, or for the stop.
+    fn pause_for(&self, error: &io::Error) -> io::Result<()> {
+        let pause = self.trouble.next_pause();
+        if pause == BACK_OFF.0 && self.trouble.is_news() {
+            self.worker.quietly(|| self.worker.handler().get_request_failed(error));
+        }
+        let until = Instant::now() + pause;
+        while !self.is_over() && Instant::now() < until {
+            self.waiting(&[], Some(until), |waiter| waiter.pause())?;
+        }
+        Ok(())
+    }
+}
