@@ -13,11 +13,10 @@ use std::process::{Child, ExitCode, Stdio};
 use std::time::Instant;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use socketserver::{
-    Concurrency, Failure, FailureKind, Forking, Handler, Next, ReadLine, Server, Sync, Tcp,
+    Concurrency, Counters, FailureKind, Forking, Handler, Next, ReadLine, Server, Sync, Tcp,
     TcpRequest, Threading,
 };
 use support::net::{self, PATIENCE};
@@ -42,18 +41,8 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
 }
 
-/// Answers with the line, but for those that say what goes wrong. The counts are descriptors of
-/// eventfd(2), as forked children have to add to them too.
-struct Lines {
-    handled: EventFd,
-    panics: EventFd,
-    errors: EventFd,
-    others: EventFd,
-}
-
-fn add_one(to: &EventFd) {
-    assert!(to.write(1).is_ok(), "there is room for more than will ever come");
-}
+/// Answers with the line, but for those that say what goes wrong.
+struct Lines;
 
 impl Handler<TcpRequest> for Lines {
     fn handle(&self, request: &mut TcpRequest) -> io::Result<Next> {
@@ -64,16 +53,7 @@ impl Handler<TcpRequest> for Lines {
             "fail\n" => return Err(io::Error::other("as it was told to")),
             _ => request.write_all(line.as_bytes())?,
         }
-        add_one(&self.handled);
         Ok(Next::Done)
-    }
-
-    fn handle_error(&self, _request: &mut TcpRequest, failure: &Failure) {
-        add_one(match failure.kind() {
-            FailureKind::Panic => &self.panics,
-            FailureKind::Error => &self.errors,
-            _ => &self.others,
-        });
     }
 }
 
@@ -88,18 +68,18 @@ fn server(arguments: &[String]) -> Tested {
 }
 
 fn serve(concurrency: impl Concurrency<Tcp, Lines>) -> Tested {
-    let count = || EventFd::from_flags(EfdFlags::EFD_NONBLOCK);
-    let lines = Lines { handled: count()?, panics: count()?, errors: count()?, others: count()? };
-    let mut server = Server::new(Tcp::options().bind("127.0.0.1:0")?, concurrency, lines)?;
+    let counters = Counters::new()?;
+    let tcp = Tcp::options().bind("127.0.0.1:0")?;
+    let mut server = Server::new(tcp, concurrency, Lines)?.counters(&counters);
     signals::stop_on_usr2(server.stop_handle())?;
     println!("{}", server.local_addr()?);
     server.serve_forever()?;
-    let lines = server.handler();
-    for count in [&lines.handled, &lines.panics, &lines.errors, &lines.others] {
-        // An empty one says EAGAIN.
-        println!("{}", count.read().unwrap_or_default());
-    }
-    Ok(server.close()?)
+    server.close()?;
+    let failed = |kind| counters.failed_by(kind);
+    println!("{}\n{}", counters.accepted(), counters.finished());
+    println!("{}\n{}", failed(FailureKind::Panic), failed(FailureKind::Error));
+    println!("{}\n{}", counters.active(), counters.failed() + counters.refused());
+    Ok(())
 }
 
 /// What of a process must be the same afterwards.
@@ -158,7 +138,8 @@ fn endures(strategy: &str) -> Tested {
     let counts = counts(server, said)?;
     let bad = requests / 100;
     println!("{strategy}: {requests} in {took:.1?}, {counts:?}, {grown} KiB more resident");
-    assert_eq!(counts, [requests - 2 * bad, bad, bad, 0], "handled, panics, errors, others");
+    let wanted = [requests, requests - 2 * bad, bad, bad, 0, 2 * bad];
+    assert_eq!(counts, wanted, "accepted, finished, panics, errors, active, not finished");
     assert!(grown <= GROWTH, "{grown} KiB more than after the warm-up");
     Ok(())
 }

@@ -8,6 +8,7 @@
 //! line of each says what it lacks.
 
 mod cgroup;
+mod crowd;
 mod cut;
 mod cycles;
 mod errors;
@@ -31,6 +32,9 @@ mod process;
 mod role;
 #[path = "../support/served.rs"]
 mod served;
+#[path = "../support/signals.rs"]
+#[allow(dead_code, unreachable_pub, reason = "other tests use the rest")]
+mod signals;
 #[path = "../support/time.rs"]
 mod time;
 
@@ -39,7 +43,9 @@ use std::process::ExitCode;
 use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
-    if let Some(code) = role::play(&[("reply", cut::reply), ("cycles", cycles::cycles)]) {
+    let roles: [role::Role; 3] =
+        [("reply", cut::reply), ("cycles", cycles::cycles), ("limited", crowd::limited)];
+    if let Some(code) = role::play(&roles) {
         return code;
     }
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials::all());

@@ -90,6 +90,10 @@ impl Held {
         if self.0.write_all(request).is_err() {
             return Ok(Fate::Closed);
         }
+        self.answer(wanted)
+    }
+
+    fn answer(&mut self, wanted: &[u8]) -> Tested<Fate> {
         let mut answer = [0; 4096];
         match self.0.read(&mut answer) {
             Ok(0) => Ok(Fate::Closed),
@@ -99,6 +103,17 @@ impl Held {
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(Fate::Closed),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Sends the beginning of a request.
+    pub(crate) fn begin(&mut self) -> Tested {
+        Ok(self.0.write_all(b"half")?)
+    }
+
+    /// Waits for the end without a word.
+    pub(crate) fn end(&mut self, patience: Duration) -> Tested<Fate> {
+        self.0.set_read_timeout(Some(patience))?;
+        self.answer(&[])
     }
 
     /// The port of this end.

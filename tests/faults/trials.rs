@@ -7,7 +7,7 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::cgroup::Cgroup;
 use crate::served::Tested;
-use crate::{cut, cycles, errors, killed, network, refused, silent, slow, storm, subject};
+use crate::{crowd, cut, cycles, errors, killed, network, refused, silent, slow, storm, subject};
 
 /// What a trial cannot do without.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +80,7 @@ pub(crate) fn all() -> Vec<Trial> {
         storm::trials(),
         refused::trials(),
         killed::trials(),
+        crowd::trials(),
         cut::trials(),
         cycles::trials(),
         network::trials(),
