@@ -12,6 +12,7 @@ mod crowd;
 mod cut;
 mod cycles;
 mod errors;
+mod flood;
 mod killed;
 mod network;
 mod refused;
@@ -43,8 +44,12 @@ use std::process::ExitCode;
 use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
-    let roles: [role::Role; 3] =
-        [("reply", cut::reply), ("cycles", cycles::cycles), ("limited", crowd::limited)];
+    let roles: [role::Role; 4] = [
+        ("cycles", cycles::cycles),
+        ("flooded", flood::flooded),
+        ("limited", crowd::limited),
+        ("reply", cut::reply),
+    ];
     if let Some(code) = role::play(&roles) {
         return code;
     }

@@ -7,7 +7,9 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::cgroup::Cgroup;
 use crate::served::Tested;
-use crate::{crowd, cut, cycles, errors, killed, network, refused, silent, slow, storm, subject};
+use crate::{
+    crowd, cut, cycles, errors, flood, killed, network, refused, silent, slow, storm, subject,
+};
 
 /// What a trial cannot do without.
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +85,7 @@ pub(crate) fn all() -> Vec<Trial> {
         crowd::trials(),
         cut::trials(),
         cycles::trials(),
+        flood::trials(),
         network::trials(),
         silent::trials(),
         slow::trials(),
