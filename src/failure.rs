@@ -30,7 +30,7 @@ pub enum Stage {
 pub enum FailureKind {
     /// The peer went away: reset, aborted, closed in the middle. Part of every server's day.
     PeerGone,
-    /// A read or write took longer than its timeout.
+    /// A read or write took longer than its timeout, or a [deadline](crate::Deadlines) has passed.
     TimedOut,
     /// The handler, or the request itself, returned an error.
     Error,
@@ -134,7 +134,9 @@ impl fmt::Display for Failure {
         }
         match (&self.cause, self.panic_message()) {
             // The system's text for it is "Resource temporarily unavailable".
-            (Cause::Error(_), _) if self.kind == FailureKind::TimedOut => {
+            (Cause::Error(error), _)
+                if self.kind == FailureKind::TimedOut && error.get_ref().is_none() =>
+            {
                 f.write_str(": timed out")
             }
             (Cause::Error(error), _) => write!(f, ": {error}"),

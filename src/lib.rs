@@ -69,11 +69,14 @@ pub use counters::Counters;
 pub use drain::{Closing, Drain, Due, Report};
 pub use event::{Event, Refusal};
 pub use failure::{Failure, FailureKind, Stage};
-pub use handler::{CrashOnPanic, Handler, HandlerFn, Next, OnPanic, StopAfterPanics, handler_fn};
+pub use handler::{
+    CrashOnPanic, Guarded, Handler, HandlerFn, Next, OnPanic, StopAfterPanics, handler_fn,
+};
 pub use in_flight::{Activity, Ticket};
 pub use request::{
-    Datagram, DatagramSocket, LineTooLong, ReadLine, Request, StreamRequest, StreamSocket,
-    TcpRequest, UdpRequest, UnixDatagramRequest, UnixStreamRequest,
+    Connection, Datagram, DatagramSocket, DeadlinePassed, Deadlines, Hangup, LineTooLong, ReadLine,
+    Request, StreamRequest, StreamSocket, TcpRequest, UdpRequest, UnixDatagramRequest,
+    UnixStreamRequest,
 };
 pub use running::Running;
 pub use server::Server;

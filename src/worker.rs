@@ -45,6 +45,14 @@ pub struct Job<R> {
 }
 
 impl<R: Request> Job<R> {
+    pub(crate) fn new(request: R, ticket: Ticket) -> Self {
+        Self { request, ticket }
+    }
+
+    pub(crate) fn parts(&mut self) -> (&mut R, &mut Ticket) {
+        (&mut self.request, &mut self.ticket)
+    }
+
     /// Closes this process's copy of a request that another process goes on with. What is left is
     /// to be kept until that process has ended, and then given to
     /// [`Session::ended`](crate::Session::ended).
@@ -142,12 +150,21 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
+        self.failed(job, Fault(Stage::Start, Cause::Error(error)));
+    }
+
+    /// Ends a request that has failed before it was handled.
+    pub(crate) fn failed<R: Request>(&self, job: Job<R>, fault: Fault)
+    where
+        H: Handler<R>,
+    {
         let Job { request, mut ticket } = job;
-        let ending = self.fail(request, &mut ticket, Fault(Stage::Start, Cause::Error(error)));
+        let ending = self.fail(request, &mut ticket, fault);
         self.ended(ticket, ending);
     }
 
     /// See [`Session::ended`](crate::Session::ended).
+    #[inline]
     pub(crate) fn ended<R>(&self, ticket: Ticket, ending: Ending)
     where
         H: Handler<R>,
@@ -159,35 +176,27 @@ impl<H> Worker<H> {
         }
     }
 
-    /// Whether the handler accepts the request; one that is not accepted is closed here.
-    pub(crate) fn verify<R: Request>(
-        &self,
-        request: R,
-        mut ticket: Ticket,
-    ) -> Result<Job<R>, Rejected>
+    /// Whether the handler accepts the request.
+    #[inline]
+    pub(crate) fn verify<R: Request>(&self, job: &Job<R>) -> Result<(), Turned>
     where
         H: Handler<R>,
     {
-        match step(Stage::Verify, || self.handler().verify_request(&request)) {
-            Ok(true) => Ok(Job { request, ticket }),
-            Ok(false) => {
-                self.turned_away(ticket, Refusal::Rejected, || request.shutdown_request());
-                Err(Rejected::ByHandler)
-            }
-            Err(fault) => {
-                let ending = self.fail(request, &mut ticket, fault);
-                self.ended(ticket, ending);
-                Err(Rejected::ByFailure)
-            }
+        match step(Stage::Verify, || self.handler().verify_request(&job.request)) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Turned::Away(Refusal::Rejected)),
+            Err(fault) => Err(Turned::Failed(fault)),
         }
     }
 
     /// Closes a request that is not let in by `close`.
-    pub(crate) fn turned_away<R>(&self, ticket: Ticket, why: Refusal, close: impl FnOnce())
+    pub(crate) fn turn_away<R>(&self, job: Job<R>, why: Refusal, close: impl FnOnce(R))
     where
         H: Handler<R>,
     {
-        self.quietly(close);
+        let Job { request, mut ticket } = job;
+        ticket.leave();
+        self.quietly(|| close(request));
         ticket.end(Event::Refused(why));
         self.tell(Event::Refused(why));
     }
@@ -212,6 +221,7 @@ impl<H> Worker<H> {
 
     /// Does what the handler wants to be done about a panic; in a forked child, its end tells the
     /// parent, which then asks.
+    #[cold]
     fn panicked<R>(&self)
     where
         H: Handler<R>,
@@ -257,6 +267,7 @@ impl<H> Worker<H> {
         Ok(())
     }
 
+    #[cold]
     fn fail<R: Request>(
         &self,
         mut request: R,
@@ -279,6 +290,7 @@ impl<H> Worker<H> {
     }
 
     /// Shuts a request down, and closes it.
+    #[inline]
     fn shut_down<R: Request>(&self, request: R, ticket: &mut Ticket)
     where
         H: Handler<R>,
@@ -288,10 +300,10 @@ impl<H> Worker<H> {
     }
 }
 
-/// Why a request was not let in.
-pub(crate) enum Rejected {
-    ByHandler,
-    ByFailure,
+/// Why a request is not let in.
+pub(crate) enum Turned {
+    Away(Refusal),
+    Failed(Fault),
 }
 
 impl<H> Clone for Worker<H> {
@@ -308,7 +320,7 @@ impl<H> fmt::Debug for Worker<H> {
 }
 
 /// A failure before it is classified.
-struct Fault(Stage, Cause);
+pub(crate) struct Fault(Stage, Cause);
 
 /// Runs one stage of a request, and says of its error or panic where it came from.
 fn step<V>(stage: Stage, run: impl FnOnce() -> io::Result<V>) -> Result<V, Fault> {

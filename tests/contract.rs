@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use socketserver::{
-    Activity, AddressFamily, Bound, Closing, Counters, CrashOnPanic, Datagram, Drain, Due, Ending,
-    Event, Failure, FailureKind, ForkRefused, ForkedChild, Forking, Handler, HandlerFn, Job,
-    Limits, LineTooLong, Next, OnPanic, Options, Outcome, Puller, Refusal, Refuse, Report, Running,
-    Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp,
-    TcpRequest, TcpServer, Threading, ThreadingUdpServer, Ticket, Udp, UdpRequest, UnixDatagram,
-    UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull, Worker, handler_fn,
+    Activity, AddressFamily, Bound, Closing, Counters, CrashOnPanic, Datagram, DeadlinePassed,
+    Deadlines, Drain, Due, Ending, Event, Failure, FailureKind, ForkRefused, ForkedChild, Forking,
+    Guarded, Handler, HandlerFn, Hangup, Job, Limits, LineTooLong, Next, OnPanic, Options, Outcome,
+    Puller, Refusal, Refuse, Report, Running, Server, Session, Stage, StopAfterPanics, StopHandle,
+    StreamRequest, Sync, Taken, Tcp, TcpRequest, TcpServer, Threading, ThreadingUdpServer, Ticket,
+    Udp, UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter,
+    WhenFull, Worker, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -122,6 +123,9 @@ fn values_that_tell_what_happened_go_anywhere() {
     assert_send_sync_debug::<Due>();
     assert_send_sync_debug::<OnPanic>();
     assert_send_sync_debug::<LineTooLong>();
+    assert_send_sync_debug::<Deadlines>();
+    assert_send_sync_debug::<DeadlinePassed>();
+    assert_send_sync_debug::<Hangup>();
     assert_send_sync_debug::<HandlerFn<fn(&mut TcpRequest) -> io::Result<()>>>();
     // A panic's payload need not be Sync.
     assert_send::<Failure>();
@@ -157,6 +161,7 @@ fn errors_are_errors() {
     assert_error::<Failure>();
     assert_error::<ForkRefused>();
     assert_error::<LineTooLong>();
+    assert_error::<DeadlinePassed>();
 }
 
 #[test]
@@ -189,6 +194,14 @@ fn a_closure_as_a_handler_weighs_what_it_captures() {
     let closure = move |conn: &mut TcpRequest| conn.write_all(&bytes);
     assert_eq!(size_of_val(&closure), 24);
     assert_eq!(size_of_val(&handler_fn(closure)), 24);
+}
+
+#[test]
+fn a_guarded_handler_is_as_free_as_the_handler() {
+    assert_send_sync_debug::<Guarded<HandlerFn<u8>>>();
+    assert_clone::<Guarded<u8>>();
+    assert_not!(Guarded<std::rc::Rc<u8>>: Send);
+    assert_eq!(size_of::<Guarded<Stateless>>(), size_of::<Deadlines>());
 }
 
 #[test]

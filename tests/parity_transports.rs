@@ -12,10 +12,11 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net as unix;
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use socket2::SockRef;
 use socketserver::{
-    AddressFamily, Failure, FailureKind, Handler, LocalAddr, Next, Outcome, Server, Stage,
+    AddressFamily, Failure, FailureKind, Handler, Hangup, LocalAddr, Next, Outcome, Server, Stage,
     Sync as OneByOne, Tcp, TcpServer, ThreadingUdpServer, Udp, UdpServer, UnixDatagram,
     UnixDatagramRequest, UnixDatagramServer, UnixStream, UnixStreamServer,
 };
@@ -162,7 +163,10 @@ fn an_ipv6_socket_is_not_dual_by_accident() -> Result {
 /// T5: a close alone answers unread input with a reset, which overtakes the reply.
 #[test]
 fn a_reply_survives_input_that_nobody_has_read() -> Result {
-    let mut server = TcpServer::bind_fn("127.0.0.1:0", |conn| conn.write_all(b"enough\n"))?;
+    // The client stays, so each drain is as long as it may be.
+    let hangup = Hangup::Drain { bytes: 1 << 20, time: Duration::from_millis(10) };
+    let tcp = Tcp::options().hangup(hangup).bind("127.0.0.1:0")?;
+    let mut server = Server::new_fn(tcp, OneByOne, |conn| conn.write_all(b"enough\n"))?;
     for _ in 0..20 {
         let mut client = net::connect(server.local_addr()?)?;
         client.write_all(&[b'x'; 1000])?;

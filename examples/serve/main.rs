@@ -18,11 +18,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net as unix;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use socketserver::{
-    Concurrency, Forking, Handler, LocalAddr, Options, Server, StreamTransport, Sync, Tcp,
-    Threading, Transport, Udp, UnixDatagram, UnixStream,
+    Concurrency, Connection, Forking, Guarded, Handler, LocalAddr, Options, Server,
+    StreamTransport, Sync, Tcp, Threading, Transport, Udp, UnixDatagram, UnixStream,
 };
 
 use cli::{Asked, Cli, Endpoint, Mode, Strategy};
@@ -31,8 +30,6 @@ use echo::{Echo, Once, Packets};
 use files::Files;
 use signals::Signals;
 
-/// How long a peer may keep a server of files waiting.
-const TIMEOUT: Duration = Duration::from_secs(30);
 /// Holds the head of a response, so that a small file leaves together with it.
 const RESPONSE_BUFFER: usize = 16 * 1024;
 
@@ -98,7 +95,7 @@ fn unixgram(cli: &Cli, at: &Path) -> io::Result<UnixDatagram> {
 fn tuned<T: StreamTransport>(options: Options<T>, cli: &Cli) -> Options<T> {
     let options = options.request_queue_size(cli.backlog);
     match cli.mode {
-        Mode::Files => options.timeout(TIMEOUT).wbufsize(RESPONSE_BUFFER),
+        Mode::Files => options.wbufsize(RESPONSE_BUFFER),
         Mode::Once => options.rbufsize(cli.stream_bufsize()),
         // It has a buffer of its own.
         Mode::Echo => options.rbufsize(0),
@@ -108,9 +105,9 @@ fn tuned<T: StreamTransport>(options: Options<T>, cli: &Cli) -> Options<T> {
 /// A server of connections, with the handler of the mode.
 fn connections<T, C>(transport: T, concurrency: C, cli: &Cli) -> io::Result<()>
 where
-    T: Transport<Request: BufRead + Write + AsFd> + LocalAddr<Addr: Shown>,
+    T: Transport<Request: BufRead + Write + AsFd + Connection> + LocalAddr<Addr: Shown>,
     C: InFlight
-        + Concurrency<T, Counted<Files>>
+        + Concurrency<T, Counted<Guarded<Files>>>
         + Concurrency<T, Counted<Once>>
         + Concurrency<T, Counted<Echo>>,
 {
@@ -121,7 +118,7 @@ where
             let place = transport.local_addr()?.place();
             let folder = files.folder().display();
             note(&format!("{folder} at {place} (Ctrl-C stops it)"));
-            run(transport, concurrency, files, &signals)
+            run(transport, concurrency, files::deadlines().guard(files)?, &signals)
         }
         Mode::Once => run(transport, concurrency, Once, &signals),
         Mode::Echo => run(transport, concurrency, Echo::new(cli.stream_bufsize()), &signals),

@@ -189,25 +189,22 @@ impl<T> Limits<T> {
     }
 }
 
-/// Whether another request may be taken.
-pub(crate) enum Entry {
-    /// It may.
-    Open(Ticket),
-    /// It may, to be turned away.
-    Refuse(Ticket, Refusal),
-    /// None may, before somebody leaves or this time has come.
-    Shut(Option<Instant>),
-}
+/// No request may be taken before somebody leaves, or this time has come.
+pub(crate) struct Shut(pub(crate) Option<Instant>);
 
 impl<T: Transport> Limits<T> {
     /// Before a request is taken. `since` is when the first request was left waiting.
-    pub(crate) fn enter(&self, flight: &Arc<InFlight>, since: Option<Instant>) -> Entry {
+    pub(crate) fn enter(
+        &self,
+        flight: &Arc<InFlight>,
+        since: Option<Instant>,
+    ) -> Result<Ticket, Shut> {
         if !flight.permits.take() {
             return self.full(flight, Refusal::Full, since, None);
         }
-        let ticket = Ticket::new(flight);
+        let ticket = Ticket::new(flight, None);
         match self.tempo.as_ref().map(Rate::take) {
-            None | Some(Ok(())) => Entry::Open(ticket),
+            None | Some(Ok(())) => Ok(ticket),
             Some(Err(next)) => {
                 // Before another is forced: it would be one too many.
                 drop(ticket);
@@ -222,7 +219,7 @@ impl<T: Transport> Limits<T> {
         why: Refusal,
         since: Option<Instant>,
         next: Option<Instant>,
-    ) -> Entry {
+    ) -> Result<Ticket, Shut> {
         let refuse_at = match self.full {
             WhenFull::LeaveInBacklog => None,
             WhenFull::Refuse => Some(Instant::now()),
@@ -230,13 +227,16 @@ impl<T: Transport> Limits<T> {
         };
         if refuse_at.is_some_and(|at| at <= Instant::now()) {
             flight.permits.force();
-            return Entry::Refuse(Ticket::new(flight), why);
+            return Ok(Ticket::new(flight, Some(why)));
         }
-        Entry::Shut([refuse_at, next].into_iter().flatten().min())
+        Err(Shut([refuse_at, next].into_iter().flatten().min()))
     }
 
     /// When a request has been taken, and its source is known.
     pub(crate) fn admit(&self, ticket: &mut Ticket, request: &T::Request) -> Result<(), Refusal> {
+        if let Some(why) = ticket.refused() {
+            return Err(why);
+        }
         for table in &self.sources {
             ticket.keep(Arc::clone(table).enter(request).ok_or(Refusal::Source)?);
         }

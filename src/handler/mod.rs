@@ -2,9 +2,11 @@
 
 mod closure;
 mod forward;
+mod guarded;
 mod panics;
 
 pub use closure::{HandlerFn, handler_fn};
+pub use guarded::Guarded;
 pub use panics::{CrashOnPanic, OnPanic, StopAfterPanics};
 
 use std::io;
@@ -50,6 +52,7 @@ impl From<()> for Next {
 ///   ([`TcpRequest`](crate::TcpRequest)), for several, or for all that can be read and written,
 ///   as below.
 /// * `Box<dyn Handler<R>>`, `Arc<H>` and `&H`, which are handlers too.
+/// * Another handler with something around it: [`Deadlines::guard`](crate::Deadlines::guard).
 ///
 /// # Implementing your own
 ///

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use crate::control::Control;
 use crate::counters::Counters;
-use crate::event::Event;
+use crate::event::{Event, Refusal};
 use crate::failure::FailureKind;
 
 /// The requests in flight, of all strategies, threads and sessions of one server.
@@ -85,10 +85,12 @@ impl InFlight {
 /// keeps nothing of its requests it is empty.
 #[must_use = "what the request was given goes back when this is dropped"]
 #[derive(Default)]
-pub struct Ticket(Option<Entry>);
+pub struct Ticket(Option<Box<Entry>>);
 
 struct Entry {
     flight: Arc<InFlight>,
+    /// Why the request is going to be turned away, where that is known already.
+    refused: Option<Refusal>,
     /// The request's place among the connections, until it is closed.
     place: Option<usize>,
     accepted: bool,
@@ -97,11 +99,17 @@ struct Entry {
 }
 
 impl Ticket {
-    /// For a request that is about to be taken; the permit has been taken already.
-    pub(crate) fn new(flight: &Arc<InFlight>) -> Self {
+    /// For a request that is about to be taken, to be turned away where there is a reason; the
+    /// permit has been taken already.
+    pub(crate) fn new(flight: &Arc<InFlight>, refused: Option<Refusal>) -> Self {
         flight.active.fetch_add(1, SeqCst);
-        let flight = Arc::clone(flight);
-        Self(Some(Entry { flight, place: None, accepted: false, sources: Vec::new() }))
+        let (flight, place, accepted, sources) = (Arc::clone(flight), None, false, Vec::new());
+        Self(Some(Box::new(Entry { flight, refused, place, accepted, sources })))
+    }
+
+    /// Why the request has to be turned away, if it has to.
+    pub(crate) fn refused(&self) -> Option<Refusal> {
+        self.0.as_ref().and_then(|entry| entry.refused)
     }
 
     /// There is a request that it is for, and somebody who answers for its end.
@@ -128,16 +136,22 @@ impl Ticket {
     }
 
     /// The connection is about to be closed: nobody may cut it any more.
+    #[inline]
     pub(crate) fn leave(&mut self) {
-        if let Some(Entry { flight, place, .. }) = &mut self.0 {
-            if let Some(place) = place.take() {
-                flight.connections.leave(place);
-            }
+        if let Some(entry) = &mut self.0 {
+            entry.leave();
         }
     }
 
-    /// Notes how the request ended.
-    pub(crate) fn end(mut self, event: Event) {
+    /// Notes how the request ended, and gives back what it was given.
+    #[inline]
+    pub(crate) fn end(self, event: Event) {
+        if self.0.is_some() {
+            self.end_as(event);
+        }
+    }
+
+    fn end_as(mut self, event: Event) {
         if let Some(entry) = &mut self.0 {
             if mem::take(&mut entry.accepted) {
                 entry.flight.counters.note(event);
@@ -152,15 +166,22 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Entry {
+    fn leave(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.flight.connections.leave(place);
+        }
+    }
+}
+
+impl Drop for Entry {
     fn drop(&mut self) {
         self.leave();
-        let Some(entry) = self.0.take() else { return };
-        if entry.accepted {
-            entry.flight.counters.note(Event::Failed(FailureKind::Lost));
+        if self.accepted {
+            self.flight.counters.note(Event::Failed(FailureKind::Lost));
         }
-        drop(entry.sources);
-        entry.flight.left();
+        self.sources.clear();
+        self.flight.left();
     }
 }
 

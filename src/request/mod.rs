@@ -1,12 +1,20 @@
 //! What is handled: an owned value that moves into the worker and closes itself exactly once.
 
 mod buffer;
+mod connection;
 mod datagram;
+mod deadlines;
+mod hangup;
 mod line;
 mod stream;
+mod watch;
+mod wire;
 
+pub use connection::Connection;
 pub(crate) use datagram::Packets;
 pub use datagram::{Datagram, DatagramSocket, UdpRequest, UnixDatagramRequest};
+pub use deadlines::{DeadlinePassed, Deadlines};
+pub use hangup::Hangup;
 pub use line::{LineTooLong, ReadLine};
 pub(crate) use stream::StreamSettings;
 pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};

@@ -7,11 +7,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{self as unix, UnixStream};
 use std::time::Duration;
 
-use nix::libc;
 use socket2::SockRef;
 
 use super::Request;
 use super::buffer::{ReadBuffer, WriteBuffer};
+use super::connection::Connection;
+use super::deadlines::Deadlines;
+use super::hangup::{self, Hangup};
+use super::watch::Watch;
+use super::wire::{self, Wire};
+use crate::in_flight::Activity;
 
 /// A connection of [`Tcp`](crate::Tcp).
 pub type TcpRequest = StreamRequest<TcpStream, SocketAddr>;
@@ -84,6 +89,7 @@ pub(crate) struct StreamSettings {
     pub(crate) rbufsize: usize,
     pub(crate) wbufsize: usize,
     pub(crate) nodelay: bool,
+    pub(crate) hangup: Hangup,
 }
 
 /// A connection: [`BufRead`] and [`Write`], with the socket underneath to be had on request.
@@ -94,18 +100,23 @@ pub(crate) struct StreamSettings {
 /// before it returns. What a write buffer holds is sent by [`flush`](Write::flush), and after the
 /// handler; a failed handler's too.
 ///
-/// When the request is over, its sending side is shut down (`SHUT_WR`) and its socket closed.
+/// When the request is over, its sending side is shut down (`SHUT_WR`); where the peer may still
+/// send what nobody reads, that is discarded for a while, so that nothing of the reply is lost; and
+/// the socket is closed. See [`Hangup`].
 ///
 /// A timeout that expires in a read or write is an error of the kind `WouldBlock` or `TimedOut`;
 /// unlike Python's `rfile`, the request can still be read after it.
 #[doc(alias("rfile", "wfile", "StreamRequestHandler"))]
 pub struct StreamRequest<S, A> {
-    socket: S,
+    wire: Wire<S>,
     peer: A,
     reader: ReadBuffer,
     writer: WriteBuffer,
     timeout: Option<Duration>,
     nodelay: bool,
+    hangup: Hangup,
+    /// It is in the worker, where its peer may be waited for.
+    established: bool,
     detached: bool,
 }
 
@@ -113,8 +124,18 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     pub(crate) fn new(socket: S, peer: A, settings: StreamSettings) -> Self {
         let reader = ReadBuffer::new(settings.rbufsize);
         let writer = WriteBuffer::new(settings.wbufsize);
-        let StreamSettings { timeout, nodelay, .. } = settings;
-        Self { socket, peer, reader, writer, timeout, nodelay, detached: false }
+        let StreamSettings { timeout, nodelay, hangup, .. } = settings;
+        Self {
+            wire: Wire::new(socket),
+            peer,
+            reader,
+            writer,
+            timeout,
+            nodelay,
+            hangup,
+            established: false,
+            detached: false,
+        }
     }
 
     /// Who is at the other end: Python's `client_address`. To write it to the peer itself, copy or
@@ -127,8 +148,10 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     /// The socket, for what it can do beyond reading and writing: options, `peek`, `try_clone`.
     ///
     /// Bytes that wait in [`unread`](Self::unread) are not seen by whoever reads from it.
+    /// [`Deadlines`] do not hold for what is done with it.
     pub fn get_ref(&self) -> &S {
-        &self.socket
+        self.wire.traffic.lend();
+        &self.wire.socket
     }
 
     /// Gives up the connection: the socket, for the handler to keep, to hand to another thread, to
@@ -141,7 +164,7 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     ///
     /// Where the descriptor can't be duplicated: `EMFILE`, dup(2).
     pub fn detach(&mut self) -> io::Result<S> {
-        let socket = self.socket.try_clone()?;
+        let socket = self.wire.socket.try_clone()?;
         self.detached = true;
         Ok(socket)
     }
@@ -152,14 +175,35 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     }
 
     /// Sets the timeout of each single read and write, in place of the transport's; `None` waits
-    /// for ever. It is no deadline: a peer that sends a byte in time each time is never timed out.
-    /// To set one for reading or for writing alone, use [`get_ref`](Self::get_ref).
+    /// for ever. It is no deadline: a peer that sends a byte in time each time is never timed out;
+    /// [`Deadlines`] end that one, and where there are both, the shorter counts. To set one for
+    /// reading or for writing alone, use [`get_ref`](Self::get_ref); it has no effect beside
+    /// deadlines.
     ///
     /// # Errors
     ///
     /// `InvalidInput` for a timeout of zero, and what setsockopt(2) says.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_timeouts(timeout)
+        self.wire.socket.set_timeouts(timeout)?;
+        self.timeout = timeout;
+        if let Some(watch) = &mut self.wire.watch {
+            watch.set_timeout(timeout);
+        }
+        Ok(())
+    }
+
+    /// Says that no more will come, and lets the peer finish where something could be lost.
+    fn hang_up(&self) {
+        // Where the peer has gone it can't be told, and has nothing to lose.
+        let told = self.wire.socket.shutdown(Shutdown::Write).is_ok();
+        match self.hangup {
+            // In the serve loop nobody is waited for.
+            Hangup::Drain { bytes, time } if told && self.established => {
+                let need = self.wire.traffic.need(!self.unread().is_empty());
+                hangup::drain(&self.wire.socket, need, bytes, time);
+            }
+            _ => {}
+        }
     }
 }
 
@@ -170,18 +214,19 @@ impl StreamRequest<TcpStream, SocketAddr> {
     ///
     /// What setsockopt(2) says.
     pub fn set_nodelay(&mut self, nodelay: bool) -> io::Result<()> {
-        self.socket.set_nodelay(nodelay)
+        self.wire.socket.set_nodelay(nodelay)
     }
 }
 
 impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
     fn establish(&mut self) -> io::Result<()> {
+        self.established = true;
         if self.nodelay {
-            self.socket.disable_nagle()?;
+            self.wire.socket.disable_nagle()?;
         }
         match self.timeout {
             None => Ok(()),
-            timeout => self.socket.set_timeouts(timeout),
+            timeout => self.wire.socket.set_timeouts(timeout),
         }
     }
 
@@ -190,21 +235,35 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
     }
 
     fn next_exchange(&mut self) -> io::Result<()> {
-        self.flush()
+        self.flush()?;
+        let unread = !self.reader.unread().is_empty();
+        if let Some(watch) = &mut self.wire.watch {
+            watch.next_exchange(unread);
+        }
+        match &self.wire.activity {
+            Some(activity) if !unread => activity.idle(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn watch(&mut self, activity: &Activity) {
+        self.wire.activity = Some(activity.clone());
     }
 
     fn connection(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.socket.as_fd())
+        Some(self.wire.socket.as_fd())
     }
 
     fn answer(&mut self, bytes: &[u8]) {
         // The send buffer of a connection that nothing has been written to has room.
-        let _ = SockRef::from(&self.socket).send_with_flags(bytes, libc::MSG_DONTWAIT);
+        let sent = wire::send_now(&self.wire.socket, bytes);
+        self.wire.traffic.sent(&sent);
     }
 
     fn reset_request(self) {
         // A Unix socket has no such thing, and takes it.
-        let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+        let _ = SockRef::from(&self.wire.socket).set_linger(Some(Duration::ZERO));
         self.close_request();
     }
 
@@ -214,22 +273,41 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
         if !self.writer.has_failed() {
             let _ = self.flush();
         }
-        if !self.detached {
-            let _ = self.socket.shutdown(Shutdown::Write);
+        match self.hangup {
+            _ if self.detached => {}
+            Hangup::Reset => return self.reset_request(),
+            Hangup::Drain { .. } | Hangup::Shutdown => self.hang_up(),
         }
         self.close_request();
     }
 }
 
+impl<S: StreamSocket, A> Connection for StreamRequest<S, A> {
+    fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()> {
+        deadlines.check()?;
+        let unread = !self.unread().is_empty();
+        let watch = Watch::new(deadlines, self.timeout, unread, self.wire.watch.as_deref());
+        self.wire.watch = Some(Box::new(watch));
+        Ok(())
+    }
+
+    fn set_hangup(&mut self, hangup: Hangup) -> io::Result<()> {
+        hangup.check()?;
+        self.hangup = hangup;
+        self.wire.traffic.expect_more();
+        Ok(())
+    }
+}
+
 impl<S: StreamSocket, A> Read for StreamRequest<S, A> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.reader.read(Raw(&self.socket), bytes)
+        self.reader.read(&mut self.wire, bytes)
     }
 }
 
 impl<S: StreamSocket, A> BufRead for StreamRequest<S, A> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.reader.fill(Raw(&self.socket))
+        self.reader.fill(&mut self.wire)
     }
 
     fn consume(&mut self, amount: usize) {
@@ -239,44 +317,26 @@ impl<S: StreamSocket, A> BufRead for StreamRequest<S, A> {
 
 impl<S: StreamSocket, A> Write for StreamRequest<S, A> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writer.write(Raw(&self.socket), bytes)
+        self.writer.write(&mut self.wire, bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush(Raw(&self.socket))
+        self.writer.flush(&mut self.wire)
     }
 }
 
 impl<S: AsFd, A> AsFd for StreamRequest<S, A> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.wire.traffic.lend();
+        self.wire.socket.as_fd()
     }
 }
 
 impl<S: fmt::Debug, A: fmt::Debug> fmt::Debug for StreamRequest<S, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamRequest")
-            .field("socket", &self.socket)
+            .field("socket", &self.wire.socket)
             .field("peer", &self.peer)
             .finish_non_exhaustive()
-    }
-}
-
-/// A socket through a shared reference, which is how the kernel has it.
-struct Raw<'a, S>(&'a S);
-
-impl<S: StreamSocket> Read for Raw<'_, S> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.0.recv(bytes)
-    }
-}
-
-impl<S: StreamSocket> Write for Raw<'_, S> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.send(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -6,15 +6,16 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
+use super::Books;
 use super::{Outcome, Session};
-use crate::admission::Entry;
+use crate::admission;
 use crate::drain::Timer;
 use crate::event::{Event, Refusal};
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
 use crate::request::Request;
 use crate::transport::Transport;
-use crate::worker::{Job, Rejected};
+use crate::worker::{Job, Turned};
 
 /// What a session remembers of its entrance.
 #[derive(Debug, Default)]
@@ -31,14 +32,9 @@ struct Shut {
     until: Option<Instant>,
 }
 
-/// What a request that has not been taken yet may expect.
-pub(super) enum Pass {
-    In(Ticket),
-    Away(Ticket, Refusal),
-}
-
 impl<T, H> Session<T, H> {
     /// Whether the announcement of a stop is over, or there is none.
+    #[cold]
     pub(super) fn is_announced(&self) -> bool {
         let (control, number) = (self.worker.control(), self.worker.session());
         if let Some(books) = &self.books {
@@ -61,13 +57,15 @@ impl<T, H> Session<T, H> {
     }
 
     /// Has the end of requests on this thread seen to, where there is to be one.
+    #[inline]
     pub(super) fn set_timer(&self) {
-        let Some(books) = &self.books else { return };
-        self.timer.get_or_init(|| {
-            let drain = books.asked.drain?;
-            // Without a thread for it, a stop waits for the request, as without a drain.
-            Timer::start(&books.flight, self.worker.session(), drain).ok()
-        });
+        if let Some(books) = &self.books {
+            self.timer.get_or_init(|| {
+                let drain = books.asked.drain?;
+                // Without a thread for it, a stop waits for the request, as without a drain.
+                Timer::start(&books.flight, self.worker.session(), drain).ok()
+            });
+        }
     }
 }
 
@@ -75,30 +73,32 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// Before a request is taken: what it is given for the way, or nothing, where none may be
     /// taken.
     #[inline]
-    pub(super) fn enter(&self) -> Option<Pass> {
+    pub(super) fn enter(&self) -> Option<Ticket> {
         match &self.books {
-            None => Some(Pass::In(Ticket::default())),
-            Some(_) => self.enter_by_the_books(),
+            None => Some(Ticket::default()),
+            Some(books) => self.enter_by(books),
         }
     }
 
-    fn enter_by_the_books(&self) -> Option<Pass> {
-        let books = self.books.as_ref()?;
+    fn enter_by(&self, books: &Books<T>) -> Option<Ticket> {
+        let Some(limits) = &books.asked.limits else {
+            return Some(Ticket::new(&books.flight, None));
+        };
         let shut = self.entrance.shut.get();
-        let entry = match &books.asked.limits {
-            None => Entry::Open(Ticket::new(&books.flight)),
-            Some(limits) => limits.enter(&books.flight, shut.map(|shut| shut.since)),
-        };
-        let (pass, shut) = match entry {
-            Entry::Open(ticket) => (Some(Pass::In(ticket)), None),
-            Entry::Refuse(ticket, why) => (Some(Pass::Away(ticket, why)), shut),
-            Entry::Shut(until) => {
-                let since = shut.map_or_else(Instant::now, |shut| shut.since);
-                (None, Some(Shut { since, until }))
+        match limits.enter(&books.flight, shut.map(|shut| shut.since)) {
+            Ok(ticket) => {
+                // The next one to be refused waits no longer than the first has.
+                if ticket.refused().is_none() {
+                    self.entrance.shut.set(None);
+                }
+                Some(ticket)
             }
-        };
-        self.entrance.shut.set(shut);
-        pass
+            Err(admission::Shut(until)) => {
+                let since = shut.map_or_else(Instant::now, |shut| shut.since);
+                self.entrance.shut.set(Some(Shut { since, until }));
+                None
+            }
+        }
     }
 
     /// Waits for a permit, where that is what is lacking; returns whether it was.
@@ -119,45 +119,24 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         Ok(true)
     }
 
-    /// When a request has been taken: the job, where it is let in.
-    pub(super) fn admit(&self, request: T::Request, pass: Pass) -> Option<Job<T::Request>> {
-        let (ticket, refused) = match pass {
-            Pass::In(ticket) => (ticket, None),
-            Pass::Away(ticket, why) => (ticket, Some(why)),
-        };
+    /// When a request has been taken: whether it is let in.
+    #[inline]
+    pub(super) fn admit(&self, job: &mut Job<T::Request>) -> Result<(), Turned> {
         self.worker.tell(Event::Accepted);
-        let (request, ticket) = match &self.books {
-            None => (request, ticket),
-            Some(_) => self.admit_by_the_books(request, ticket, refused)?,
-        };
-        match self.worker.verify(request, ticket) {
-            Ok(job) => return Some(job),
-            Err(Rejected::ByHandler) => self.settle(Outcome::Rejected),
-            Err(Rejected::ByFailure) => self.settle(Outcome::Failed),
+        if let Some(books) = &self.books {
+            self.admit_by(books, job)?;
         }
-        None
+        self.worker.verify(job)
     }
 
-    fn admit_by_the_books(
-        &self,
-        mut request: T::Request,
-        mut ticket: Ticket,
-        refused: Option<Refusal>,
-    ) -> Option<(T::Request, Ticket)> {
-        let books = self.books.as_ref()?;
+    fn admit_by(&self, books: &Books<T>, job: &mut Job<T::Request>) -> Result<(), Turned> {
+        let (request, ticket) = job.parts();
         ticket.accept();
         if let Some(limits) = &books.asked.limits {
-            let mut admitted = refused.map_or(Ok(()), Err);
-            if admitted.is_ok() {
-                // Where the key panics, nobody knows the source.
-                admitted = Err(Refusal::Source);
-                self.worker.quietly(|| admitted = limits.admit(&mut ticket, &request));
-            }
-            if let Err(why) = admitted {
-                self.worker.turned_away(ticket, why, || limits.turn_away(request));
-                self.settle(Outcome::Refused);
-                return None;
-            }
+            // Where the key panics, nobody knows the source.
+            let mut admitted = Err(Refusal::Source);
+            self.worker.quietly(|| admitted = limits.admit(ticket, request));
+            admitted.map_err(Turned::Away)?;
         }
         if books.asked.drain.is_some() {
             let activity = request.connection().and_then(|connection| ticket.enter(connection));
@@ -165,7 +144,26 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
                 request.watch(&activity);
             }
         }
-        Some((request, ticket))
+        Ok(())
+    }
+
+    /// Ends a request that is not let in.
+    pub(super) fn turn(&self, job: Job<T::Request>, turned: Turned) {
+        let limits = self.books.as_ref().and_then(|books| books.asked.limits.as_ref());
+        match (turned, limits) {
+            (Turned::Failed(fault), _) => {
+                self.worker.failed(job, fault);
+                self.settle(Outcome::Failed);
+            }
+            (Turned::Away(why), Some(limits)) if why != Refusal::Rejected => {
+                self.worker.turn_away(job, why, |request| limits.turn_away(request));
+                self.settle(Outcome::Refused);
+            }
+            (Turned::Away(why), _) => {
+                self.worker.turn_away(job, why, Request::shutdown_request);
+                self.settle(Outcome::Rejected);
+            }
+        }
     }
 
     /// Counts and tells what is no request's.

@@ -202,7 +202,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             if self.is_over() {
                 return Ok(Taken::End);
             }
-            let Some(pass) = self.enter() else { return Ok(self.idle()) };
+            let Some(ticket) = self.enter() else { return Ok(self.idle()) };
             match self.get_request() {
                 Ok(None) => {
                     self.ended.set(Some(Outcome::Exhausted));
@@ -210,8 +210,10 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
                 }
                 Ok(Some(request)) => {
                     self.take();
-                    if let Some(job) = self.admit(request, pass) {
-                        return Ok(Taken::Request(job));
+                    let mut job = Job::new(request, ticket);
+                    match self.admit(&mut job) {
+                        Ok(()) => return Ok(Taken::Request(job)),
+                        Err(turned) => self.turn(job, turned),
                     }
                 }
                 Err(error) if Reaction::to(&error) == Reaction::Wait => {
@@ -325,6 +327,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         }
     }
 
+    #[inline]
     fn is_over(&self) -> bool {
         if self.ended.get().is_none() && self.is_stopping() && self.is_announced() {
             self.ended.set(Some(Outcome::Stopped));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use socket2::Socket;
 
 use super::AddressFamily;
-use crate::request::StreamSettings;
+use crate::request::{Hangup, StreamSettings};
 
 /// Python's `io.DEFAULT_BUFFER_SIZE`, which its `rbufsize` of -1 means.
 const DEFAULT_BUFFER: usize = 8192;
@@ -66,6 +66,7 @@ impl<T> Options<T> {
                 rbufsize: DEFAULT_BUFFER,
                 wbufsize: 0,
                 nodelay: false,
+                hangup: Hangup::default(),
             },
             transport: PhantomData,
         }
@@ -91,7 +92,7 @@ impl<T> Options<T> {
         {
             return wrong("a buffer can have 1 GiB at most: max_packet_size, rbufsize, wbufsize");
         }
-        Ok(())
+        self.stream.hangup.check()
     }
 
     pub(super) fn listen(&self, socket: &Socket) -> io::Result<()> {
@@ -153,7 +154,8 @@ impl<T> Options<T> {
     }
 
     /// How long each single read or write of a connection may take before it fails: the `timeout`
-    /// of Python's `StreamRequestHandler`. For ever by default. It is set in the worker.
+    /// of Python's `StreamRequestHandler`. For ever by default. It is set in the worker. It bounds
+    /// no request as a whole: that is what [`Deadlines`](crate::Deadlines) are for.
     pub fn timeout(mut self, timeout: Duration) -> Self
     where
         T: StreamTransport,
@@ -179,6 +181,16 @@ impl<T> Options<T> {
         T: StreamTransport,
     {
         self.stream.wbufsize = size;
+        self
+    }
+
+    /// How connections end. By default so that nothing of a reply is lost: see [`Hangup`].
+    #[doc(alias("linger", "shutdown_request"))]
+    pub fn hangup(mut self, hangup: Hangup) -> Self
+    where
+        T: StreamTransport,
+    {
+        self.stream.hangup = hangup;
         self
     }
 }

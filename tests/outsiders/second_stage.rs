@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use socketserver::{
-    Bind, Concurrency, Failure, FailureKind, ForkedChild, Handler, LocalAddr, Next, Outcome,
-    ReadLine, Request, Running, Server, Stage, Sync, Tcp, Threading, Transport, Udp, UnixStream,
-    Waiter,
+    Bind, Concurrency, Connection, Deadlines, Failure, FailureKind, ForkedChild, Handler, Hangup,
+    LocalAddr, Next, Outcome, ReadLine, Request, Running, Server, Stage, Sync, Tcp, Threading,
+    Transport, Udp, UnixStream, Waiter,
 };
 
 use crate::{FAR, ask, end, hear, in_time, say};
@@ -89,6 +89,16 @@ impl<R: Request + BufRead> Request for Introduced<R> {
 
     fn close_request(self) {
         self.request.close_request();
+    }
+}
+
+impl<R: Connection> Connection for Introduced<R> {
+    fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()> {
+        self.request.set_deadlines(deadlines)
+    }
+
+    fn set_hangup(&mut self, hangup: Hangup) -> io::Result<()> {
+        self.request.set_hangup(hangup)
     }
 }
 
@@ -251,6 +261,21 @@ fn the_second_stage_has_the_timeout_of_the_first() -> io::Result<()> {
     assert_eq!(events.try_iter().last(), Some(failed));
     server.close()?;
     Ok(())
+}
+
+#[test]
+fn it_is_held_to_the_deadlines_of_a_connection() -> io::Result<()> {
+    let (greeter, events) = Greeter::new();
+    let guarded = Deadlines::new().first_byte(Duration::from_millis(20)).guard(greeter)?;
+    let mut server = Server::<Named<Tcp>, Sync, _>::bind("127.0.0.1:0", guarded)?;
+    let silent = say(server.local_addr()?, "I am Ada\n")?;
+    let (outcome, server) = in_time(move || (server.handle_request(), server))?;
+    assert_eq!(outcome?, Outcome::Failed);
+    assert_eq!(hear(&silent)?, "");
+    let (name, kind) = ("Ada".into(), FailureKind::TimedOut);
+    let failed = Event::Failed { name, stage: Stage::Handle, kind };
+    assert_eq!(events.try_iter().last(), Some(failed));
+    server.close().map(drop)
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub mod one_byte;
 pub mod process;
 pub mod role;
 pub mod signals;
+pub mod slow;
 pub mod story;
 pub mod time;
 pub mod trace;

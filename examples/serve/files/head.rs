@@ -1,7 +1,6 @@
 //! The head of a request: read with a bound, parsed by `httparse`.
 
 use std::io::{self, BufRead, ErrorKind};
-use std::time::{Duration, Instant};
 
 use httparse::{EMPTY_HEADER, Request};
 
@@ -10,8 +9,6 @@ use super::status::Status;
 /// How many bytes a head may have, and how many fields.
 const LONGEST: usize = 16 * 1024;
 const MOST_FIELDS: usize = 100;
-/// How long a peer may take for it, however diligently it sends byte after byte.
-const SLOWEST: Duration = Duration::from_secs(30);
 
 /// What stands before the body.
 pub(crate) struct Head {
@@ -36,7 +33,6 @@ pub(crate) enum Headless {
 impl Head {
     /// Reads up to the empty line, and takes no byte behind it.
     pub(crate) fn read(input: &mut impl BufRead) -> Result<Self, Headless> {
-        let begun = Instant::now();
         let mut bytes = Vec::new();
         loop {
             let before = bytes.len();
@@ -63,9 +59,6 @@ impl Head {
                 Some((head, _)) => return Ok(head),
                 None if bytes.len() == LONGEST => {
                     return Err(Headless::Refused(Status::HEADERS_TOO_LARGE));
-                }
-                None if begun.elapsed() > SLOWEST => {
-                    return Err(Headless::Refused(Status::REQUEST_TIMEOUT));
                 }
                 None => {}
             }

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httpdate::{fmt_http_date, parse_http_date};
-use socketserver::{Handler, Next};
+use socketserver::{Connection, Deadlines, Handler, Hangup, Next};
 
 use head::{Head, Headless};
 use range::Wanted;
@@ -67,7 +67,14 @@ impl Files {
     }
 }
 
-impl<R: BufRead + Write + AsFd> Handler<R> for Files {
+/// How long a peer may keep the server waiting: for the beginning of its request, for each part of
+/// it that long, and until it takes the response.
+pub(crate) fn deadlines() -> Deadlines {
+    let patience = Duration::from_secs(30);
+    Deadlines::new().idle(patience).min_rate(1024, patience).write(patience)
+}
+
+impl<R: BufRead + Write + AsFd + Connection> Handler<R> for Files {
     fn handle(&self, request: &mut R) -> io::Result<Next> {
         if !peer::speaks(request, &self.stopping)? {
             return Ok(Next::Done);
@@ -83,9 +90,9 @@ impl<R: BufRead + Write + AsFd> Handler<R> for Files {
         log(request, head.as_ref().ok(), &reply);
         let with_body = head.as_ref().map_or(true, |head| head.method != "HEAD");
         reply.send(request, with_body)?;
-        // A close with input unread is a reset, which may overtake the response.
+        // A body that nobody reads may still be on its way.
         if head.map_or(true, |head| head.has_body) {
-            peer::hang_up(request)?;
+            request.set_hangup(Hangup::default())?;
         }
         Ok(Next::Done)
     }

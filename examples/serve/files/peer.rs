@@ -1,10 +1,8 @@
 //! What a handler of HTTP has to know of the socket under its request.
 
-use std::io::{self, BufRead, Write};
-use std::net::Shutdown;
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
@@ -15,9 +13,6 @@ use socket2::SockRef;
 const PATIENCE: u16 = 30_000;
 /// How long it may still be once the server stops: the request may be on its way.
 const PATIENCE_AT_THE_END: u16 = 500;
-/// How much of what nobody wants is read, and for how long.
-const UNREAD_BYTES: usize = 1024 * 1024;
-const UNREAD_TIME: Duration = Duration::from_secs(2);
 
 /// Waits until the peer says something, or leaves; `false` where it does neither in time. A
 /// server that is about to stop does not wait for long.
@@ -39,28 +34,6 @@ fn wait(fds: &mut [PollFd<'_>], milliseconds: u16) -> io::Result<()> {
             other => return Ok(other.map(drop)?),
         }
     }
-}
-
-/// Ends a connection in stages (RFC 9112, 9.6): says that no more will come, and then reads what
-/// the peer still sends until it has seen that, or for so long.
-pub(crate) fn hang_up<R: BufRead + Write + AsFd>(request: &mut R) -> io::Result<()> {
-    request.flush()?;
-    let socket = SockRef::from(&*request);
-    socket.shutdown(Shutdown::Write)?;
-    socket.set_read_timeout(Some(UNREAD_TIME / 2))?;
-    let until = Instant::now() + UNREAD_TIME;
-    let mut left = UNREAD_BYTES;
-    while left > 0 && Instant::now() < until {
-        match request.fill_buf() {
-            Ok([]) | Err(_) => break,
-            Ok(bytes) => {
-                let length = bytes.len();
-                request.consume(length);
-                left = left.saturating_sub(length);
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The peer's address without its port, for the log.

@@ -1,0 +1,194 @@
+//! The clocks of a connection that is held to deadlines.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
+
+use super::deadlines::{DeadlinePassed, Deadlines};
+use crate::sys;
+
+/// What a connection may still take.
+#[derive(Debug)]
+pub(super) struct Watch {
+    deadlines: Deadlines,
+    /// The timeout of each single read or write, which nothing is told apart by.
+    timeout: Option<Duration>,
+    /// The peer has said something at some time.
+    spoken: bool,
+    /// Since when the peer has been waited for in vain: to say something, to take something.
+    silent: Option<Instant>,
+    stuck: Option<Instant>,
+    /// When the exchange began, with its first byte.
+    begun: Option<Instant>,
+    /// What has come towards the next `bytes` of the rate, and how long it was waited for.
+    came: usize,
+    waited: Duration,
+    /// The deadline that has passed: the connection is not waited for any more.
+    passed: Option<DeadlinePassed>,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Read,
+    Write,
+}
+
+/// Why a wait ends.
+#[derive(Clone, Copy)]
+enum Why {
+    Deadline(DeadlinePassed),
+    Timeout,
+}
+
+impl Watch {
+    /// A watch from now on, with what another already knew; with `unread`, an exchange has begun.
+    pub(super) fn new(
+        deadlines: Deadlines,
+        timeout: Option<Duration>,
+        unread: bool,
+        before: Option<&Self>,
+    ) -> Self {
+        let begun = unread || before.is_some_and(|before| before.begun.is_some());
+        Self {
+            deadlines,
+            timeout,
+            spoken: unread || before.is_some_and(|before| before.spoken),
+            silent: None,
+            stuck: None,
+            begun: begun.then(Instant::now),
+            came: 0,
+            waited: Duration::ZERO,
+            passed: None,
+        }
+    }
+
+    pub(super) fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeout = timeout;
+    }
+
+    /// Another exchange is to come; with `unread`, it has begun.
+    pub(super) fn next_exchange(&mut self, unread: bool) {
+        self.begun = unread.then(Instant::now);
+        (self.came, self.waited) = (0, Duration::ZERO);
+    }
+
+    /// Whether there may be a read at all: what has come does not make up for what is late.
+    pub(super) fn check(&mut self) -> io::Result<()> {
+        if let Some((end, why)) = self.end_of_request() {
+            if self.passed.is_none() && end <= Instant::now() {
+                return Err(self.ended(why));
+            }
+        }
+        self.passed.map_or(Ok(()), |passed| Err(passed.into()))
+    }
+
+    /// The peer has said so much.
+    pub(super) fn came(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        self.spoken = true;
+        self.silent = None;
+        self.begun = self.begun.or_else(|| Some(Instant::now()));
+        self.came += count;
+        if self.deadlines.rate.is_some_and(|(bytes, _)| self.came >= bytes) {
+            (self.came, self.waited) = (0, Duration::ZERO);
+        }
+    }
+
+    /// The peer has taken something.
+    pub(super) fn went(&mut self) {
+        self.stuck = None;
+    }
+
+    /// Waits until `socket` may be tried again; `since` is when this read or write began to wait.
+    ///
+    /// # Errors
+    ///
+    /// The first deadline to pass, or the timeout.
+    pub(super) fn wait(
+        &mut self,
+        way: Way,
+        since: &mut Option<Instant>,
+        socket: &impl AsFd,
+    ) -> io::Result<()> {
+        if let Some(passed) = self.passed {
+            return Err(passed.into());
+        }
+        let now = Instant::now();
+        let since = *since.get_or_insert(now);
+        let end = self.end(way, since, now);
+        if let Some((_, why)) = end.filter(|(end, _)| *end <= now) {
+            return Err(self.ended(why));
+        }
+        let flags = match way {
+            Way::Read => PollFlags::POLLIN,
+            Way::Write => PollFlags::POLLOUT,
+        };
+        sys::poll(&mut [PollFd::new(socket.as_fd(), flags)], end.map(|(end, _)| end))?;
+        if way == Way::Read && self.begun.is_some() {
+            self.waited += now.elapsed();
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, why: Why) -> io::Error {
+        match why {
+            Why::Deadline(passed) => {
+                self.passed = Some(passed);
+                passed.into()
+            }
+            // What recv(2) and send(2) say when SO_RCVTIMEO and SO_SNDTIMEO expire.
+            Why::Timeout => Errno::EAGAIN.into(),
+        }
+    }
+
+    /// The first of the ends of a wait; none where time does not go so far.
+    fn end(&mut self, way: Way, since: Instant, now: Instant) -> Option<(Instant, Why)> {
+        let after = |from: Instant, time: Option<Duration>, why| {
+            time.and_then(|time| from.checked_add(time)).map(|end| (end, why))
+        };
+        let (own, rate) = match way {
+            Way::Read => {
+                let (time, passed) = self.silence();
+                let from = *self.silent.get_or_insert(since);
+                let rate = self.deadlines.rate.filter(|_| self.begun.is_some());
+                (after(from, time, Why::Deadline(passed)), rate)
+            }
+            Way::Write => {
+                let time = self.deadlines.write.or(self.deadlines.request);
+                let from = *self.stuck.get_or_insert(since);
+                (after(from, time, Why::Deadline(DeadlinePassed::Write)), None)
+            }
+        };
+        let left = rate.map(|(_, per)| per.saturating_sub(self.waited));
+        [
+            after(since, self.timeout, Why::Timeout),
+            own,
+            after(now, left, Why::Deadline(DeadlinePassed::Rate)),
+            self.end_of_request(),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(end, _)| *end)
+    }
+
+    /// How long the peer may say nothing, where it stands now.
+    fn silence(&self) -> (Option<Duration>, DeadlinePassed) {
+        let Deadlines { first_byte, idle, request, .. } = self.deadlines;
+        match (self.spoken, self.begun) {
+            (false, _) => (first_byte.or(idle).or(request), DeadlinePassed::FirstByte),
+            (true, None) => (idle.or(request), DeadlinePassed::Idle),
+            (true, Some(_)) => (idle, DeadlinePassed::Idle),
+        }
+    }
+
+    fn end_of_request(&self) -> Option<(Instant, Why)> {
+        let end = self.begun?.checked_add(self.deadlines.request?)?;
+        Some((end, Why::Deadline(DeadlinePassed::Request)))
+    }
+}

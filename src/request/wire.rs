@@ -1,0 +1,119 @@
+//! The socket of a connection as its buffers see it.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::sys::socket::{MsgFlags, recv, send};
+
+use super::hangup::Traffic;
+use super::stream::StreamSocket;
+use super::watch::{Watch, Way};
+use crate::in_flight::Activity;
+
+/// A socket, what has gone over it, and the clocks that run for it.
+#[derive(Debug)]
+pub(super) struct Wire<S> {
+    pub(super) socket: S,
+    pub(super) traffic: Traffic,
+    /// There where the connection is held to deadlines.
+    pub(super) watch: Option<Box<Watch>>,
+    /// Where to say that something has come, to a server that wants to know.
+    pub(super) activity: Option<Activity>,
+}
+
+impl<S> Wire<S> {
+    pub(super) fn new(socket: S) -> Self {
+        Self { socket, traffic: Traffic::default(), watch: None, activity: None }
+    }
+}
+
+impl<S: StreamSocket> Read for Wire<S> {
+    #[inline]
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let received = match &mut self.watch {
+            None => self.socket.recv(bytes),
+            Some(watch) => watched_read(watch, &self.socket, bytes),
+        };
+        self.traffic.received(bytes.len(), &received);
+        if let Some(activity) = &self.activity {
+            activity.busy();
+        }
+        received
+    }
+}
+
+impl<S: StreamSocket> Write for Wire<S> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = match &mut self.watch {
+            None => self.socket.send(bytes),
+            Some(watch) => watched_write(watch, &self.socket, bytes),
+        };
+        self.traffic.sent(&sent);
+        sent
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One call where the peer has spoken; otherwise it is waited for as long as the clocks allow.
+#[inline(never)]
+fn watched_read<S: StreamSocket>(
+    watch: &mut Watch,
+    socket: &S,
+    bytes: &mut [u8],
+) -> io::Result<usize> {
+    watch.check()?;
+    let mut since = None;
+    loop {
+        match recv_now(socket, bytes) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                watch.wait(Way::Read, &mut since, socket)?;
+            }
+            Ok(count) => {
+                watch.came(count);
+                return Ok(count);
+            }
+            failed => return failed,
+        }
+    }
+}
+
+/// One call where the peer takes what is sent. What it takes at once is sent even after a deadline
+/// has passed: the last word of a handler to a peer that was late.
+#[inline(never)]
+fn watched_write<S: StreamSocket>(
+    watch: &mut Watch,
+    socket: &S,
+    bytes: &[u8],
+) -> io::Result<usize> {
+    let mut since = None;
+    loop {
+        match send_now(socket, bytes) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                watch.wait(Way::Write, &mut since, socket)?;
+            }
+            done => {
+                watch.went();
+                return done;
+            }
+        }
+    }
+}
+
+/// Receives without waiting: one `recv(2)`.
+pub(super) fn recv_now(socket: &impl AsFd, bytes: &mut [u8]) -> io::Result<usize> {
+    Ok(recv(socket.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT)?)
+}
+
+/// Sends without waiting: one `send(2)`.
+pub(super) fn send_now(socket: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    // Apple's systems have a socket option instead, which std sets.
+    #[cfg(target_vendor = "apple")]
+    let quiet = MsgFlags::empty();
+    #[cfg(not(target_vendor = "apple"))]
+    let quiet = MsgFlags::MSG_NOSIGNAL;
+    Ok(send(socket.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | quiet)?)
+}
