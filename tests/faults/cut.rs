@@ -6,11 +6,11 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use socketserver::{Concurrency, Handler, Next, Server, Tcp, TcpRequest, Threading};
+use socketserver::{Closing, Handler, Next, Server, Tcp, TcpRequest, Threading};
 
 use crate::served::{Served, Tested, connect};
 use crate::time::let_pass;
-use crate::trials::trial;
+use crate::trials::{Need, trial};
 use crate::{role, subject};
 
 /// A request, the part of it that is read, and the reply.
@@ -22,7 +22,12 @@ const ROUNDS: usize = 100;
 const LATE: Duration = Duration::from_millis(20);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("a_reply_with_input_unread", &[], reply_with_input_unread)]
+    vec![
+        trial("a_reply_with_input_unread", &[], || input_unread("drain")),
+        trial("a_reply_with_input_unread_closed_as_python_does", &[Need::Ours], || {
+            input_unread("shutdown")
+        }),
+    ]
 }
 
 /// Reads half of the request, and answers.
@@ -36,22 +41,23 @@ impl Handler<TcpRequest> for Reply {
     }
 }
 
-/// The part of a server that replies so.
-pub(crate) fn reply(_: &[String]) -> Result<(), Box<dyn Error>> {
-    serve(Tcp::options().bind("127.0.0.1:0")?, Threading::new())
-}
-
-fn serve(tcp: Tcp, concurrency: impl Concurrency<Tcp, Reply>) -> Result<(), Box<dyn Error>> {
-    let mut server = Server::new(tcp, concurrency, Reply)?;
+/// The part of a server that replies so, and closes as its argument says.
+pub(crate) fn reply(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let closing = match arguments.first().map(String::as_str) {
+        Some("shutdown") => Closing::Shutdown,
+        _ => Closing::default(),
+    };
+    let tcp = Tcp::options().closing(closing).bind("127.0.0.1:0")?;
+    let mut server = Server::new(tcp, Threading::new(), Reply)?;
     println!("LISTENING {}", server.local_addr()?);
     Ok(server.serve_forever()?)
 }
 
-fn reply_with_input_unread() -> Tested<String> {
+fn input_unread(closing: &str) -> Tested<String> {
     let server = if subject::is_foreign() {
         subject::start(&[], "threading", "reply")?
     } else {
-        Served::run(&mut role::command("reply")?)?
+        Served::run(&mut role::command("reply")?.arg(closing))?
     };
     let (mut whole, mut lost) = (0, 0);
     for _ in 0..ROUNDS {
@@ -60,7 +66,8 @@ fn reply_with_input_unread() -> Tested<String> {
         lost += REPLY - received.min(REPLY);
     }
     let part = 100.0 * lost as f64 / (REPLY * ROUNDS) as f64;
-    Ok(format!("{whole} of {ROUNDS} replies whole, {part:.1} % of the bytes lost"))
+    let figures = format!("{whole} of {ROUNDS} replies whole, {part:.1} % of the bytes lost");
+    if closing == "drain" && lost > 0 { Err(figures.into()) } else { Ok(figures) }
 }
 
 /// How much of the reply's body comes.

@@ -21,6 +21,7 @@ mod slow;
 mod storm;
 mod subject;
 mod trials;
+mod trickle;
 
 #[path = "../support/net.rs"]
 #[allow(dead_code, unreachable_pub, reason = "other tests use the rest")]
@@ -44,9 +45,10 @@ use std::process::ExitCode;
 use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
-    let roles: [role::Role; 4] = [
+    let roles: [role::Role; 5] = [
         ("cycles", cycles::cycles),
         ("flooded", flood::flooded),
+        ("hurried", trickle::hurried),
         ("limited", crowd::limited),
         ("reply", cut::reply),
     ];

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use nix::sched::{CloneFlags, setns};
 
+use crate::process::until;
+use crate::role;
 use crate::served::{LIMIT, Served, Tested, connect};
 use crate::subject::{self, Fate, Held};
 use crate::trials::{FIREWALL, NAMESPACE, Need, SS, trial};
@@ -20,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("connections_where_packets_are_lost", &wire, connections_where_packets_are_lost),
         trial("packets_where_packets_are_lost", &wire, packets_where_packets_are_lost),
+        trial("a_peer_that_the_network_has_cut_off", &wire, cut_off),
         trial("a_connection_that_the_system_destroys", &[SS], destroyed),
         trial("second_addresses_answer_for_themselves", &wire, second_addresses),
     ]
@@ -55,12 +58,17 @@ impl Wire {
         Ok(wire)
     }
 
+    /// Has the server's side do `rule` to each packet that comes.
+    fn firewall(&self, rule: &str) -> Tested {
+        let nft = format!("ip netns exec {} nft add", self.server);
+        run(&format!("{nft} table inet faults"))?;
+        run(&format!("{nft} chain inet faults in {{ type filter hook input priority 0 ; }}"))?;
+        run(&format!("{nft} rule inet faults in {rule}"))
+    }
+
     /// Loses three of ten packets on their way to the server, and slows all down.
     fn lose(&self) -> Tested {
-        let nft = format!("ip netns exec {} nft add", self.server);
-        run(&format!("{nft} table inet loss"))?;
-        run(&format!("{nft} chain inet loss in {{ type filter hook input priority 0 ; }}"))?;
-        run(&format!("{nft} rule inet loss in numgen random mod 100 lt 30 drop"))?;
+        self.firewall("numgen random mod 100 lt 30 drop")?;
         for side in [&self.server, &self.client] {
             let bucket = "root tbf rate 1mbit burst 8kb latency 400ms";
             run(&format!("ip netns exec {side} tc qdisc add dev veth0 {bucket}"))?;
@@ -68,10 +76,16 @@ impl Wire {
         Ok(())
     }
 
-    /// A server at `address`.
+    /// The example where the server is.
     fn serve(&self, options: &[&str]) -> Tested<Served> {
+        self.at_server(Command::new(crate::served::program()?).args(options))
+    }
+
+    fn at_server(&self, server: &Command) -> Tested<Served> {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.server]).arg(crate::served::program()?).args(options);
+        command.args(["netns", "exec", &self.server]).arg(server.get_program());
+        command.args(server.get_args());
+        command.envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
         Served::run(&mut command)
     }
 
@@ -165,6 +179,20 @@ fn udp_client(at: &str, server: &str) -> Tested<UdpSocket> {
     client.connect(server)?;
     client.set_read_timeout(Some(LIMIT))?;
     Ok(client)
+}
+
+/// A peer whose packets come no more, nor its end: the server does not wait for it for ever.
+fn cut_off() -> Tested<String> {
+    let wire = Wire::new("cut")?;
+    let server = wire.at_server(role::command("hurried")?.arg("192.0.2.1:0"))?;
+    let process = subject::process(&server);
+    let alone = process.threads()?;
+    let mut peer = wire.at_client(|| connect(&server.address))?;
+    peer.write_all(b"half a li")?;
+    until("it is waited for", LIMIT, || Ok(process.threads()? > alone))?;
+    wire.firewall("drop")?;
+    let gone = until("the server gives up", LIMIT, || Ok(process.threads()? <= alone))?;
+    Ok(format!("given up {gone:.2?} after the last packet, with a deadline of 3 s"))
 }
 
 /// `ss -K` makes the system close a connection under its server.

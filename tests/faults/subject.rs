@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::net;
 use crate::process::Process;
 use crate::served::{self, Served, Tested, connect};
 
@@ -80,7 +81,7 @@ pub(crate) enum Fate {
 impl Held {
     /// Connects, and waits for nothing.
     pub(crate) fn open(address: &str) -> Tested<Self> {
-        Ok(Self(connect(address)?))
+        Ok(Self(net::connect(address.parse()?)?))
     }
 
     /// Sends something, and waits for the answer.

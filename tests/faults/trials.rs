@@ -9,6 +9,7 @@ use crate::cgroup::Cgroup;
 use crate::served::Tested;
 use crate::{
     crowd, cut, cycles, errors, flood, killed, network, refused, silent, slow, storm, subject,
+    trickle,
 };
 
 /// What a trial cannot do without.
@@ -89,6 +90,7 @@ pub(crate) fn all() -> Vec<Trial> {
         network::trials(),
         silent::trials(),
         slow::trials(),
+        trickle::trials(),
     ];
     modules.into_iter().flatten().collect()
 }
