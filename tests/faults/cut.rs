@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use socketserver::{Closing, Handler, Next, Server, Tcp, TcpRequest, Threading};
+use socketserver::{Handler, Hangup, Next, Server, Tcp, TcpRequest, Threading};
 
 use crate::served::{Served, Tested, connect};
 use crate::time::let_pass;
@@ -41,23 +41,23 @@ impl Handler<TcpRequest> for Reply {
     }
 }
 
-/// The part of a server that replies so, and closes as its argument says.
+/// The part of a server that replies so, and hangs up as its argument says.
 pub(crate) fn reply(arguments: &[String]) -> Result<(), Box<dyn Error>> {
-    let closing = match arguments.first().map(String::as_str) {
-        Some("shutdown") => Closing::Shutdown,
-        _ => Closing::default(),
+    let hangup = match arguments.first().map(String::as_str) {
+        Some("shutdown") => Hangup::Shutdown,
+        _ => Hangup::default(),
     };
-    let tcp = Tcp::options().closing(closing).bind("127.0.0.1:0")?;
+    let tcp = Tcp::options().hangup(hangup).bind("127.0.0.1:0")?;
     let mut server = Server::new(tcp, Threading::new(), Reply)?;
     println!("LISTENING {}", server.local_addr()?);
     Ok(server.serve_forever()?)
 }
 
-fn input_unread(closing: &str) -> Tested<String> {
+fn input_unread(hangup: &str) -> Tested<String> {
     let server = if subject::is_foreign() {
         subject::start(&[], "threading", "reply")?
     } else {
-        Served::run(&mut role::command("reply")?.arg(closing))?
+        Served::run(role::command("reply")?.arg(hangup))?
     };
     let (mut whole, mut lost) = (0, 0);
     for _ in 0..ROUNDS {
@@ -67,7 +67,7 @@ fn input_unread(closing: &str) -> Tested<String> {
     }
     let part = 100.0 * lost as f64 / (REPLY * ROUNDS) as f64;
     let figures = format!("{whole} of {ROUNDS} replies whole, {part:.1} % of the bytes lost");
-    if closing == "drain" && lost > 0 { Err(figures.into()) } else { Ok(figures) }
+    if hangup == "drain" && lost > 0 { Err(figures.into()) } else { Ok(figures) }
 }
 
 /// How much of the reply's body comes.
