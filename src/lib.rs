@@ -74,9 +74,9 @@ pub use handler::{
 };
 pub use in_flight::{Activity, Ticket};
 pub use request::{
-    Connection, Datagram, DatagramSocket, DeadlinePassed, Deadlines, Hangup, LineTooLong, ReadLine,
-    Request, StreamRequest, StreamSocket, TcpRequest, UdpRequest, UnixDatagramRequest,
-    UnixStreamRequest,
+    Amplifies, Connection, Credentials, Datagram, DatagramSocket, DeadlinePassed, Deadlines,
+    Hangup, LineTooLong, ReadLine, Request, StreamRequest, StreamSocket, TcpRequest, Truncation,
+    UdpRequest, UnixDatagramRequest, UnixStreamRequest,
 };
 pub use running::Running;
 pub use server::Server;
@@ -85,5 +85,6 @@ pub use sys::{ForkRefused, ForkedChild};
 pub use transport::{
     AddressFamily, Bind, Bound, DatagramTransport, IpTransport, LocalAddr, Options,
     StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram, UnixStream,
+    UnixTransport,
 };
 pub use worker::{Ending, Job, Worker};

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use socketserver::{
-    Activity, AddressFamily, Bound, Closing, Counters, CrashOnPanic, Datagram, DeadlinePassed,
-    Deadlines, Drain, Due, Ending, Event, Failure, FailureKind, ForkRefused, ForkedChild, Forking,
-    Guarded, Handler, HandlerFn, Hangup, Job, Limits, LineTooLong, Next, OnPanic, Options, Outcome,
-    Puller, Refusal, Refuse, Report, Running, Server, Session, Stage, StopAfterPanics, StopHandle,
-    StreamRequest, Sync, Taken, Tcp, TcpRequest, TcpServer, Threading, ThreadingUdpServer, Ticket,
-    Udp, UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter,
-    WhenFull, Worker, handler_fn,
+    Activity, AddressFamily, Amplifies, Bound, Closing, Counters, CrashOnPanic, Credentials,
+    Datagram, DeadlinePassed, Deadlines, Drain, Due, Ending, Event, Failure, FailureKind,
+    ForkRefused, ForkedChild, Forking, Guarded, Handler, HandlerFn, Hangup, Job, Limits,
+    LineTooLong, Next, OnPanic, Options, Outcome, Puller, Refusal, Refuse, Report, Running, Server,
+    Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest,
+    TcpServer, Threading, ThreadingUdpServer, Ticket, Truncation, Udp, UdpRequest, UnixDatagram,
+    UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull, Worker, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -115,6 +115,9 @@ fn values_that_tell_what_happened_go_anywhere() {
     assert_send_sync_debug::<FailureKind>();
     assert_send_sync_debug::<Taken<TcpRequest>>();
     assert_send_sync_debug::<AddressFamily>();
+    assert_send_sync_debug::<Truncation>();
+    assert_send_sync_debug::<Credentials>();
+    assert_send_sync_debug::<Amplifies>();
     assert_send_sync_debug::<ForkRefused>();
     assert_send_sync_debug::<ForkedChild<'_>>();
     assert_send_sync_debug::<Event>();
@@ -162,6 +165,7 @@ fn errors_are_errors() {
     assert_error::<ForkRefused>();
     assert_error::<LineTooLong>();
     assert_error::<DeadlinePassed>();
+    assert_error::<Amplifies>();
 }
 
 #[test]

@@ -317,7 +317,8 @@ fn a_packet_is_answered_when_asked_and_only_then() -> Result {
 #[test]
 fn an_answer_that_no_packet_holds_is_an_error() -> Result {
     let (told, says) = channel();
-    let mut server = UdpServer::bind("127.0.0.1:0", Told(Answers, told))?;
+    let udp = Udp::options().max_amplification(None).bind("127.0.0.1:0")?;
+    let mut server = Server::new(udp, OneByOne, Told(Answers, told))?;
     net::packets()?.send_to(b"long", server.local_addr()?)?;
     server.handle_request()?;
     let failure = (FailureKind::Error, Stage::Deliver, Some(libc::EMSGSIZE));

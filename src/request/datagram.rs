@@ -2,17 +2,18 @@
 
 use std::fmt;
 use std::io::{self, BufRead, Read, Write};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{self as unix, UnixDatagram};
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender};
-use socket2::{SockAddr, SockRef};
+use nix::libc::{self, c_int};
+use socket2::SockAddr;
 
-use super::Request;
+use super::packets::{Packets, Spare};
+use super::{Credentials, Request};
 use crate::failure::FailureKind;
-use crate::sys;
+use crate::sys::{self, Told};
 
 /// A packet of [`Udp`](crate::Udp).
 pub type UdpRequest = Datagram<UdpSocket, SocketAddr>;
@@ -28,7 +29,7 @@ pub trait DatagramSocket: sealed::DatagramSocket + AsFd + fmt::Debug {}
 mod sealed {
     pub trait DatagramSocket {
         /// `MSG_DONTWAIT` where the *peer* decides whether a send would have to wait.
-        const SEND_FLAGS: i32;
+        const SEND_FLAGS: super::c_int;
     }
 }
 
@@ -36,13 +37,13 @@ impl DatagramSocket for UdpSocket {}
 impl DatagramSocket for UnixDatagram {}
 
 impl sealed::DatagramSocket for UdpSocket {
-    const SEND_FLAGS: i32 = 0;
+    const SEND_FLAGS: c_int = 0;
 }
 
 impl sealed::DatagramSocket for UnixDatagram {
     // The queue is the receiver's (unix(7): max_dgram_qlen), and one that does not read it must
     // not hold the server.
-    const SEND_FLAGS: i32 = nix::libc::MSG_DONTWAIT;
+    const SEND_FLAGS: c_int = libc::MSG_DONTWAIT;
 }
 
 /// A packet, its peer, and a reply that is sent when it is asked for.
@@ -59,44 +60,28 @@ impl sealed::DatagramSocket for UnixDatagram {
 pub struct Datagram<S, A> {
     /// There until it is given back.
     spare: Option<Box<Spare>>,
-    length: usize,
     read: usize,
-    truncated: bool,
     peer: A,
     packets: Arc<Packets<S>>,
 }
 
 impl<S: DatagramSocket, A> Datagram<S, A> {
     /// Takes one datagram from the socket's queue into a spare buffer, which goes back when the
-    /// request is over.
+    /// request is over. `peer` says who the sender is, and how long the headers of packets between
+    /// the two are.
     pub(crate) fn receive(
         packets: &Arc<Packets<S>>,
-        peer: impl FnOnce(&SockAddr) -> A,
+        peer: impl FnOnce(&SockAddr) -> (A, usize),
     ) -> io::Result<Self> {
-        let mut spare = packets.take();
-        match sys::receive(&packets.socket, &mut spare.bytes) {
-            Ok(received) => {
-                let peer = peer(&received.sender);
-                spare.sender = received.sender;
-                Ok(Self {
-                    spare: Some(spare),
-                    length: received.length,
-                    read: 0,
-                    truncated: received.truncated,
-                    peer,
-                    packets: Arc::clone(packets),
-                })
-            }
-            Err(error) => {
-                packets.give_back(spare);
-                Err(error)
-            }
-        }
+        let mut spare = packets.receive()?;
+        let (peer, header) = peer(&spare.sender);
+        spare.allowance = packets.allowance(spare.length, header);
+        Ok(Self { spare: Some(spare), read: 0, peer, packets: Arc::clone(packets) })
     }
 
     /// The packet's bytes, at most `max_packet_size` of them.
     pub fn data(&self) -> &[u8] {
-        &self.spare().bytes[..self.length]
+        self.spare().packet()
     }
 
     /// Who sent it: Python's `client_address`.
@@ -108,36 +93,84 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
     /// Whether the packet was longer than `max_packet_size` bytes, and its end has been lost.
     /// Python does not tell.
     pub fn is_truncated(&self) -> bool {
-        self.truncated
+        self.spare().truncated
+    }
+
+    /// How many packets the server has [dropped](crate::Truncation::Drop) so far for being too
+    /// long.
+    pub fn dropped(&self) -> u64 {
+        self.packets.dropped()
     }
 
     /// Sends one datagram to the peer, an empty one too. It may be called any number of times.
     ///
+    /// Over UDP it leaves from the address that the packet was sent to, and a source that nobody
+    /// has verified gets at most three times as many bytes as it has sent: see
+    /// [`max_amplification`](crate::Options::max_amplification).
+    ///
     /// # Errors
     ///
     /// `NotConnected` where the peer has no address; `EMSGSIZE` where `bytes` are more than a
-    /// datagram holds; `WouldBlock` where a Unix peer's queue is full. The datagram has not been
-    /// sent then.
+    /// datagram holds; `WouldBlock` where a Unix peer's queue is full; `QuotaExceeded` holding
+    /// [`Amplifies`](crate::Amplifies) where it would be too much for this source. The datagram has
+    /// not been sent then.
     pub fn reply(&self, bytes: &[u8]) -> io::Result<()> {
-        let sender = &self.spare().sender;
+        self.send(bytes, S::SEND_FLAGS)
+    }
+
+    fn send(&self, bytes: &[u8], flags: c_int) -> io::Result<()> {
+        let Spare { sender, told, allowance, .. } = self.spare();
         if sender.len() == 0 || sender.is_unnamed() {
             return Err(io::Error::new(
                 io::ErrorKind::NotConnected,
                 "the sender of this datagram has no address to reply to: its socket is not bound",
             ));
         }
-        let socket = SockRef::from(&self.packets.socket);
-        loop {
-            match socket.send_to_with_flags(bytes, sender, S::SEND_FLAGS) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                sent => return sent.map(drop),
-            }
+        let local = if let Told::CameTo(local) = told { Some(*local) } else { None };
+        allowance.spend(bytes.len())?;
+        let sent = sys::send(&self.packets.socket, bytes, sender, local, flags);
+        if sent.is_err() {
+            allowance.refund(bytes.len());
         }
+        sent
     }
 
     /// The server's socket, for what it can do beyond replying.
     pub fn get_ref(&self) -> &S {
         &self.packets.socket
+    }
+}
+
+impl<A> Datagram<UdpSocket, A> {
+    /// The address of this machine that the packet was sent to, where the server is bound to any
+    /// (`0.0.0.0`, `[::]`): the one that replies leave from. `None` where it is bound to one
+    /// address, and where the packet was sent to many machines (IPv6 multicast).
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        match self.spare().told {
+            Told::CameTo(local) => Some(local.ip),
+            _ => None,
+        }
+    }
+
+    /// Says that the source of this packet is known to be who it claims to be, so that replies to
+    /// it may be as long as they like: it has sent back a cookie, say, or its address is one that
+    /// nobody else can have on this network.
+    ///
+    /// In [`verify_request`](crate::Handler::verify_request) too.
+    pub fn set_verified(&self) {
+        self.spare().allowance.lift();
+    }
+}
+
+impl<A> Datagram<UnixDatagram, A> {
+    /// Who sent the packet, where the transport was told to ask
+    /// ([`credentials`](crate::Options::credentials)): the process's ids when it sent it. A
+    /// privileged one may have named others (unix(7), `SCM_CREDENTIALS`).
+    pub fn credentials(&self) -> Option<Credentials> {
+        match self.spare().told {
+            Told::SentBy(credentials) => Some(credentials),
+            _ => None,
+        }
     }
 }
 
@@ -163,7 +196,7 @@ impl<S: DatagramSocket, A> Request for Datagram<S, A> {
     }
 
     fn answer(&mut self, bytes: &[u8]) {
-        let _ = self.reply(bytes);
+        let _ = self.send(bytes, libc::MSG_DONTWAIT);
     }
 
     /// Always an error: a packet has no connection that could have been lost, and a short one that
@@ -192,11 +225,11 @@ impl<S: DatagramSocket, A> Read for Datagram<S, A> {
 
 impl<S: DatagramSocket, A> BufRead for Datagram<S, A> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        Ok(&self.spare().bytes[self.read..self.length])
+        Ok(&self.spare().packet()[self.read..])
     }
 
     fn consume(&mut self, amount: usize) {
-        self.read = self.length.min(self.read + amount);
+        self.read = self.data().len().min(self.read.saturating_add(amount));
     }
 }
 
@@ -224,54 +257,6 @@ impl<S: AsFd, A> AsFd for Datagram<S, A> {
 
 impl<S, A: fmt::Debug> fmt::Debug for Datagram<S, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Datagram")
-            .field("length", &self.length)
-            .field("truncated", &self.truncated)
-            .field("peer", &self.peer)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What a packet needs beside itself, used again for the next one; apart from the request, so that
-/// this is cheap to move.
-#[derive(Debug)]
-struct Spare {
-    bytes: Box<[u8]>,
-    sender: SockAddr,
-    output: Vec<u8>,
-}
-
-/// A socket, and the buffers that wait for its next packet: any worker gives one back, and the
-/// loop takes it.
-#[derive(Debug)]
-pub(crate) struct Packets<S> {
-    pub(crate) socket: S,
-    size: usize,
-    back: Sender<Box<Spare>>,
-    waiting: Receiver<Box<Spare>>,
-}
-
-impl<S> Packets<S> {
-    /// How many wait at most: enough that a steady load allocates nothing.
-    const MOST: usize = 64;
-
-    pub(crate) fn new(socket: S, size: usize) -> Self {
-        let (back, waiting) = crossbeam_channel::bounded(Self::MOST);
-        Self { socket, size, back, waiting }
-    }
-
-    fn take(&self) -> Box<Spare> {
-        self.waiting.try_recv().unwrap_or_else(|_| {
-            let nobody = SocketAddr::from(([0, 0, 0, 0], 0)).into();
-            let bytes = vec![0; self.size].into();
-            Box::new(Spare { bytes, sender: nobody, output: Vec::new() })
-        })
-    }
-
-    /// Where enough are waiting, this one is freed.
-    fn give_back(&self, mut spare: Box<Spare>) {
-        spare.output.clear();
-        spare.output.shrink_to(self.size);
-        let _ = self.back.try_send(spare);
+        f.debug_struct("Datagram").field("peer", &self.peer).finish_non_exhaustive()
     }
 }

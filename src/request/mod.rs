@@ -1,21 +1,27 @@
 //! What is handled: an owned value that moves into the worker and closes itself exactly once.
 
+mod allowance;
 mod buffer;
 mod connection;
+mod credentials;
 mod datagram;
 mod deadlines;
 mod hangup;
 mod line;
+mod packets;
 mod stream;
 mod watch;
 mod wire;
 
+pub use allowance::Amplifies;
 pub use connection::Connection;
-pub(crate) use datagram::Packets;
+pub use credentials::Credentials;
 pub use datagram::{Datagram, DatagramSocket, UdpRequest, UnixDatagramRequest};
 pub use deadlines::{DeadlinePassed, Deadlines};
 pub use hangup::Hangup;
 pub use line::{LineTooLong, ReadLine};
+pub use packets::Truncation;
+pub(crate) use packets::{PacketSettings, Packets};
 pub(crate) use stream::StreamSettings;
 pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};
 

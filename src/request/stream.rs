@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::Request;
 use super::buffer::{ReadBuffer, WriteBuffer};
 use super::connection::Connection;
 use super::deadlines::Deadlines;
 use super::hangup::{self, Hangup};
 use super::watch::Watch;
 use super::wire::{self, Wire};
+use super::{Credentials, Request};
 use crate::in_flight::Activity;
 
 /// A connection of [`Tcp`](crate::Tcp).
@@ -215,6 +215,26 @@ impl StreamRequest<TcpStream, SocketAddr> {
     /// What setsockopt(2) says.
     pub fn set_nodelay(&mut self, nodelay: bool) -> io::Result<()> {
         self.wire.socket.set_nodelay(nodelay)
+    }
+}
+
+impl<A> StreamRequest<UnixStream, A> {
+    /// Who connected: the process's effective ids when it called connect(2) (`SO_PEERCRED`). It is
+    /// known from the beginning, in [`verify_request`](crate::Handler::verify_request) too.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` on systems other than Linux.
+    #[doc(alias("SO_PEERCRED", "getpeereid"))]
+    pub fn peer_credentials(&self) -> io::Result<Credentials> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            use nix::sys::socket::{getsockopt, sockopt};
+            let peer = getsockopt(&self.wire.socket, sockopt::PeerCredentials)?;
+            Ok(Credentials::new(peer.pid(), peer.uid(), peer.gid()))
+        }
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

@@ -1,7 +1,9 @@
 //! Where requests come from.
 
+mod claim;
 mod ip;
 mod options;
+mod socket_file;
 mod tcp;
 mod udp;
 mod unix;
@@ -9,7 +11,7 @@ mod unix_datagram;
 mod unix_stream;
 
 pub use ip::{AddressFamily, ToIpAddrs};
-pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport};
+pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport, UnixTransport};
 pub use tcp::Tcp;
 pub use udp::Udp;
 pub use unix::ToUnixAddr;

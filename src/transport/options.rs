@@ -10,7 +10,8 @@ use std::time::Duration;
 use socket2::Socket;
 
 use super::AddressFamily;
-use crate::request::{Hangup, StreamSettings};
+use crate::request::{Hangup, PacketSettings, StreamSettings, Truncation};
+use crate::sys::Wanted;
 
 /// Python's `io.DEFAULT_BUFFER_SIZE`, which its `rbufsize` of -1 means.
 const DEFAULT_BUFFER: usize = 8192;
@@ -47,7 +48,9 @@ pub struct Options<T> {
     pub(super) reuse_address: Option<bool>,
     pub(super) reuse_port: bool,
     pub(super) backlog: u32,
-    pub(super) packet_size: usize,
+    pub(super) claims: bool,
+    pub(super) file_mode: Option<u32>,
+    pub(super) packet: PacketSettings,
     pub(super) stream: StreamSettings,
     transport: PhantomData<fn() -> T>,
 }
@@ -60,7 +63,14 @@ impl<T> Options<T> {
             reuse_port: false,
             // Linux cuts it to /proc/sys/net/core/somaxconn, which is 4096 since 5.4.
             backlog: 4096,
-            packet_size: LONGEST_PACKET,
+            claims: false,
+            file_mode: None,
+            packet: PacketSettings {
+                size: LONGEST_PACKET,
+                truncation: Truncation::Deliver,
+                amplification: None,
+                wanted: Wanted::Nothing,
+            },
             stream: StreamSettings {
                 timeout: None,
                 rbufsize: DEFAULT_BUFFER,
@@ -78,15 +88,21 @@ impl<T> Options<T> {
         if self.backlog == 0 {
             return wrong("a request_queue_size of 0 lets nobody connect; it has to be at least 1");
         }
-        if self.packet_size == 0 {
+        if self.packet.size == 0 {
             return wrong(
                 "a max_packet_size of 0 cuts packets to nothing; it has to be at least 1",
             );
         }
+        if self.packet.amplification == Some(0) {
+            return wrong("a max_amplification of 0 forbids every reply; it has to be at least 1");
+        }
+        if self.file_mode.is_some_and(|mode| mode > 0o777) {
+            return wrong("the mode of a socket file is at most 0o777, and written in octal");
+        }
         if self.stream.timeout.is_some_and(|timeout| timeout.is_zero()) {
             return wrong("a timeout of zero leaves no time for anything; it has to be longer");
         }
-        if [self.packet_size, self.stream.rbufsize, self.stream.wbufsize]
+        if [self.packet.size, self.stream.rbufsize, self.stream.wbufsize]
             .iter()
             .any(|size| *size > LARGEST_BUFFER)
         {
@@ -215,7 +231,82 @@ impl<T> Options<T> {
     where
         T: DatagramTransport,
     {
-        self.packet_size = size;
+        self.packet.size = size;
+        self
+    }
+
+    /// What becomes of longer packets: [`Truncation::Deliver`] by default.
+    pub fn on_truncation(mut self, truncation: Truncation) -> Self
+    where
+        T: DatagramTransport,
+    {
+        self.packet.truncation = truncation;
+        self
+    }
+}
+
+/// Options of transports over Unix sockets.
+impl<T> Options<T> {
+    /// Whether to take over the path of a server that is no more: one that was killed, and could
+    /// not remove its socket file. Off by default: a path that exists is an error then.
+    ///
+    /// What is removed is a socket file that no socket of this machine is bound to any more, and
+    /// nothing else: no file of another kind, no symbolic link, and no path that any process still
+    /// serves. Nor is the path of a server that could not be asked, because its file may not be
+    /// connected to. Of several servers that claim one path at once, one gets it, and the others
+    /// fail with `AddrInUse`; meanwhile the path with `.lock` appended is a file that they lock.
+    ///
+    /// A server on another machine that has the directory mounted too is not seen, nor is a program
+    /// that removes the file at the same moment without that lock. Abstract names are never stale.
+    #[doc(alias = "unlink")]
+    pub fn claim_stale(mut self, claim: bool) -> Self
+    where
+        T: UnixTransport,
+    {
+        self.claims = claim;
+        self
+    }
+
+    /// The permissions of the socket file, such as `0o660`: who may write to it may connect, or
+    /// send (unix(7)). By default they are what the process's umask leaves of `0o777`.
+    ///
+    /// They hold from the moment the file is there. Where the umask forbids some of them, a client
+    /// of [`UnixDatagram`](crate::UnixDatagram) may be refused for that moment, but none is let in
+    /// that should not be. Other systems than Linux can't do this for packets, and refuse.
+    #[doc(alias("chmod", "umask"))]
+    pub fn mode(mut self, mode: u32) -> Self
+    where
+        T: UnixTransport,
+    {
+        self.file_mode = Some(mode);
+        self
+    }
+}
+
+/// Options of UDP alone.
+impl Options<crate::Udp> {
+    /// How many times the bytes of a packet, IP and UDP headers included, the replies to it may
+    /// have together, unless its source has been [verified](crate::UdpRequest::set_verified). 3 by
+    /// default, as in QUIC (RFC 9000, section 8.1); `None` lifts the limit.
+    ///
+    /// The source of a packet can be forged. A server that answers little with much hits whomever
+    /// an attacker names with much more than the attacker sends. With 3, the answer to an empty
+    /// packet over IPv4 can have 56 bytes. Loopback is no exception, so that what works in a test
+    /// works outside.
+    pub fn max_amplification(mut self, factor: impl Into<Option<u32>>) -> Self {
+        self.packet.amplification = factor.into();
+        self
+    }
+}
+
+/// Options of packets over Unix sockets alone.
+impl Options<crate::UnixDatagram> {
+    /// Whether to ask who sends each packet
+    /// ([`credentials`](crate::UnixDatagramRequest::credentials)). Off by default. Linux alone
+    /// tells; elsewhere binding fails with `Unsupported`.
+    #[doc(alias("SO_PASSCRED", "SCM_CREDENTIALS"))]
+    pub fn credentials(mut self, ask: bool) -> Self {
+        self.packet.wanted = if ask { Wanted::Credentials } else { Wanted::Nothing };
         self
     }
 }
@@ -232,6 +323,14 @@ impl<T> fmt::Debug for Options<T> {
     label = "an option of `Tcp` and `Udp` alone"
 )]
 pub trait IpTransport: sealed::Sealed {}
+
+/// A transport over Unix sockets. Sealed: [`UnixStream`](crate::UnixStream) and
+/// [`UnixDatagram`](crate::UnixDatagram).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a transport over Unix sockets, and has no such option",
+    label = "an option of `UnixStream` and `UnixDatagram` alone"
+)]
+pub trait UnixTransport: sealed::Sealed {}
 
 /// A transport of connections. Sealed: [`Tcp`](crate::Tcp) and [`UnixStream`](crate::UnixStream).
 #[diagnostic::on_unimplemented(
@@ -273,6 +372,8 @@ impl StreamTransport for crate::Tcp {}
 impl StreamTransport for crate::UnixStream {}
 impl IpTransport for crate::Tcp {}
 impl IpTransport for crate::Udp {}
+impl UnixTransport for crate::UnixStream {}
+impl UnixTransport for crate::UnixDatagram {}
 impl DatagramTransport for crate::Udp {}
 impl DatagramTransport for crate::UnixDatagram {}
 
@@ -284,8 +385,9 @@ impl DatagramTransport for crate::UnixDatagram {}
 /// that connect before [`server_activate`](Self::server_activate) are refused.
 #[must_use = "nobody can connect before `server_activate`"]
 pub struct Bound<T: StreamTransport> {
-    pub(super) socket: Socket,
+    // Before the socket: see `SocketFile`.
     pub(super) guard: T::Guard,
+    pub(super) socket: Socket,
     pub(super) options: Options<T>,
 }
 

@@ -10,10 +10,16 @@ use socket2::{SockAddr, Socket, Type};
 use super::{Bind, LocalAddr, Options, ToIpAddrs, Transport, ip};
 use crate::Waiter;
 use crate::request::{Datagram, Packets, UdpRequest};
+use crate::sys::{self, Wanted};
+
+/// RFC 9000, section 8.1.
+const AMPLIFICATION: u32 = 3;
 
 /// Packets over IPv4 or IPv6: the transport of Python's `UDPServer`.
 ///
-/// Replies leave through the same socket, from every thread and process that handles a packet.
+/// Replies leave through the same socket, from every thread and process that handles a packet, and
+/// from the address that the packet was sent to. They are
+/// [limited](crate::Options::max_amplification), as the source of a packet may be forged.
 #[derive(Debug)]
 #[doc(alias("UDPServer", "SOCK_DGRAM"))]
 pub struct Udp {
@@ -23,7 +29,13 @@ pub struct Udp {
 impl Udp {
     /// Options to bind with.
     pub fn options() -> Options<Self> {
-        Options::new()
+        Options::new().max_amplification(AMPLIFICATION)
+    }
+
+    /// How many packets have been [dropped](crate::Truncation::Drop) for being too long.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.packets.dropped()
     }
 
     /// Takes over a socket that is bound: an inherited one, or one with options that this crate
@@ -40,7 +52,13 @@ impl Udp {
     fn new(socket: Socket, options: &Options<Self>) -> io::Result<Self> {
         // Receiving never waits (MSG_DONTWAIT), replying may: the socket itself has to block.
         socket.set_nonblocking(false)?;
-        Ok(Self { packets: Arc::new(Packets::new(socket.into(), options.packet_size)) })
+        let mut settings = options.packet;
+        let local = socket.local_addr()?.as_socket();
+        if local.is_some_and(|local| local.ip().to_canonical().is_unspecified()) {
+            settings.wanted = Wanted::Arrival;
+        }
+        sys::ask(&socket, settings.wanted)?;
+        Ok(Self { packets: Arc::new(Packets::new(socket.into(), settings)) })
     }
 }
 
@@ -82,9 +100,11 @@ impl Transport for Udp {
     }
 }
 
-/// The sender's address; the kernel always says where a UDP packet comes from.
-fn peer(sender: &SockAddr) -> SocketAddr {
-    sender.as_socket().map_or(SocketAddr::from(([0, 0, 0, 0], 0)), ip::unmapped)
+/// The sender's address, which the kernel always says, and how long the headers of IP and UDP are
+/// between it and us: RFC 791, RFC 8200, RFC 768.
+fn peer(sender: &SockAddr) -> (SocketAddr, usize) {
+    let peer = sender.as_socket().map_or(SocketAddr::from(([0, 0, 0, 0], 0)), ip::unmapped);
+    (peer, if peer.is_ipv4() { 20 + 8 } else { 40 + 8 })
 }
 
 #[diagnostic::do_not_recommend]

@@ -1,16 +1,17 @@
-//! What the two Unix transports share: addresses, the socket file, and checks of sockets that the
-//! user brings.
+//! What the two Unix transports share: addresses, binding, and checks of sockets that the user
+//! brings.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process;
 
 use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::socket_file::{self, SocketFile};
+use super::{Options, claim};
+use crate::sys;
 
 /// The longest path a Unix socket can have, in bytes: `sun_path` less its final NUL (unix(7)).
 const LONGEST_PATH: usize = size_of::<nix::libc::sockaddr_un>()
@@ -85,11 +86,38 @@ impl<A: ToUnixAddr + ?Sized> ToUnixAddr for &A {
 }
 
 /// Binds a socket of `kind`, and answers for the file that this made.
-pub(super) fn bind(kind: Type, address: &SocketAddr) -> io::Result<(Socket, Option<SocketFile>)> {
+pub(super) fn bind<T>(
+    kind: Type,
+    address: &SocketAddr,
+    options: &Options<T>,
+) -> io::Result<(Socket, Option<SocketFile>)> {
     let socket = Socket::new(Domain::UNIX, kind, None)?;
-    socket.bind(&to_sockaddr(address)?).map_err(|error| named(address, &error))?;
-    let file = address.as_pathname().map(SocketFile::new).transpose()?;
-    Ok((socket, file))
+    // Before the first packet can come.
+    sys::ask(&socket, options.packet.wanted)?;
+    let Some(path) = address.as_pathname() else {
+        if options.file_mode.is_some() {
+            return Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "an abstract name has no mode, and is open to all: look at peer_credentials",
+            ));
+        }
+        socket.bind(&to_sockaddr(address)?).map_err(|error| named(address, &error))?;
+        return Ok((socket, None));
+    };
+    if let Some(mode) = options.file_mode {
+        socket_file::narrow(&socket, kind, mode)?;
+    }
+    let bound = if options.claims {
+        claim::bind(&socket, path)
+    } else {
+        socket.bind(&to_sockaddr(address)?).map_err(|error| hinted(&error))
+    };
+    bound.map_err(|error| named(address, &error))?;
+    let file = SocketFile::new(path)?;
+    if let Some(mode) = options.file_mode {
+        socket_file::widen(path, mode)?;
+    }
+    Ok((socket, Some(file)))
 }
 
 fn to_sockaddr(address: &SocketAddr) -> io::Result<SockAddr> {
@@ -124,71 +152,21 @@ pub(super) fn local_addr(socket: &Socket) -> io::Result<SocketAddr> {
     to_std(&socket.local_addr()?).ok_or_else(|| ErrorKind::AddrNotAvailable.into())
 }
 
-/// The same error with the address in its text, and a hint where a file is in the way.
+/// The same error with the address in its text.
 fn named(address: &SocketAddr, error: &io::Error) -> io::Error {
-    let in_use = error.kind() == ErrorKind::AddrInUse && !address.is_unnamed();
-    let hint = if in_use && address.as_pathname().is_some() {
-        "; a socket file that no server uses any more has to be removed first"
-    } else {
-        ""
+    io::Error::new(error.kind(), format!("can't bind to {address:?}: {error}"))
+}
+
+/// The same error with a hint where a file is in the way.
+fn hinted(error: &io::Error) -> io::Error {
+    let hint = match error.kind() {
+        ErrorKind::AddrInUse => {
+            "; a socket file that no server uses any more has to be removed first, which \
+             claim_stale(true) does"
+        }
+        _ => "",
     };
-    io::Error::new(error.kind(), format!("can't bind to {address:?}: {error}{hint}"))
-}
-
-/// The file of a bound socket, removed when its server closes: by the process that made it, and
-/// only if it is still the same file.
-#[derive(Debug)]
-pub struct SocketFile {
-    path: PathBuf,
-    inode: (u64, u64),
-    creator: u32,
-}
-
-impl SocketFile {
-    fn new(path: &Path) -> io::Result<Self> {
-        // A relative path means another file after a chdir(2).
-        let path = std::path::absolute(path)?;
-        let inode = inode_of(&path)?;
-        Ok(Self { path, inode, creator: process::id() })
-    }
-
-    /// Removes the file, once.
-    pub(super) fn remove(mut self) -> io::Result<()> {
-        let removed = self.unlink();
-        // Nothing is left for `drop`.
-        self.creator = 0;
-        removed
-    }
-
-    fn unlink(&self) -> io::Result<()> {
-        if self.creator != process::id() {
-            return Ok(());
-        }
-        match inode_of(&self.path) {
-            Ok(inode) if inode == self.inode => fs::remove_file(&self.path),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if let Err(error) = self.unlink() {
-            // There is nobody to return it to.
-            crate::failure::complain(format_args!(
-                "the socket file {} could not be removed: {error}",
-                self.path.display()
-            ));
-        }
-    }
-}
-
-/// Device and inode of the socket at `path`; of what is not a socket, zeros, which no socket has.
-fn inode_of(path: &Path) -> io::Result<(u64, u64)> {
-    let file = fs::symlink_metadata(path)?;
-    Ok(if file.file_type().is_socket() { (file.dev(), file.ino()) } else { (0, 0) })
+    io::Error::new(error.kind(), format!("{error}{hint}"))
 }
 
 /// Checks that a socket that the user brought is of this kind.

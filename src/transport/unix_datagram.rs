@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use socket2::{Socket, Type};
 
-use super::unix::{self, SocketFile, ToUnixAddr};
+use super::socket_file::SocketFile;
+use super::unix::{self, ToUnixAddr};
 use super::{Bind, LocalAddr, Options, Transport};
-use crate::Waiter;
 use crate::request::{Datagram, Packets, UnixDatagramRequest};
+use crate::{Waiter, sys};
 
 /// Packets over a Unix socket: the transport of Python's `UnixDatagramServer`.
 ///
@@ -22,14 +23,21 @@ use crate::request::{Datagram, Packets, UnixDatagramRequest};
 #[derive(Debug)]
 #[doc(alias("UnixDatagramServer"))]
 pub struct UnixDatagram {
-    packets: Arc<Packets<net::UnixDatagram>>,
+    // Before the socket: see `SocketFile`.
     file: Option<SocketFile>,
+    packets: Arc<Packets<net::UnixDatagram>>,
 }
 
 impl UnixDatagram {
     /// Options to bind with.
     pub fn options() -> Options<Self> {
         Options::new()
+    }
+
+    /// How many packets have been [dropped](crate::Truncation::Drop) for being too long.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.packets.dropped()
     }
 
     /// Takes over a socket that is bound, from a [`std::os::unix::net::UnixDatagram`], a
@@ -44,8 +52,8 @@ impl UnixDatagram {
     }
 
     fn new(socket: Socket, file: Option<SocketFile>, options: &Options<Self>) -> Self {
-        let packets = Packets::new(OwnedFd::from(socket).into(), options.packet_size);
-        Self { packets: Arc::new(packets), file }
+        let packets = Packets::new(OwnedFd::from(socket).into(), options.packet);
+        Self { file, packets: Arc::new(packets) }
     }
 }
 
@@ -60,6 +68,7 @@ impl Options<UnixDatagram> {
         self.check()?;
         let socket = Socket::from(socket.into());
         unix::check(&socket, Type::DGRAM)?;
+        sys::ask(&socket, self.packet.wanted)?;
         Ok(UnixDatagram::new(socket, None, &self))
     }
 
@@ -71,7 +80,7 @@ impl Options<UnixDatagram> {
     #[doc(alias = "server_bind")]
     pub fn bind(self, address: impl ToUnixAddr) -> io::Result<UnixDatagram> {
         self.check()?;
-        let (socket, file) = unix::bind(Type::DGRAM, &address.to_unix_addr()?)?;
+        let (socket, file) = unix::bind(Type::DGRAM, &address.to_unix_addr()?, &self)?;
         Ok(UnixDatagram::new(socket, file, &self))
     }
 }
@@ -80,7 +89,8 @@ impl Transport for UnixDatagram {
     type Request = UnixDatagramRequest;
 
     fn get_request(&self) -> io::Result<Option<UnixDatagramRequest>> {
-        Datagram::receive(&self.packets, unix::to_std).map(Some)
+        // There is nothing to forge, and so no limit that would count headers.
+        Datagram::receive(&self.packets, |sender| (unix::to_std(sender), 0)).map(Some)
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {

@@ -7,7 +7,8 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use socket2::{Socket, Type};
 
 use super::options::sealed::Listening;
-use super::unix::{self, SocketFile, ToUnixAddr};
+use super::socket_file::SocketFile;
+use super::unix::{self, ToUnixAddr};
 use super::{Bind, Bound, LocalAddr, Options, Transport};
 use crate::request::{StreamRequest, StreamSettings, UnixStreamRequest};
 use crate::{ForkedChild, Waiter};
@@ -15,15 +16,18 @@ use crate::{ForkedChild, Waiter};
 /// Connections over a Unix socket: the transport of Python's `UnixStreamServer`.
 ///
 /// The socket file is removed when the server closes, by the process that made it and only while
-/// it is the file it made; Python leaves it. A file that is in the way when binding is an error.
+/// it is the file it made; Python leaves it. A file that is in the way when binding is an error,
+/// unless it is one of a dead server and may be
+/// [claimed](crate::Options::claim_stale).
 ///
 /// The name is that of [`std::os::unix::net::UnixStream`], which is what its requests are made
 /// of; import one of the two under another name where both are needed.
 #[derive(Debug)]
 #[doc(alias("UnixStreamServer", "AF_UNIX"))]
 pub struct UnixStream {
-    listener: UnixListener,
+    // Before the socket: see `SocketFile`.
     file: Option<SocketFile>,
+    listener: UnixListener,
     settings: StreamSettings,
 }
 
@@ -77,8 +81,8 @@ impl Options<UnixStream> {
     /// As [`bind`](Self::bind).
     pub fn server_bind(self, address: impl ToUnixAddr) -> io::Result<Bound<UnixStream>> {
         self.check()?;
-        let (socket, guard) = unix::bind(Type::STREAM, &address.to_unix_addr()?)?;
-        Ok(Bound { socket, guard, options: self })
+        let (socket, guard) = unix::bind(Type::STREAM, &address.to_unix_addr()?, &self)?;
+        Ok(Bound { guard, socket, options: self })
     }
 }
 
@@ -99,7 +103,7 @@ impl Listening for UnixStream {
         options: &Options<Self>,
     ) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { listener: OwnedFd::from(socket).into(), file, settings: options.stream })
+        Ok(Self { file, listener: OwnedFd::from(socket).into(), settings: options.stream })
     }
 }
 

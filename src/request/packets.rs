@@ -1,0 +1,146 @@
+//! The socket that packets come through, and their buffers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crossbeam_channel::{Receiver, Sender};
+use socket2::SockAddr;
+
+use super::allowance::Allowance;
+use crate::sys::{self, Told, Wanted};
+
+/// What becomes of a packet that is longer than `max_packet_size`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Truncation {
+    /// It is handled, without its end, and marked:
+    /// [`is_truncated`](crate::Datagram::is_truncated).
+    Deliver,
+    /// It is dropped and counted, and no handler sees it: [`Udp::dropped`](crate::Udp::dropped),
+    /// [`UnixDatagram::dropped`](crate::UnixDatagram::dropped).
+    Drop,
+}
+
+/// How the packets of a transport are received and answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PacketSettings {
+    pub(crate) size: usize,
+    pub(crate) truncation: Truncation,
+    /// How many times what came from a source may be sent to it.
+    pub(crate) amplification: Option<u32>,
+    pub(crate) wanted: Wanted,
+}
+
+/// What a packet needs beside itself, used again for the next one; apart from the request, so that
+/// this is cheap to move.
+#[derive(Debug)]
+pub(super) struct Spare {
+    pub(super) bytes: Box<[u8]>,
+    pub(super) length: usize,
+    pub(super) truncated: bool,
+    pub(super) sender: SockAddr,
+    pub(super) told: Told,
+    pub(super) allowance: Allowance,
+    pub(super) output: Vec<u8>,
+}
+
+impl Spare {
+    pub(super) fn packet(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// A socket, and the buffers that wait for its next packet: any worker gives one back, and the
+/// loop takes it.
+#[derive(Debug)]
+pub(crate) struct Packets<S> {
+    pub(crate) socket: S,
+    settings: PacketSettings,
+    dropped: AtomicU64,
+    back: Sender<Box<Spare>>,
+    waiting: Receiver<Box<Spare>>,
+}
+
+impl<S> Packets<S> {
+    /// How many wait at most: enough that a steady load allocates nothing.
+    const MOST: usize = 64;
+    /// How many packets are dropped at most before the loop looks for a stop: a few milliseconds'
+    /// worth, and more than a queue holds, so that only a flood comes to so many.
+    const DROPS_AT_ONCE: usize = 4096;
+
+    pub(crate) fn new(socket: S, settings: PacketSettings) -> Self {
+        let (back, waiting) = crossbeam_channel::bounded(Self::MOST);
+        Self { socket, settings, dropped: AtomicU64::new(0), back, waiting }
+    }
+
+    /// How many packets have been dropped for being too long.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
+    }
+
+    /// Takes the next packet from the socket's queue, into a spare buffer.
+    pub(super) fn receive(&self) -> io::Result<Box<Spare>>
+    where
+        S: AsFd,
+    {
+        let mut spare = self.take();
+        match self.fill(&mut spare) {
+            Ok(()) => Ok(spare),
+            Err(error) => {
+                self.give_back(spare);
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(&self, spare: &mut Spare) -> io::Result<()>
+    where
+        S: AsFd,
+    {
+        for _ in 0..Self::DROPS_AT_ONCE {
+            let received = sys::receive(&self.socket, &mut spare.bytes, self.settings.wanted)?;
+            if received.truncated && self.settings.truncation == Truncation::Drop {
+                self.dropped.fetch_add(1, Relaxed);
+                continue;
+            }
+            spare.length = received.length;
+            spare.truncated = received.truncated;
+            spare.sender = received.sender;
+            spare.told = received.told;
+            return Ok(());
+        }
+        // As after a signal: there may be more, and whoever asks looks for a stop first.
+        Err(io::ErrorKind::Interrupted.into())
+    }
+
+    /// What may be sent in reply to a packet of so many bytes.
+    pub(super) fn allowance(&self, length: usize, header: usize) -> Allowance {
+        match self.settings.amplification {
+            Some(factor) => Allowance::new(length, header, factor),
+            None => Allowance::unlimited(),
+        }
+    }
+
+    fn take(&self) -> Box<Spare> {
+        self.waiting.try_recv().unwrap_or_else(|_| {
+            Box::new(Spare {
+                bytes: vec![0; self.settings.size].into(),
+                length: 0,
+                truncated: false,
+                sender: SocketAddr::from(([0, 0, 0, 0], 0)).into(),
+                told: Told::Nothing,
+                allowance: Allowance::unlimited(),
+                output: Vec::new(),
+            })
+        })
+    }
+
+    /// Where enough are waiting, this one is freed.
+    pub(super) fn give_back(&self, mut spare: Box<Spare>) {
+        spare.output.clear();
+        spare.output.shrink_to(self.settings.size);
+        let _ = self.back.try_send(spare);
+    }
+}
