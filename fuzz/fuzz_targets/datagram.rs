@@ -8,64 +8,70 @@ use std::os::unix::net as unix;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use socketserver::{
-    Datagram, DatagramSocket, LocalAddr, Request, Transport, Udp, UnixDatagram,
-};
+use socketserver::{Datagram, DatagramSocket, LocalAddr, Request, Transport, Udp, UnixDatagram};
 
 /// The longest packets that are taken whole, by the servers there are.
 const SIZES: [usize; 3] = [1, 64, 4096];
 /// So many packets wait at a time: fewer than a Unix queue holds.
 const MOST: usize = 4;
+/// Far beyond what an answer takes.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 thread_local! {
-    static PAIRS: Vec<Pair> = SIZES.iter().map(|size| Pair::new(*size).expect("sockets")).collect();
+    static SERVERS: Vec<Servers> =
+        SIZES.iter().map(|size| Servers::new(*size).expect("sockets")).collect();
 }
 
-/// Two servers, and a client of each.
-struct Pair {
-    udp: Udp,
-    udp_client: UdpSocket,
-    unix: UnixDatagram,
-    unix_client: unix::UnixDatagram,
+/// Servers with the same longest packet, and a client of each. Those at the wildcard are told where
+/// each packet came to, and answer from there: a connected client hears no other.
+struct Servers {
+    v4: (Udp, UdpSocket),
+    v6: (Udp, UdpSocket),
+    unix: (UnixDatagram, unix::UnixDatagram),
 }
 
-impl Pair {
+impl Servers {
     fn new(size: usize) -> io::Result<Self> {
-        let (folder, patience) = (tempfile::tempdir()?, Some(Duration::from_secs(5)));
-        let udp = Udp::options().max_packet_size(size).bind("127.0.0.1:0")?;
-        let udp_client = UdpSocket::bind("127.0.0.1:0")?;
-        udp_client.connect(udp.local_addr()?)?;
-        udp_client.set_read_timeout(patience)?;
+        let folder = tempfile::tempdir()?;
         let path = folder.path().join("server");
-        let unix = UnixDatagram::options().max_packet_size(size).bind(&path)?;
-        let unix_client = unix::UnixDatagram::bind(folder.path().join("client"))?;
-        unix_client.connect(&path)?;
-        unix_client.set_read_timeout(patience)?;
-        // A socket with no name left can be sent to by nobody: the names stay.
+        let unix = UnixDatagram::options().max_packet_size(size).credentials(true).bind(&path)?;
+        let client = unix::UnixDatagram::bind(folder.path().join("client"))?;
+        client.connect(&path)?;
+        client.set_read_timeout(Some(PATIENCE))?;
+        // A socket whose name is gone can be sent to by nobody: the names stay.
         let _ = folder.keep();
-        Ok(Self { udp, udp_client, unix, unix_client })
+        Ok(Self {
+            v4: udp(size, "0.0.0.0:0", "127.0.0.2")?,
+            v6: udp(size, "[::]:0", "::1")?,
+            unix: (unix, client),
+        })
     }
 }
 
-fuzz_target!(|input: (u8, u8, Vec<&[u8]>)| {
-    let (which, step, packets) = input;
-    let (which, step) = (usize::from(which), usize::from(step) + 1);
+fn udp(size: usize, at: &str, asked: &str) -> io::Result<(Udp, UdpSocket)> {
+    let server = Udp::options().max_packet_size(size).bind(at)?;
+    let client = UdpSocket::bind(at)?;
+    client.connect((asked, server.local_addr()?.port()))?;
+    client.set_read_timeout(Some(PATIENCE))?;
+    Ok((server, client))
+}
+
+fuzz_target!(|input: (u8, u8, u8, Vec<&[u8]>)| {
+    let (kind, which, step, packets) = input;
+    let (which, step) = (usize::from(which) % SIZES.len(), usize::from(step) + 1);
     let packets = &packets[..packets.len().min(MOST)];
-    let size = SIZES[which % SIZES.len()];
-    PAIRS.with(|pairs| {
-        let pair = &pairs[which % SIZES.len()];
-        if which < 128 {
-            for packet in packets {
-                pair.udp_client.send(packet).expect("it is sent");
-            }
-            let receive = |bytes: &mut [u8]| pair.udp_client.recv(bytes);
-            served(packets, size, step, || pair.udp.get_request(), receive);
+    SERVERS.with(|servers| {
+        let (servers, size) = (&servers[which], SIZES[which]);
+        if kind % 3 == 2 {
+            let (server, client) = &servers.unix;
+            let sent = packets.iter().try_for_each(|packet| client.send(packet).map(drop));
+            sent.expect("they are sent");
+            served(packets, size, step, || server.get_request(), |bytes| client.recv(bytes));
         } else {
-            for packet in packets {
-                pair.unix_client.send(packet).expect("it is sent");
-            }
-            let receive = |bytes: &mut [u8]| pair.unix_client.recv(bytes);
-            served(packets, size, step, || pair.unix.get_request(), receive);
+            let (server, client) = if kind % 3 == 0 { &servers.v4 } else { &servers.v6 };
+            let sent = packets.iter().try_for_each(|packet| client.send(packet).map(drop));
+            sent.expect("they are sent");
+            served(packets, size, step, || server.get_request(), |bytes| client.recv(bytes));
         }
     });
 });

@@ -45,7 +45,8 @@ fn is_too_long(error: &io::Error, max: usize) -> bool {
 fn bytes_line(input: &mut Chunks<'_>, before: &[u8], max: usize) -> bool {
     let mut line = b"kept".to_vec();
     let read = input.read_bytes_bounded(&mut line, max);
-    let (line, taken) = (line.strip_prefix(b"kept").expect("what was there is"), taken(before, input));
+    let (line, taken) =
+        (line.strip_prefix(b"kept").expect("what was there is"), taken(before, input));
     let (wanted, too_long) = wanted(before, max);
     match read {
         Ok(count) => {
@@ -71,7 +72,8 @@ fn bytes_line(input: &mut Chunks<'_>, before: &[u8], max: usize) -> bool {
 fn text_line(input: &mut Chunks<'_>, before: &[u8], max: usize) -> bool {
     let mut line = "kept".to_owned();
     let read = input.read_line_bounded(&mut line, max);
-    let (line, taken) = (line.strip_prefix("kept").expect("what was there is"), taken(before, input));
+    let (line, taken) =
+        (line.strip_prefix("kept").expect("what was there is"), taken(before, input));
     let (wanted, too_long) = wanted(before, max);
     match read {
         Ok(count) => {
