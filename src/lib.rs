@@ -63,7 +63,7 @@ pub mod from_python {}
 
 pub use admission::{Limits, PeerIp, Refuse, WhenFull, by_ip, by_prefix};
 pub use alias::*;
-pub use concurrency::{Concurrency, Forking, Shareable, Sync, Threading};
+pub use concurrency::{Concurrency, ForkServer, Forking, Shareable, Sync, Threading};
 pub use control::{StopHandle, Waiter};
 pub use counters::Counters;
 pub use drain::{Closing, Drain, Due, Report};
@@ -81,9 +81,9 @@ pub use request::{
 pub use running::Running;
 pub use server::Server;
 pub use session::{Outcome, Puller, Session, Taken};
-pub use sys::{ForkRefused, ForkedChild};
+pub use sys::{AssumeForkSafe, ForkRefused, ForkedChild};
 pub use transport::{
-    AddressFamily, Bind, Bound, DatagramTransport, IpTransport, LocalAddr, Options,
+    AddressFamily, Bind, Bound, DatagramTransport, IpTransport, LocalAddr, Options, Portable,
     StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram, UnixStream,
     UnixTransport,
 };

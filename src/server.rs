@@ -61,7 +61,9 @@ impl<T, C, H> Server<T, C, H> {
     ///
     /// # Errors
     ///
-    /// Where the system has no descriptor or memory for the wake-up of its loop.
+    /// Where the system has no descriptor or memory for the wake-up of its loop, and what the
+    /// strategy's [`prepare`](Concurrency::prepare) says: [`ForkServer`](crate::ForkServer)'s is a
+    /// [`ForkRefused`](crate::ForkRefused) in a process with threads.
     pub fn new(transport: T, concurrency: C, handler: H) -> io::Result<Self>
     where
         T: Transport,
@@ -107,14 +109,18 @@ impl<T, C, H> Server<T, C, H> {
     {
         let control = Arc::new(Control::new()?);
         let handler = make_handler(StopHandle::new(Arc::clone(&control)));
-        Ok(Self {
+        let mut server = Self {
             transport: Arc::new(transport),
             concurrency,
             open: Open(Arc::clone(&control)),
             shared: Arc::new(Shared { handler, control }),
             service_interval: None,
             books: Bookkeeping::None,
-        })
+        };
+        let worker = Worker::new(Arc::clone(&server.shared), 0);
+        let before = Session::new(Arc::clone(&server.transport), worker, None, Scope::default());
+        server.concurrency.prepare(&before)?;
+        Ok(server)
     }
 
     /// Binds the transport to `address` with default options, and puts a server together with the
@@ -295,7 +301,7 @@ impl<T, C, H> Server<T, C, H> {
         let Self { transport, mut concurrency, shared, books, open, .. } = self;
         drop(open);
         let books = books.books();
-        let drain = books.and_then(|books| books.asked.drain).unwrap_or_default();
+        let drain = books.and_then(|books| books.asked.drain);
         let flight = books.map(|books| Arc::clone(&books.flight));
         let number = shared.control.number();
         let closing = Closing::new(Worker::new(shared, number), flight, drain);

@@ -101,6 +101,11 @@ impl<H> Worker<H> {
         Self { in_child: true, ..self.clone() }
     }
 
+    /// The same for a request of another session.
+    pub(crate) fn of_session(&self, session: u64) -> Self {
+        Self { session, ..self.clone() }
+    }
+
     pub(crate) fn handler(&self) -> &H {
         &self.shared.handler
     }

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use socketserver::{
-    Activity, AddressFamily, Amplifies, Bound, Closing, Counters, CrashOnPanic, Credentials,
-    Datagram, DeadlinePassed, Deadlines, Drain, Due, Ending, Event, Failure, FailureKind,
-    ForkRefused, ForkedChild, Forking, Guarded, Handler, HandlerFn, Hangup, Job, Limits,
-    LineTooLong, Next, OnPanic, Options, Outcome, Puller, Refusal, Refuse, Report, Running, Server,
-    Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest,
-    TcpServer, Threading, ThreadingUdpServer, Ticket, Truncation, Udp, UdpRequest, UnixDatagram,
-    UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull, Worker, handler_fn,
+    Activity, AddressFamily, Amplifies, AssumeForkSafe, Bound, Closing, Counters, CrashOnPanic,
+    Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Ending, Event, Failure,
+    FailureKind, ForkRefused, ForkServer, ForkedChild, Forking, Guarded, Handler, HandlerFn,
+    Hangup, Job, Limits, LineTooLong, Next, OnPanic, Options, Outcome, Puller, Refusal, Refuse,
+    Report, Running, Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync,
+    Taken, Tcp, TcpRequest, TcpServer, Threading, ThreadingUdpServer, Ticket, Truncation, Udp,
+    UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull,
+    Worker, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -58,6 +59,7 @@ macro_rules! for_the_lattice {
         $check::<Server<$transport, Sync, Stateless>>();
         $check::<Server<$transport, Threading, Stateless>>();
         $check::<Server<$transport, Forking, Stateless>>();
+        $check::<Server<$transport, ForkServer, Stateless>>();
         $check::<Running<$transport, Sync, Stateless>>();
         $check::<Running<$transport, Threading, Stateless>>();
         $check::<Running<$transport, Forking, Stateless>>();
@@ -119,6 +121,7 @@ fn values_that_tell_what_happened_go_anywhere() {
     assert_send_sync_debug::<Credentials>();
     assert_send_sync_debug::<Amplifies>();
     assert_send_sync_debug::<ForkRefused>();
+    assert_send_sync_debug::<AssumeForkSafe>();
     assert_send_sync_debug::<ForkedChild<'_>>();
     assert_send_sync_debug::<Event>();
     assert_send_sync_debug::<Refusal>();
@@ -156,6 +159,7 @@ fn strategies_are_plain_values() {
     assert_send_sync_debug::<Sync>();
     assert_send_sync_debug::<Threading>();
     assert_send_sync_debug::<Forking>();
+    assert_send_sync_debug::<ForkServer>();
     assert_clone::<Sync>();
 }
 

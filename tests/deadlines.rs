@@ -15,7 +15,7 @@ use socketserver::{
     Server, Sync as OneByOne, Tcp, TcpRequest, TcpServer, Threading, Transport, UnixStream,
     handler_fn,
 };
-use support::net::{self, Reach};
+use support::net::{self, PATIENCE, Reach};
 use support::slow::{self, AMPLE, Lines, Peer};
 use support::time::let_pass;
 use support::trace::Trace;
@@ -169,7 +169,7 @@ fn each_exchange_has_its_own_time() -> Result {
     let running =
         TcpServer::bind("127.0.0.1:0", deadlines.guard(Lines(trace.clone()))?)?.spawn()?;
     let mut client = net::connect(running.local_addr()?)?;
-    for _ in 0..4 {
+    for _ in 0..6 {
         let_pass(Duration::from_millis(300));
         client.write_all(b"one\n")?;
         client.read_exact(&mut [0; 4])?;
@@ -193,7 +193,7 @@ fn a_deadline_that_has_passed_has_passed_for_good() -> Result {
             assert_eq!(which(&error), Some(&DeadlinePassed::FirstByte));
             assert_eq!(error.kind(), ErrorKind::TimedOut);
             late.send(()).map_err(io::Error::other)?;
-            is_sent.lock().unwrap().recv().map_err(io::Error::other)?;
+            is_sent.lock().unwrap().recv_timeout(PATIENCE).map_err(io::Error::other)?;
         }
         conn.write_all(b"a last word\n")
     });
@@ -201,7 +201,7 @@ fn a_deadline_that_has_passed_has_passed_for_good() -> Result {
     let running = TcpServer::bind("127.0.0.1:0", guarded)?.spawn()?;
     let mut client = net::connect(running.local_addr()?)?;
     for _ in 0..3 {
-        is_late.recv()?;
+        is_late.recv_timeout(PATIENCE)?;
         client.write_all(b"a line\n")?;
         sent.send(())?;
     }
@@ -226,6 +226,7 @@ fn a_timeout_and_a_deadline_go_together() -> Result {
                 Err(error) => {
                     assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
                     timeouts += 1;
+                    assert!(timeouts < 100, "the deadline begins anew with each read");
                 }
                 Ok(count) => panic!("{count} bytes"),
             }

@@ -19,8 +19,8 @@ use socketserver::{
     Concurrency, Counters, FailureKind, Forking, Handler, Next, ReadLine, Server, Sync, Tcp,
     TcpRequest, Threading,
 };
+use support::footprint::{Process, until};
 use support::net::{self, PATIENCE};
-use support::process::{Process, until};
 use support::{role, signals};
 
 const REQUESTS: u64 = 20_000;

@@ -14,14 +14,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use socketserver::{
     Failure, FailureKind, ForkRefused, Forking, ForkingTcpServer, ForkingUdpServer, Handler, Next,
     Outcome, Server, StopHandle, Tcp, TcpRequest,
 };
 use support::net;
+use support::processes::{children_of, no_child_is_left, peek};
 use support::story::{self, Event, Script};
 use support::time::let_pass;
 use support::trace::Trace;
@@ -65,16 +65,6 @@ fn waiting(strategy: Forking, stops: bool) -> Result<(ForkingTcpServer<Waits>, T
 fn let_go(mut client: TcpStream) -> io::Result<Vec<u8>> {
     client.write_all(b"x")?;
     net::all(client)
-}
-
-/// A child's end, which is left for the server to see.
-fn peek(pid: u32) -> Result<WaitStatus> {
-    let id = Id::Pid(Pid::from_raw(i32::try_from(pid)?));
-    Ok(waitid(id, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)?)
-}
-
-fn no_child_is_left() -> bool {
-    waitpid(None, Some(WaitPidFlag::WNOHANG)) == Err(Errno::ECHILD)
 }
 
 /// D8, D10 to D13 for children; see `parity_dispatch` for the others.
@@ -251,22 +241,6 @@ fn other_peoples_children_keep_their_status() -> Result {
     server.close()?;
     assert_eq!(other.wait()?.code(), Some(7));
     Ok(())
-}
-
-/// The children of a process, with their states.
-fn children_of(parent: u32) -> io::Result<Vec<String>> {
-    let parent = parent.to_string();
-    let mut states = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        // A process may end while it is looked at.
-        let Ok(stat) = fs::read_to_string(entry?.path().join("stat")) else { continue };
-        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
-        let fields: Vec<_> = rest.split_whitespace().take(2).collect();
-        if fields.get(1) == Some(&&*parent) {
-            states.push(fields[0].to_owned());
-        }
-    }
-    Ok(states)
 }
 
 /// K4, as a role: a server that has nothing to do between its two clients.

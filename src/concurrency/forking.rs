@@ -3,20 +3,19 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::Concurrency;
+use super::children::{self, Children, Ends, Start};
 use crate::drain::Closing;
-use crate::failure::FailureKind;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
-use crate::session::{Session, Taken};
-use crate::sys::{self, ForkRefused};
+use crate::session::Session;
+use crate::sys::{self, AssumeForkSafe, Caught, Exit, ForkRefused, Threads};
 use crate::transport::Transport;
 use crate::worker::{Ending, Job};
 
@@ -31,20 +30,37 @@ const LOOK_AFTER: Duration = Duration::from_millis(10);
 /// on that. The number of threads is looked at before each fork; with more than one, the request
 /// is closed and [`handle_error`](Handler::handle_error) gets a
 /// [`ForkRefused`]. It can be looked at on Linux only; elsewhere every request
-/// is refused.
+/// is refused. A process with threads has [`ForkServer`](crate::ForkServer), or a
+/// [promise](Self::assume_fork_safe) to make.
 ///
 /// # What a child is
 ///
-/// A copy of the process in which the handler's changes to memory stay. Over streams it has let go
-/// of the listening socket (over datagrams it needs the socket for its reply); it handles its one
-/// request, flushes `std::io::stdout`, and ends in `_exit(2)`: with the status 0 where the request
-/// was handled, 1 where it failed, 101 where it panicked. It never returns into the caller of
-/// `serve_forever`, runs no destructor of the parent's values and no `atexit` function. Random
-/// number generators that the parent has seeded repeat in all children, those of `HashMap`
-/// included. A child has the parent's signal handlers too, and a stop that it posts is the
-/// server's: where the program stops on SIGTERM, a SIGTERM to a child stops the server, unless the
-/// handler's `setup` resets the signal. A handler must not touch `parking_lot` locks that threads
-/// of the parent have ever waited for; with one thread there are none.
+/// A copy of the process in which the handler's changes to memory stay. It handles its one request,
+/// flushes `std::io::stdout`, and ends in `_exit(2)`, with a status that tells how:
+///
+/// | status | the request |
+/// | --- | --- |
+/// | 0 | was handled |
+/// | 1 | failed by an error |
+/// | 3 | failed because its peer was gone |
+/// | 4 | failed by a timeout |
+/// | 101 | panicked |
+///
+/// It never returns into the caller of `serve_forever`, runs no destructor of the parent's values
+/// and no `atexit` function.
+///
+/// * Descriptors: over streams it has let go of the listening socket (over datagrams it needs the
+///   socket for its reply), and of what the server has for its other children. The wake-up it keeps,
+///   so that a stop from its handler reaches the server. Those of the application are all there.
+/// * Signals: those that the process handles when a session begins do in a child what they do by
+///   default, so that a SIGTERM ends the child and a stop handler stops nothing. Ignored signals
+///   stay ignored, the mask is the parent's, and the handlers of SIGSEGV and SIGBUS stay, which the
+///   standard library has for stacks that overflow. A terminal sends its ^C to the children too.
+/// * Random numbers: each child's new `HashMap`s have other seeds than its siblings'. All other
+///   generators that the parent has seeded repeat in all children, unless
+///   [`child_init`](Handler::child_init) seeds them anew.
+/// * Locks: a handler must not touch `parking_lot` locks that threads of the parent have ever waited
+///   for; with one thread there are none.
 ///
 /// # Reaping
 ///
@@ -60,8 +76,10 @@ pub struct Forking {
     children: VecDeque<Child>,
     /// With so many children, all are looked at, and not only the oldest.
     look_at_all: usize,
-    /// The last fork was refused, as the next is likely to be.
-    refused: bool,
+    threads: Threads,
+    caught: Caught,
+    /// The session that they were looked at for.
+    looked: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -77,11 +95,13 @@ impl Forking {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            max_children: 40,
+            max_children: children::MOST,
             block_on_close: true,
             children: VecDeque::new(),
             look_at_all: UNREAPED,
-            refused: false,
+            threads: Threads::LikelyOne,
+            caught: Caught::default(),
+            looked: None,
         }
     }
 
@@ -92,13 +112,7 @@ impl Forking {
     ///
     /// `InvalidInput` for 0.
     pub fn max_children(mut self, most: usize) -> io::Result<Self> {
-        if most == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "max_children of 0 would never handle a request; it has to be at least 1",
-            ));
-        }
-        self.max_children = most;
+        self.max_children = children::at_least_one(most)?;
         Ok(self)
     }
 
@@ -110,95 +124,25 @@ impl Forking {
         self
     }
 
+    /// Forks without a look at the number of threads, by a promise that only `unsafe` code can
+    /// make; see [`AssumeForkSafe`].
+    #[must_use]
+    pub fn assume_fork_safe(mut self, promise: AssumeForkSafe) -> Self {
+        self.threads = Threads::Assumed(promise);
+        self
+    }
+
     /// The process ids of the children that have not been reaped: Python's `active_children`.
     pub fn active_children(&self) -> impl Iterator<Item = u32> + '_ {
         self.children.iter().map(|child| child.pid.as_raw().unsigned_abs())
     }
 
-    fn start<T: Transport, H: Handler<T::Request>>(
-        &mut self,
-        session: &Session<T, H>,
-        job: Job<T::Request>,
-    ) {
-        let mut job = Some(job);
-        let worker = session.worker().in_child();
-        let started = session.fork(!self.refused, |child| {
-            worker.quietly(|| session.transport().after_fork(child));
-            worker.handler().child_init();
-            match job.take().map(|job| worker.finish_request(job)) {
-                Some(ending) => code_of(ending),
-                None => 0,
-            }
-        });
-        self.refused = started.as_ref().is_err_and(is_refusal);
-        match (started, job) {
-            (Ok(pid), Some(job)) => {
-                // The connection is the child's now: it must not be shut down here.
-                let ticket = job.hand_over();
-                self.children.push_back(Child { pid, ticket, end: None });
-            }
-            (Err(error), Some(job)) => session.refuse_request(job, error),
-            // Only a child takes the job out, and it does not come here.
-            (_, None) => {}
+    /// A refused fork makes it likely that the next is refused too.
+    fn learn(&mut self, started: &io::Result<Pid>) {
+        if !matches!(self.threads, Threads::Assumed(_)) {
+            let refused = started.as_ref().is_err_and(is_refusal);
+            self.threads = if refused { Threads::LikelyMore } else { Threads::LikelyOne };
         }
-    }
-
-    /// Waits until a child ends; returns whether the session goes on.
-    fn wait_for_room<T: Transport, H: Handler<T::Request>>(
-        &mut self,
-        session: &Session<T, H>,
-    ) -> io::Result<bool> {
-        self.reap_all(session);
-        if self.children.len() < self.max_children {
-            return Ok(true);
-        }
-        let all = self.children.len();
-        let ends = self.ends();
-        // A child whose end no descriptor tells of is looked after from time to time.
-        let at_most = (ends.len() < all).then_some(LOOK_AFTER);
-        session.pause(&ends, at_most)
-    }
-
-    /// Reaps the oldest child if it has ended, and where many are left, as many as have. So a
-    /// steady load costs one call a request. Behind one that lasts, the others are looked at
-    /// whenever there are twice as many as the last time.
-    fn reap_oldest<T: Transport, H: Handler<T::Request>>(&mut self, session: &Session<T, H>) {
-        while let Some(ending) = self.children.front().and_then(Child::ending) {
-            if let Some(child) = self.children.pop_front() {
-                session.ended(child.ticket, ending);
-            }
-            if self.children.len() <= UNREAPED {
-                return;
-            }
-        }
-        if self.children.len() > self.look_at_all {
-            self.reap_all(session);
-            self.look_at_all = UNREAPED.max(2 * self.children.len());
-        }
-    }
-
-    fn reap_all<T: Transport, H: Handler<T::Request>>(&mut self, session: &Session<T, H>) {
-        self.reap(|ticket, ending| session.ended(ticket, ending));
-    }
-
-    /// Reaps all that have ended.
-    fn reap(&mut self, mut ended: impl FnMut(Ticket, Ending)) {
-        self.children.retain_mut(|child| match child.ending() {
-            None => true,
-            Some(ending) => {
-                ended(mem::take(&mut child.ticket), ending);
-                false
-            }
-        });
-    }
-
-    /// What to wait for beside a request: the ends of the children.
-    fn ends(&mut self) -> Vec<BorrowedFd<'_>> {
-        for child in &mut self.children {
-            // Without it, the child is reaped when the next request comes.
-            child.end = child.end.take().or_else(|| sys::watch_child(child.pid).ok());
-        }
-        self.children.iter().filter_map(|child| child.end.as_ref().map(AsFd::as_fd)).collect()
     }
 }
 
@@ -214,27 +158,11 @@ impl Default for Forking {
 
 impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
-        loop {
-            if self.children.len() >= self.max_children {
-                if !self.wait_for_room(session)? {
-                    return Ok(());
-                }
-                continue;
-            }
-            // Where there is no descriptor for a request, the children that have ended hold some.
-            match session.try_next().inspect_err(|_| self.reap_all(session))? {
-                Taken::Request(job) => {
-                    // Here, and not after the fork: the child that has just begun has not ended.
-                    self.reap_oldest(session);
-                    self.start(session, job);
-                }
-                Taken::Idle => {
-                    self.reap_all(session);
-                    session.wait(&self.ends())?;
-                }
-                Taken::End => return Ok(()),
-            }
+        let number = session.worker().session();
+        if self.looked != Some(number) {
+            (self.looked, self.caught) = (Some(number), Caught::now());
         }
+        children::serve(self, session)
     }
 
     fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
@@ -242,10 +170,95 @@ impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
             closing.report(0, 0, self.children.len());
             return Ok(());
         }
-        closing.report(self.children.len(), 0, 0);
-        while let Some(child) = self.children.pop_front() {
-            let ending = child.wait()?;
-            closing.ended(child.ticket, ending);
+        children::close::<T::Request, H>(self, closing)
+    }
+}
+
+impl Children for Forking {
+    fn most(&self) -> usize {
+        self.max_children
+    }
+
+    fn running(&self) -> usize {
+        self.children.len()
+    }
+
+    /// Reaps the oldest child if it has ended, and where many are left, as many as have. So a
+    /// steady load costs one call a request. Behind one that lasts, the others are looked at
+    /// whenever there are twice as many as the last time.
+    fn reap_some(&mut self, mut ended: impl FnMut(Ticket, Ending)) -> io::Result<()> {
+        while let Some(ending) = self.children.front().and_then(Child::ending) {
+            if let Some(child) = self.children.pop_front() {
+                ended(child.ticket, ending);
+            }
+            if self.children.len() <= UNREAPED {
+                return Ok(());
+            }
+        }
+        if self.children.len() > self.look_at_all {
+            self.reap(ended)?;
+            self.look_at_all = UNREAPED.max(2 * self.children.len());
+        }
+        Ok(())
+    }
+
+    fn reap(&mut self, mut ended: impl FnMut(Ticket, Ending)) -> io::Result<()> {
+        self.children.retain_mut(|child| match child.ending() {
+            None => true,
+            Some(ending) => {
+                ended(mem::take(&mut child.ticket), ending);
+                false
+            }
+        });
+        Ok(())
+    }
+
+    fn ends(&mut self) -> Ends<'_> {
+        for child in &mut self.children {
+            // Without it, the child is reaped when the next request comes.
+            child.end = child.end.take().or_else(|| sys::watch_child(child.pid).ok());
+        }
+        let watch: Vec<_> =
+            self.children.iter().filter_map(|child| child.end.as_ref().map(AsFd::as_fd)).collect();
+        // A child whose end no descriptor tells of is looked after from time to time.
+        let look_after = (watch.len() < self.children.len()).then_some(LOOK_AFTER);
+        Ends { watch, look_after }
+    }
+
+    /// Their numbers are theirs until they are reaped.
+    fn signal(&mut self, signal: Signal) -> io::Result<()> {
+        for child in &self.children {
+            // One that somebody else has waited for is not there.
+            let _ = kill(child.pid, signal);
+        }
+        Ok(())
+    }
+}
+
+impl<T: Transport, H: Handler<T::Request>> Start<T, H> for Forking {
+    fn start(&mut self, session: &Session<T, H>, job: Job<T::Request>) -> io::Result<()> {
+        let mut job = Some(job);
+        let worker = session.worker().in_child();
+        let siblings = &mut self.children;
+        let started = session.fork(self.threads, self.caught, |child| {
+            for Child { ticket, end, .. } in siblings.drain(..) {
+                // Their ends are not the child's to see.
+                drop(end);
+                ticket.forget();
+            }
+            worker.quietly(|| session.transport().after_fork(child));
+            job.take().map_or(0, |job| children::handle(&worker, job))
+        });
+        self.learn(&started);
+        match (started, job) {
+            (Ok(pid), Some(job)) => {
+                // The connection is the child's now: it must not be shut down here.
+                let ticket = job.hand_over();
+                self.children.push_back(Child { pid, ticket, end: None });
+            }
+            (Err(error), Some(job)) => session.refuse_request(job, error),
+            // Only a child takes the job out, and it does not come here.
+            (_, None) => {}
         }
         Ok(())
     }
@@ -254,47 +267,10 @@ impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
 impl Child {
     /// How the child has ended, if it has; it is reaped then.
     fn ending(&self) -> Option<Ending> {
-        match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) => None,
-            other => Some(ending_of(other)),
+        match sys::reap(Some(self.pid), false) {
+            Ok(ended) => ended.map(|(_, exit)| children::ending_of(exit)),
+            // One that can't be waited for is none.
+            Err(_) => Some(children::ending_of(Exit::Unknown)),
         }
-    }
-
-    fn wait(&self) -> io::Result<Ending> {
-        loop {
-            match waitpid(self.pid, None) {
-                Err(Errno::EINTR) => {}
-                other => return Ok(ending_of(other)),
-            }
-        }
-    }
-}
-
-/// What the status of a child says. One that somebody else has waited for (ECHILD), and one whose
-/// signal nix does not know (EINVAL), have ended too.
-fn ending_of(status: nix::Result<WaitStatus>) -> Ending {
-    match status {
-        Ok(WaitStatus::Exited(_, 0)) => Ending::Finished,
-        Ok(WaitStatus::Exited(_, PEER_GONE)) => Ending::Failed(FailureKind::PeerGone),
-        Ok(WaitStatus::Exited(_, TIMED_OUT)) => Ending::Failed(FailureKind::TimedOut),
-        Ok(WaitStatus::Exited(_, PANICKED)) => Ending::Failed(FailureKind::Panic),
-        Ok(WaitStatus::Exited(_, _)) => Ending::Failed(FailureKind::Error),
-        _ => Ending::Failed(FailureKind::Lost),
-    }
-}
-
-const PEER_GONE: i32 = 3;
-const TIMED_OUT: i32 = 4;
-/// What Rust's own programs end with.
-const PANICKED: i32 = 101;
-
-/// The status that a child ends with.
-fn code_of(ending: Ending) -> i32 {
-    match ending {
-        Ending::Finished => 0,
-        Ending::Failed(FailureKind::PeerGone) => PEER_GONE,
-        Ending::Failed(FailureKind::TimedOut) => TIMED_OUT,
-        Ending::Failed(FailureKind::Panic) => PANICKED,
-        Ending::Failed(_) => 1,
     }
 }

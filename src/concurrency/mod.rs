@@ -1,9 +1,12 @@
 //! Where requests run.
 
+mod children;
+mod fork_server;
 mod forking;
 mod sync;
 mod threading;
 
+pub use fork_server::ForkServer;
 pub use forking::Forking;
 pub use sync::Sync;
 pub use threading::{Shareable, Threading};
@@ -22,13 +25,14 @@ use crate::session::Session;
 /// | [`Sync`] | on the thread that serves, one after the other | packets, short exchanges, tests | no mix-in |
 /// | [`Threading`] | on a thread of its own | connections that last, shared state | `ThreadingMixIn` |
 /// | [`Forking`] | in a process of its own | isolation: a crash, a leak, a privilege dropped | `ForkingMixIn` |
+/// | [`ForkServer`] | in a process of its own, forked from a helper | the same in a process with threads or much memory | none |
 ///
 /// # Implementing your own
 ///
 /// A strategy pulls: `serve` calls [`Session::next_request`] until that says `None`, and has each
 /// request finished, by [`Session::finish_request`] here or by a [`Worker`](crate::Worker)
 /// elsewhere. That is Python's `process_request`; the loop around it is the session's. So a
-/// strategy that wraps another delegates both methods, and one that has several threads pull
+/// strategy that wraps another delegates all three methods, and one that has several threads pull
 /// gives each a [`Puller`](crate::Puller).
 ///
 /// A strategy for all transports and handlers is generic over `T` and `H`, with the bounds it
@@ -64,7 +68,7 @@ use crate::session::Session;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot run `{H}` on requests of `{T}`",
     label = "this strategy does not go with this transport and handler",
-    note = "strategies are `Sync`, `Threading`, `Forking`, and types that implement \
+    note = "strategies are `Sync`, `Threading`, `Forking`, `ForkServer`, and types that implement \
             `Concurrency<T, H>`; a strategy is the second parameter of \
             `Server<Transport, Concurrency, Handler>`",
     note = "the handler has to handle the transport's requests, and under `Threading` it has to be \
@@ -79,6 +83,17 @@ pub trait Concurrency<T, H> {
     /// Where the session says one, or the strategy can't serve at all. What goes wrong with one
     /// request is no such error: see [`Session::refuse_request`].
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()>;
+
+    /// Called once, when the server is made and nothing has been served: for what has to be there
+    /// before the process has threads, or gives up its privileges. The session has the transport and
+    /// the worker; there is nothing to pull from it. A strategy that wraps another passes it on.
+    ///
+    /// # Errors
+    ///
+    /// An error is what [`Server::new`](crate::Server::new) returns.
+    fn prepare(&mut self, _session: &Session<T, H>) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Called by [`Server::close`](crate::Server::close), when the transport has been closed: waits
     /// for what runs elsewhere if the strategy is configured to, cuts it off and abandons it when
@@ -100,6 +115,10 @@ pub trait Concurrency<T, H> {
 impl<T, H, C: Concurrency<T, H> + ?Sized> Concurrency<T, H> for Box<C> {
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
         (**self).serve(session)
+    }
+
+    fn prepare(&mut self, session: &Session<T, H>) -> io::Result<()> {
+        (**self).prepare(session)
     }
 
     fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {

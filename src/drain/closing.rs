@@ -19,19 +19,26 @@ pub struct Closing<H> {
     worker: Worker<H>,
     flight: Option<Arc<InFlight>>,
     stages: Stages,
+    /// A drain was asked for; without one nothing is cut, however many stops there are.
+    cuts: bool,
     report: Cell<Report>,
 }
 
 impl<H> Closing<H> {
     /// Begins now: after the end of the last session.
-    pub(crate) fn new(worker: Worker<H>, flight: Option<Arc<InFlight>>, drain: Drain) -> Self {
-        Self { worker, flight, stages: Stages::new(drain), report: Cell::default() }
+    pub(crate) fn new(
+        worker: Worker<H>,
+        flight: Option<Arc<InFlight>>,
+        drain: Option<Drain>,
+    ) -> Self {
+        let stages = Stages::new(drain.unwrap_or_default());
+        Self { worker, flight, stages, cuts: drain.is_some(), report: Cell::default() }
     }
 
     /// What is due now. It only ever gets worse.
     #[must_use]
     pub fn due(&self) -> Due {
-        self.stages.due(self.worker.control().is_hurried())
+        self.stages.due(self.cuts && self.worker.control().is_hurried())
     }
 
     /// Waits until one of `watch` is readable, or something else may be due. It may return early.

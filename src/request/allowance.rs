@@ -25,6 +25,16 @@ impl Allowance {
         Self { left: AtomicU64::new(bytes), header }
     }
 
+    /// What is left, for another process that goes on with it.
+    pub(super) fn left(&self) -> u64 {
+        self.left.load(Relaxed)
+    }
+
+    /// Goes on with what another process has left.
+    pub(super) fn set_left(&self, left: u64) {
+        self.left.store(left, Relaxed);
+    }
+
     pub(super) fn lift(&self) {
         self.left.store(UNLIMITED, Relaxed);
     }

@@ -79,6 +79,42 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
         Ok(Self { spare: Some(spare), read: 0, peer, packets: Arc::clone(packets) })
     }
 
+    /// Puts all that there is of the packet but its sender, for another process of this program.
+    pub(crate) fn pack(&self, bytes: &mut Vec<u8>) {
+        let Spare { truncated, told, allowance, .. } = self.spare();
+        bytes.push(u8::from(*truncated));
+        bytes.extend(allowance.left().to_ne_bytes());
+        told.put(bytes);
+        bytes.extend(self.data());
+    }
+
+    /// A packet that another process has received through the same socket, and packed.
+    pub(crate) fn unpack(
+        packets: &Arc<Packets<S>>,
+        sender: SockAddr,
+        bytes: &[u8],
+        peer: impl FnOnce(&SockAddr) -> (A, usize),
+    ) -> Option<Self> {
+        let (truncated, rest) = bytes.split_first()?;
+        let (left, rest) = rest.split_first_chunk()?;
+        let (told, data) = Told::take(rest)?;
+        let mut spare = packets.take();
+        spare.bytes.get_mut(..data.len())?.copy_from_slice(data);
+        let (peer, header) = peer(&sender);
+        spare.length = data.len();
+        spare.truncated = *truncated != 0;
+        spare.sender = sender;
+        spare.told = told;
+        spare.allowance = packets.allowance(data.len(), header);
+        spare.allowance.set_left(u64::from_ne_bytes(*left));
+        Some(Self { spare: Some(spare), read: 0, peer, packets: Arc::clone(packets) })
+    }
+
+    /// Where a reply goes.
+    pub(crate) fn sender(&self) -> &SockAddr {
+        &self.spare().sender
+    }
+
     /// The packet's bytes, at most `max_packet_size` of them.
     pub fn data(&self) -> &[u8] {
         self.spare().packet()

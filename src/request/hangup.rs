@@ -92,7 +92,7 @@ impl Hangup {
 pub(super) struct Traffic {
     sent: u64,
     input: Input,
-    /// The peer is gone: there is nobody to lose anything.
+    /// The peer is gone, or takes nothing: there is nothing left to save.
     broken: bool,
     /// Somebody has had the socket itself.
     lent: AtomicBool,

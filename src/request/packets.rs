@@ -123,7 +123,7 @@ impl<S> Packets<S> {
         }
     }
 
-    fn take(&self) -> Box<Spare> {
+    pub(super) fn take(&self) -> Box<Spare> {
         self.waiting.try_recv().unwrap_or_else(|_| {
             Box::new(Spare {
                 bytes: vec![0; self.settings.size].into(),

@@ -35,7 +35,7 @@ impl<S: StreamSocket> Read for Wire<S> {
             Some(watch) => watched_read(watch, &self.socket, bytes),
         };
         self.traffic.received(bytes.len(), &received);
-        if let Some(activity) = &self.activity {
+        if let (Some(activity), Ok(1..)) = (&self.activity, &received) {
             activity.busy();
         }
         received

@@ -27,7 +27,7 @@ use crate::drain::Timer;
 use crate::event::Event;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
-use crate::sys::{self, ForkedChild};
+use crate::sys::{self, Caught, ForkedChild, Threads};
 use crate::transport::Transport;
 use crate::worker::{self, Ending, Job, Worker};
 
@@ -156,14 +156,16 @@ impl<T, H> Session<T, H> {
         self.worker.is_stopping()
     }
 
-    /// See [`sys::fork`]; the wake-up is what a child has no use for.
+    /// See [`sys::fork`]; in the place of what the child lets go of stands the wake-up,
+    /// which it keeps: a stop of its handler is its parent's.
     pub(crate) fn fork(
         &self,
-        likely: bool,
+        threads: Threads,
+        caught: Caught,
         body: impl FnOnce(&ForkedChild<'_>) -> i32,
     ) -> io::Result<Pid> {
         let control = self.worker.control();
-        sys::fork(control.bell(), likely, |child| {
+        sys::fork(control.bell(), threads, caught, |child| {
             control.share();
             body(child)
         })

@@ -36,6 +36,62 @@ pub(crate) struct Local {
     interface: u32,
 }
 
+impl Told {
+    /// Puts it where it is taken from again in another process of this program.
+    pub(crate) fn put(self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Nothing => bytes.push(0),
+            Self::CameTo(Local { ip: IpAddr::V4(ip), interface }) => {
+                bytes.push(1);
+                bytes.extend(ip.octets());
+                bytes.extend(interface.to_ne_bytes());
+            }
+            Self::CameTo(Local { ip: IpAddr::V6(ip), interface }) => {
+                bytes.push(2);
+                bytes.extend(ip.octets());
+                bytes.extend(interface.to_ne_bytes());
+            }
+            Self::SentBy(Credentials { pid, uid, gid }) => {
+                bytes.push(3);
+                for number in [pid.unwrap_or(0), uid, gid] {
+                    bytes.extend(number.to_ne_bytes());
+                }
+            }
+        }
+    }
+
+    /// What was put first, and the rest.
+    pub(crate) fn take(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (kind, rest) = bytes.split_first()?;
+        match kind {
+            0 => Some((Self::Nothing, rest)),
+            1 => {
+                let (ip, rest) = rest.split_first_chunk::<4>()?;
+                let (interface, rest) = take_number(rest)?;
+                Some((Self::CameTo(Local { ip: (*ip).into(), interface }), rest))
+            }
+            2 => {
+                let (ip, rest) = rest.split_first_chunk::<16>()?;
+                let (interface, rest) = take_number(rest)?;
+                Some((Self::CameTo(Local { ip: (*ip).into(), interface }), rest))
+            }
+            3 => {
+                let (pid, rest) = take_number(rest)?;
+                let (uid, rest) = take_number(rest)?;
+                let (gid, rest) = take_number(rest)?;
+                let pid = Some(pid).filter(|pid| *pid != 0);
+                Some((Self::SentBy(Credentials { pid, uid, gid }), rest))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn take_number(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    Some((u32::from_ne_bytes(*number), rest))
+}
+
 /// Asks for `wanted`, of each packet that arrives from now on.
 ///
 /// # Errors
@@ -220,6 +276,29 @@ mod tests {
         for local in [V4, local("2001:db8::1", 0), local("fe80::1", 7)] {
             assert_eq!(told(Room::new().leave_from(local)), Told::CameTo(local));
         }
+    }
+
+    #[test]
+    fn what_is_put_for_another_process_is_taken_there() {
+        let sender = Credentials { pid: Some(7), uid: 1000, gid: 100 };
+        let unseen = Credentials { pid: None, ..sender };
+        let all = [
+            Told::Nothing,
+            Told::CameTo(V4),
+            Told::CameTo(local("fe80::1", 7)),
+            Told::SentBy(sender),
+            Told::SentBy(unseen),
+        ];
+        for told in all {
+            let mut bytes = Vec::new();
+            told.put(&mut bytes);
+            for cut in 0..bytes.len() {
+                assert_eq!(Told::take(&bytes[..cut]), None, "{told:?} of {cut} bytes");
+            }
+            bytes.push(42);
+            assert_eq!(Told::take(&bytes), Some((told, [42].as_slice())));
+        }
+        assert_eq!(Told::take(&[4; 64]), None);
     }
 
     #[test]

@@ -1,68 +1,15 @@
 //! Children that run one closure and end.
 
+use std::hash::RandomState;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
-use std::{error, fmt, thread};
 
 use nix::libc;
 use nix::unistd::{ForkResult, Pid};
 
-/// Far longer than a thread takes to go once it has been joined.
-const A_MOMENT: Duration = Duration::from_millis(5);
-
-/// Why a child was not started although the system might have allowed it.
-///
-/// POSIX allows the child of a process with several threads nothing but async-signal-safe calls:
-/// a lock that another thread held at the moment of the fork (the allocator's, stdout's, the
-/// environment's) stays locked in the child for ever. No handler can keep to that, so
-/// [`Forking`](crate::Forking) forks only where there is one thread. It is found inside the
-/// [`io::Error`] by [`get_ref`](io::Error::get_ref) and a downcast.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ForkRefused {
-    /// The process has this many threads.
-    Threads(usize),
-    /// The system does not tell how many threads the process has.
-    Unknown,
-}
-
-impl fmt::Display for ForkRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Threads(count) => write!(
-                f,
-                "Forking needs a process with one thread, and this one has {count}: a lock that \
-                 another thread holds at the fork is never released in the child; serve from the \
-                 main thread before any other is started, or use Threading"
-            ),
-            Self::Unknown => {
-                f.write_str("Forking can't tell here whether the process has only one thread")
-            }
-        }
-    }
-}
-
-impl error::Error for ForkRefused {}
-
-impl From<ForkRefused> for io::Error {
-    fn from(refused: ForkRefused) -> Self {
-        Self::new(io::ErrorKind::Unsupported, refused)
-    }
-}
-
-/// How many threads this process has, or `None` where the system does not say.
-///
-/// One `stat(2)`: the directory of a process's threads has two links more than there are threads.
-pub(crate) fn thread_count() -> Option<usize> {
-    if cfg!(any(target_os = "linux", target_os = "android")) {
-        let links = nix::sys::stat::stat("/proc/self/task").ok()?.st_nlink;
-        usize::try_from(links).ok()?.checked_sub(2)
-    } else {
-        None
-    }
-}
+use super::signals::Caught;
+use super::threads::Threads;
 
 /// Proof of being in a forked child that ends in `_exit(2)`: what
 /// [`Transport::after_fork`](crate::Transport::after_fork) is called with. Only this crate makes
@@ -73,44 +20,37 @@ pub struct ForkedChild<'a> {
     blank: BorrowedFd<'a>,
 }
 
-/// One thread is what a fork needs. Where it is `likely` that there is only one, more are looked at
-/// again for a moment: a thread that has just been joined may still be counted.
-fn check_threads(likely: bool) -> io::Result<()> {
-    let mut first = None;
-    loop {
-        match thread_count() {
-            Some(1) => return Ok(()),
-            None => return Err(ForkRefused::Unknown.into()),
-            Some(count)
-                if !likely || first.get_or_insert_with(Instant::now).elapsed() > A_MOMENT =>
-            {
-                return Err(ForkRefused::Threads(count).into());
-            }
-            Some(_) => thread::yield_now(),
-        }
-    }
-}
-
 /// Starts a child that runs `body` and ends with the code it returns, or 101 where it panicked.
 /// Returns the child's process id.
 ///
-/// `blank` is a descriptor that means nothing to the child; `likely` says that the last fork was
-/// possible.
+/// `blank` is a descriptor that means nothing to the child. The signals that are `caught` do in the
+/// child what they do by default: one that comes before is held back, and does that too.
 ///
 /// # Errors
 ///
-/// [`ForkRefused`] where the process has more than one thread, and what fork(2) says.
+/// [`ForkRefused`](super::ForkRefused) where the process has more than one thread, and what fork(2)
+/// says.
 pub(crate) fn fork(
     blank: BorrowedFd<'_>,
-    likely: bool,
+    threads: Threads,
+    caught: Caught,
     body: impl FnOnce(&ForkedChild<'_>) -> i32,
 ) -> io::Result<Pid> {
-    check_threads(likely)?;
+    threads.check()?;
     // What waits in stdout's buffer would otherwise be printed by both.
     let _ = io::stdout().flush();
+    // Each one made moves the seeds of this thread's next `HashMap` on, and with them the child's.
+    let _ = RandomState::new();
+    let held = caught.hold();
     // SAFETY: this is the only thread, so every lock is free or held by this very thread, and the
-    // child may do what the parent may; it never returns from here (`run_child` diverges).
-    match unsafe { nix::unistd::fork() }? {
+    // child may do what the parent may (or somebody has promised as much, `AssumeForkSafe`); it
+    // never returns from here (`run_child` diverges).
+    let forked = unsafe { nix::unistd::fork() };
+    if matches!(forked, Ok(ForkResult::Child)) {
+        caught.reset();
+    }
+    drop(held);
+    match forked? {
         ForkResult::Child => run_child(&ForkedChild { blank }, body),
         ForkResult::Parent { child } => Ok(child),
     }
@@ -132,30 +72,6 @@ fn run_child(child: &ForkedChild<'_>, body: impl FnOnce(&ForkedChild<'_>) -> i32
     });
     // SAFETY: _exit(2) is always allowed; it does not return.
     unsafe { libc::_exit(code) }
-}
-
-/// A descriptor that becomes readable when the child `pid` of this process ends: `pidfd_open(2)`.
-///
-/// # Errors
-///
-/// `Unsupported` on systems without it, Linux before 5.3 among them.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn watch_child(pid: Pid) -> io::Result<OwnedFd> {
-    use std::os::fd::FromRawFd;
-    // SAFETY: pidfd_open takes two integers and touches no memory of ours.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let fd = i32::try_from(fd).map_err(io::Error::other)?;
-    // SAFETY: the call has just returned this descriptor, and nobody else knows of it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// See the Linux twin; other systems have no such descriptor.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn watch_child(_pid: Pid) -> io::Result<OwnedFd> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 impl ForkedChild<'_> {

@@ -8,27 +8,43 @@
 //! * `cut_off`: the end of a connection that another thread reads from.
 //! * `receive`: one datagram into a slice, without waiting, with its sender, whether it was cut, and
 //!   what the kernel has been `ask`ed to say of it; `send`: the reply.
-//! * `fork`: a child that runs one closure and never returns into its caller.
-//! * `watch_child`: a descriptor that becomes readable when a child ends, where there is one.
+//! * `fork`: a child that runs one closure and never returns into its caller; `Threads`, how many
+//!   there are before; `Caught`, the signals that are reset in it.
+//! * `reap`: how a child ended; `watch_child`: a descriptor that becomes readable when it does,
+//!   where there is one.
+//! * `Quiet`: no signals, and a descriptor that tells of the ends of children, where there is one.
+//! * `parcel_pair`, `send_parcel`, `receive_parcel`: messages with descriptors between processes.
+//! * `address_bytes`, `address_of`: an address on its way to another process.
 //! * `at_exit`: a function that runs when the process exits normally.
 #![expect(unsafe_code, reason = "the one audited module; every block states what it relies on")]
 
+mod address;
 mod bell;
+mod child;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "control_elsewhere.rs")]
 mod control;
 mod cut;
 mod exit;
 mod fork;
+mod parcel;
 mod receive;
 mod send;
 mod shared;
+mod signals;
+mod threads;
 
+pub(crate) use address::{address_bytes, address_of};
 pub(crate) use bell::{Bell, poll};
+pub(crate) use child::{Exit, reap, watch_child};
 pub(crate) use control::{Told, Wanted, ask};
 pub(crate) use cut::cut_off;
 pub(crate) use exit::at_exit;
-pub use fork::{ForkRefused, ForkedChild};
-pub(crate) use fork::{fork, watch_child};
+pub use fork::ForkedChild;
+pub(crate) use fork::fork;
+pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
 pub(crate) use receive::receive;
 pub(crate) use send::send;
 pub(crate) use shared::SharedWords;
+pub(crate) use signals::{Caught, Quiet};
+pub(crate) use threads::Threads;
+pub use threads::{AssumeForkSafe, ForkRefused};

@@ -3,6 +3,7 @@
 mod claim;
 mod ip;
 mod options;
+mod portable;
 mod socket_file;
 mod tcp;
 mod udp;
@@ -12,6 +13,7 @@ mod unix_stream;
 
 pub use ip::{AddressFamily, ToIpAddrs};
 pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport, UnixTransport};
+pub use portable::Portable;
 pub use tcp::Tcp;
 pub use udp::Udp;
 pub use unix::ToUnixAddr;

@@ -20,7 +20,7 @@ use crate::{ForkedChild, Waiter};
 #[doc(alias("TCPServer", "AF_INET", "AF_INET6", "SOCK_STREAM"))]
 pub struct Tcp {
     listener: TcpListener,
-    settings: StreamSettings,
+    pub(super) settings: StreamSettings,
 }
 
 impl Tcp {

@@ -23,7 +23,7 @@ const AMPLIFICATION: u32 = 3;
 #[derive(Debug)]
 #[doc(alias("UDPServer", "SOCK_DGRAM"))]
 pub struct Udp {
-    packets: Arc<Packets<UdpSocket>>,
+    pub(super) packets: Arc<Packets<UdpSocket>>,
 }
 
 impl Udp {
@@ -102,7 +102,7 @@ impl Transport for Udp {
 
 /// The sender's address, which the kernel always says, and how long the headers of IP and UDP are
 /// between it and us: RFC 791, RFC 8200, RFC 768.
-fn peer(sender: &SockAddr) -> (SocketAddr, usize) {
+pub(super) fn peer(sender: &SockAddr) -> (SocketAddr, usize) {
     let peer = sender.as_socket().map_or(SocketAddr::from(([0, 0, 0, 0], 0)), ip::unmapped);
     (peer, if peer.is_ipv4() { 20 + 8 } else { 40 + 8 })
 }

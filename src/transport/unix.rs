@@ -120,7 +120,7 @@ pub(super) fn bind<T>(
     Ok((socket, Some(file)))
 }
 
-fn to_sockaddr(address: &SocketAddr) -> io::Result<SockAddr> {
+pub(super) fn to_sockaddr(address: &SocketAddr) -> io::Result<SockAddr> {
     if let Some(path) = address.as_pathname() {
         return SockAddr::unix(path);
     }

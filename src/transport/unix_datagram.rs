@@ -25,7 +25,7 @@ use crate::{Waiter, sys};
 pub struct UnixDatagram {
     // Before the socket: see `SocketFile`.
     file: Option<SocketFile>,
-    packets: Arc<Packets<net::UnixDatagram>>,
+    pub(super) packets: Arc<Packets<net::UnixDatagram>>,
 }
 
 impl UnixDatagram {

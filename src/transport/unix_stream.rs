@@ -28,7 +28,7 @@ pub struct UnixStream {
     // Before the socket: see `SocketFile`.
     file: Option<SocketFile>,
     listener: UnixListener,
-    settings: StreamSettings,
+    pub(super) settings: StreamSettings,
 }
 
 impl UnixStream {

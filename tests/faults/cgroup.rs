@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::process::{Process, until};
+use crate::footprint::{Process, until};
 use crate::served::Tested;
 
 /// It is gone when this is dropped, and those who were in it have ended.

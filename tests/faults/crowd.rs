@@ -9,8 +9,8 @@ use socketserver::{
     Concurrency, Counters, Drain, Forking, Limits, Refusal, Server, Tcp, Threading, WhenFull,
 };
 
+use crate::footprint::until;
 use crate::net::Echo;
-use crate::process::until;
 use crate::served::{LIMIT, Served, Tested};
 use crate::subject::{self, Fate, Held};
 use crate::trials::{Need, trial};

@@ -12,7 +12,7 @@ use socketserver::{Server, Tcp, Threading};
 use crate::net::{self, Echo};
 use crate::served::{LIMIT, Tested};
 use crate::trials::{Need, trial};
-use crate::{process, role, subject};
+use crate::{footprint, role, subject};
 
 const CYCLES: usize = 10_000;
 const IDLE_STOPS: usize = 10;
@@ -46,8 +46,8 @@ pub(crate) fn cycles(_: &[String]) -> Result<(), Box<dyn Error>> {
             before = fs::read_dir("/proc/self/fd")?.count();
         }
     }
-    let own = process::Process(std::process::id());
-    process::until("one thread is left", LIMIT, || Ok(own.threads()? == 1))?;
+    let own = footprint::Process(std::process::id());
+    footprint::until("one thread is left", LIMIT, || Ok(own.threads()? == 1))?;
     if own.descriptors()? != before {
         return Err(format!("{} descriptors, {before} before", own.descriptors()?).into());
     }

@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 use socketserver::{Counters, Handler, Limits, Next, Server, Threading, Udp, UdpRequest};
 
-use crate::process::until;
+use crate::footprint::until;
 use crate::served::{LIMIT, Served, Tested};
 use crate::trials::{Need, trial};
 use crate::{role, signals, subject};

@@ -6,7 +6,7 @@ use libtest_mimic::Trial;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::process::until;
+use crate::footprint::until;
 use crate::served::{LIMIT, Tested};
 use crate::subject::{self, Fate, Held};
 use crate::time::let_pass;

@@ -23,12 +23,12 @@ mod subject;
 mod trials;
 mod trickle;
 
+#[path = "../support/footprint.rs"]
+#[allow(unreachable_pub, reason = "other tests share it")]
+mod footprint;
 #[path = "../support/net.rs"]
 #[allow(dead_code, unreachable_pub, reason = "other tests use the rest")]
 mod net;
-#[path = "../support/process.rs"]
-#[allow(unreachable_pub, reason = "other tests share it")]
-mod process;
 #[path = "../support/role.rs"]
 #[allow(dead_code, unreachable_pub, reason = "other tests use the rest")]
 mod role;

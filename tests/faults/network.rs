@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use nix::sched::{CloneFlags, setns};
 
-use crate::process::until;
+use crate::footprint::until;
 use crate::role;
 use crate::served::{LIMIT, Served, Tested, connect};
 use crate::subject::{self, Fate, Held};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 
 use crate::cgroup::Cgroup;
-use crate::process::until;
+use crate::footprint::until;
 use crate::served::{LIMIT, Served, Tested};
 use crate::subject::{self, Held};
 use crate::trials::{Need, OTHER_USER, trial};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::process::until;
+use crate::footprint::until;
 use crate::served::{LIMIT, Tested};
 use crate::subject::{self, Held};
 use crate::trials::trial;

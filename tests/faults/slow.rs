@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use wait_timeout::ChildExt;
 
-use crate::process::until;
+use crate::footprint::until;
 use crate::served::{LIMIT, Served, Tested, get};
 use crate::subject;
 use crate::time::let_pass;

@@ -6,8 +6,8 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::footprint::Process;
 use crate::net;
-use crate::process::Process;
 use crate::served::{self, Served, Tested, connect};
 
 /// What is sent and what comes back, of an echo and of a web server.

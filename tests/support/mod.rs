@@ -2,10 +2,11 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 pub mod alone;
+pub mod footprint;
 pub mod laws;
 pub mod net;
 pub mod one_byte;
-pub mod process;
+pub mod processes;
 pub mod role;
 pub mod signals;
 pub mod slow;

@@ -4,11 +4,11 @@
 use std::error::Error;
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use socketserver::{
-    Concurrency, Failure, FailureKind, ForkedChild, Handler, LocalAddr, Next, Outcome, Request,
-    Server, Tcp, TcpRequest, Transport, Waiter,
+    Concurrency, Failure, FailureKind, ForkedChild, Handler, LocalAddr, Next, Outcome, Portable,
+    Request, Server, Tcp, TcpRequest, Transport, Waiter,
 };
 
 use super::net;
@@ -47,6 +47,21 @@ impl Transport for Traced {
 
     fn after_fork(&self, child: &ForkedChild<'_>) {
         self.tcp.after_fork(child);
+    }
+}
+
+impl Portable for Traced {
+    fn pack<'r>(
+        &self,
+        traced: &'r TracedRequest,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<Option<BorrowedFd<'r>>> {
+        self.tcp.pack(&traced.request, bytes)
+    }
+
+    fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<TracedRequest> {
+        let request = self.tcp.unpack(bytes, descriptor)?;
+        Ok(TracedRequest { request, trace: self.trace.clone() })
     }
 }
 

@@ -22,13 +22,14 @@ pub enum Mixin {
     Forking,
     /// With one child at a time.
     ForkingOne,
+    ForkServer,
     /// `Forking` in a process with several threads, which refuses every request.
     ForkingRefused,
 }
 
 impl Mixin {
     pub fn forks(self) -> bool {
-        matches!(self, Self::Forking | Self::ForkingOne)
+        matches!(self, Self::Forking | Self::ForkingOne | Self::ForkServer)
     }
 
     /// Whether a peer that is slow holds all others.
@@ -361,7 +362,7 @@ macro_rules! reference {
 
 reference! {
     Threads: vec![Mixin::Sync, Mixin::Threading, Mixin::ForkingRefused];
-    Forks: vec![Mixin::Forking, Mixin::ForkingOne];
+    Forks: vec![Mixin::Forking, Mixin::ForkingOne, Mixin::ForkServer];
 }
 
 pub fn wires() -> impl Strategy<Value = Wire> {

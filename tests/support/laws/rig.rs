@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use socket2::SockAddr;
 use socketserver::{
-    Concurrency, Forking, LocalAddr, Outcome, Running, Server, StopHandle, Tcp, Threading,
-    Transport, Udp, UnixDatagram, UnixStream,
+    Concurrency, ForkServer, Forking, LocalAddr, Outcome, Portable, Running, Server, StopHandle,
+    Tcp, Threading, Transport, Udp, UnixDatagram, UnixStream,
 };
 
 use super::WATCHDOG;
@@ -61,7 +61,7 @@ fn with<T>(
     address: SockAddr,
 ) -> io::Result<Box<dyn Rig>>
 where
-    T: Transport<Request: Inner + Send> + Send + Sync + 'static,
+    T: Portable<Request: Inner + Send> + Send + Sync + 'static,
 {
     match setting.mixin {
         Mixin::Sync => boxed(world, setting, transport, address, socketserver::Sync),
@@ -72,6 +72,7 @@ where
         Mixin::ForkingOne => {
             boxed(world, setting, transport, address, Forking::new().max_children(1)?)
         }
+        Mixin::ForkServer => boxed(world, setting, transport, address, ForkServer::new()),
     }
 }
 

@@ -1,13 +1,13 @@
 //! A transport around one of the crate's, whose requests tell the ledger what is done to them.
 
 use std::io::{self, BufRead, Read, Write};
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use nix::unistd::close;
 use socketserver::{
-    Datagram, DatagramSocket, FailureKind, ForkedChild, Request, Stage, StreamRequest,
+    Datagram, DatagramSocket, FailureKind, ForkedChild, Portable, Request, Stage, StreamRequest,
     StreamSocket, Transport, Waiter,
 };
 
@@ -87,6 +87,37 @@ impl<T: Transport<Request: Inner>> Transport for Watched<T> {
         let ends: Vec<RawFd> = self.world.ends().iter().copied().collect();
         // The child never drops the clients that these belong to.
         ends.into_iter().for_each(|end| close(end).unwrap());
+    }
+}
+
+impl<T: Portable<Request: Inner>> Portable for Watched<T> {
+    fn pack<'r>(
+        &self,
+        visit: &'r Self::Request,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<Option<BorrowedFd<'r>>> {
+        let Visit { inner, serial, guest: Guest { client, script }, .. } = visit;
+        bytes.extend(serial.to_le_bytes());
+        bytes.extend(client.to_le_bytes());
+        let word = script.word();
+        bytes.extend(word.len().to_le_bytes());
+        bytes.extend(word.as_bytes());
+        self.inner.pack(inner.as_ref().unwrap(), bytes)
+    }
+
+    fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<Self::Request> {
+        let mut rest = bytes;
+        let mut number = || {
+            let (number, tail) = rest.split_first_chunk().unwrap();
+            rest = tail;
+            usize::from_le_bytes(*number)
+        };
+        let (serial, client, length) = (number(), number(), number());
+        let (word, rest) = rest.split_at(length);
+        let script = Script::parse(std::str::from_utf8(word).unwrap()).unwrap();
+        let inner = Some(self.inner.unpack(rest, descriptor)?);
+        let guest = Guest { client, script };
+        Ok(Visit { inner, serial, guest, heard: None, world: Arc::clone(&self.world) })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Processes from outside: what they hold, what they have used, what they may.
+//! What another process holds, what it has used, and what it may use.
 
 use std::error::Error;
 use std::fs;

@@ -1,0 +1,185 @@
+//! What the strategies with a process for each request share: the loop, the limit, what a child does
+//! and ends with, and how all of them are brought to their end.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::drain::{Closing, Due};
+use crate::failure::FailureKind;
+use crate::handler::Handler;
+use crate::in_flight::Ticket;
+use crate::request::Request;
+use crate::session::{Session, Taken};
+use crate::sys::Exit;
+use crate::transport::Transport;
+use crate::worker::{Ending, Job, Worker};
+
+/// How many children there may be at a time unless something else is said: Python's number.
+pub(super) const MOST: usize = 40;
+
+/// The children of a strategy, and where they come from.
+pub(super) trait Children {
+    /// How many there may be at a time.
+    fn most(&self) -> usize;
+
+    /// How many have not been reaped.
+    fn running(&self) -> usize;
+
+    /// Reaps all that have ended, and says how each did. An error is the end of the strategy.
+    fn reap(&mut self, ended: impl FnMut(Ticket, Ending)) -> io::Result<()>;
+
+    /// Reaps what can be had for a request's share of the work: called with each.
+    fn reap_some(&mut self, ended: impl FnMut(Ticket, Ending)) -> io::Result<()>;
+
+    /// What to wait for beside a request.
+    fn ends(&mut self) -> Ends<'_>;
+
+    /// Sends a signal to all.
+    fn signal(&mut self, signal: Signal) -> io::Result<()>;
+}
+
+/// How children are started.
+pub(super) trait Start<T: Transport, H>: Children {
+    /// Gives a request to a child of its own. An error is the end of the strategy: what goes wrong
+    /// with one request, its handler has been told.
+    fn start(&mut self, session: &Session<T, H>, job: Job<T::Request>) -> io::Result<()>;
+}
+
+/// What tells of children that end.
+pub(super) struct Ends<'a> {
+    pub(super) watch: Vec<BorrowedFd<'a>>,
+    /// Where the descriptors do not tell of all.
+    pub(super) look_after: Option<Duration>,
+}
+
+/// Serves until the session is over.
+pub(super) fn serve<T, H>(
+    children: &mut impl Start<T, H>,
+    session: &Session<T, H>,
+) -> io::Result<()>
+where
+    T: Transport,
+    H: Handler<T::Request>,
+{
+    let ended = |ticket, ending| session.ended(ticket, ending);
+    loop {
+        if children.running() >= children.most() {
+            if !wait_for_room(children, session)? {
+                return Ok(());
+            }
+            continue;
+        }
+        let taken = match session.try_next() {
+            Ok(taken) => taken,
+            Err(error) => {
+                // Where there is no descriptor for a request, children that have ended hold some.
+                children.reap(ended)?;
+                return Err(error);
+            }
+        };
+        match taken {
+            Taken::Request(job) => {
+                // Here, and not after the start: the child that has just begun has not ended.
+                children.reap_some(ended)?;
+                children.start(session, job)?;
+            }
+            Taken::Idle => {
+                children.reap(ended)?;
+                session.wait(&children.ends().watch)?;
+            }
+            Taken::End => return Ok(()),
+        }
+    }
+}
+
+/// Waits until a child ends; returns whether the session goes on.
+fn wait_for_room<T, H>(children: &mut impl Children, session: &Session<T, H>) -> io::Result<bool>
+where
+    T: Transport,
+    H: Handler<T::Request>,
+{
+    children.reap(|ticket, ending| session.ended(ticket, ending))?;
+    if children.running() < children.most() {
+        return Ok(true);
+    }
+    let Ends { watch, look_after } = children.ends();
+    session.pause(&watch, look_after)
+}
+
+/// Waits for all; ends them by SIGTERM when that is due, and then by SIGKILL.
+pub(super) fn close<R, H: Handler<R>>(
+    children: &mut impl Children,
+    closing: &Closing<H>,
+) -> io::Result<()> {
+    let all = children.running();
+    let (mut due, mut cut) = (Due::Wait, 0);
+    while children.running() > 0 {
+        children.reap(|ticket, ending| closing.ended::<R>(ticket, ending))?;
+        let running = children.running();
+        if running == 0 {
+            break;
+        }
+        if closing.due() > due {
+            due = closing.due();
+            if cut == 0 {
+                cut = running;
+            }
+            children.signal(if due == Due::Cut { Signal::SIGTERM } else { Signal::SIGKILL })?;
+        }
+        let Ends { watch, look_after } = children.ends();
+        let at = look_after.and_then(|time| Instant::now().checked_add(time));
+        closing.wait_until(&watch, at)?;
+    }
+    closing.report(all - cut, cut, 0);
+    Ok(())
+}
+
+/// `max_children`, if it is a number that anything can be served with.
+pub(super) fn at_least_one(most: usize) -> io::Result<usize> {
+    if most == 0 {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "max_children of 0 would never handle a request; it has to be at least 1",
+        ));
+    }
+    Ok(most)
+}
+
+/// What a child is for. Returns what it ends with; the worker is one for children.
+pub(super) fn handle<R: Request, H: Handler<R>>(worker: &Worker<H>, job: Job<R>) -> i32 {
+    worker.handler().child_init();
+    code_of(worker.finish_request(job))
+}
+
+/// What a child ends with whose request failed by an error, or could not be made.
+pub(super) const FAILED: i32 = 1;
+const PEER_GONE: i32 = 3;
+const TIMED_OUT: i32 = 4;
+/// What Rust's own programs end with.
+pub(super) const PANICKED: i32 = 101;
+
+/// The status that a child ends with.
+fn code_of(ending: Ending) -> i32 {
+    match ending {
+        Ending::Finished => 0,
+        Ending::Failed(FailureKind::PeerGone) => PEER_GONE,
+        Ending::Failed(FailureKind::TimedOut) => TIMED_OUT,
+        Ending::Failed(FailureKind::Panic) => PANICKED,
+        Ending::Failed(_) => FAILED,
+    }
+}
+
+/// What the end of a child says.
+pub(super) fn ending_of(exit: Exit) -> Ending {
+    match exit {
+        Exit::Code(0) => Ending::Finished,
+        Exit::Code(PEER_GONE) => Ending::Failed(FailureKind::PeerGone),
+        Exit::Code(TIMED_OUT) => Ending::Failed(FailureKind::TimedOut),
+        Exit::Code(PANICKED) => Ending::Failed(FailureKind::Panic),
+        Exit::Code(_) => Ending::Failed(FailureKind::Error),
+        Exit::Signal(_) | Exit::Unknown => Ending::Failed(FailureKind::Lost),
+    }
+}

@@ -1,0 +1,155 @@
+//! The process that children are forked from.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::libc;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::super::children;
+use super::message::{LONGEST, Order, Report};
+use crate::failure;
+use crate::handler::Handler;
+use crate::in_flight::Ticket;
+use crate::session::Session;
+use crate::sys::{self, Caught, Parcel, Quiet, Threads};
+use crate::transport::Portable;
+use crate::worker::{self, Job};
+
+/// The helper's whole life. It ends when the server has, and all children; returns what with.
+pub(super) fn run<T, H>(session: &Session<T, H>, socket: OwnedFd) -> i32
+where
+    T: Portable,
+    H: Handler<T::Request>,
+{
+    let Ok(quiet) = Quiet::new() else { return 1 };
+    let mut helper = Helper {
+        session,
+        desk: Some(Desk { socket, quiet }),
+        children: Vec::new(),
+        // Of zeros that the system has ready: what no message fills is no memory yet.
+        buffer: vec![0; LONGEST],
+    };
+    while helper.turn().is_some() {}
+    0
+}
+
+struct Helper<'a, T, H> {
+    session: &'a Session<T, H>,
+    /// There until a child lets go of it.
+    desk: Option<Desk>,
+    children: Vec<Pid>,
+    buffer: Vec<u8>,
+}
+
+/// What the helper works with, and no child.
+struct Desk {
+    socket: OwnedFd,
+    quiet: Quiet,
+}
+
+impl<T, H> Helper<'_, T, H>
+where
+    T: Portable,
+    H: Handler<T::Request>,
+{
+    /// Waits for an order or the end of a child, and does what follows. `None` at the end.
+    fn turn(&mut self) -> Option<()> {
+        let desk = self.desk.as_ref()?;
+        let entry = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut fds = [entry(desk.quiet.as_fd()), entry(desk.socket.as_fd())];
+        sys::poll(&mut fds, None).ok()?;
+        let [ends, orders] = fds.map(|fd| fd.any().unwrap_or(true));
+        if ends {
+            desk.quiet.drain();
+            self.reap();
+        }
+        if orders {
+            let desk = self.desk.as_ref()?;
+            match sys::receive_parcel(&desk.socket, &mut self.buffer, false) {
+                Ok(parcel) if parcel.length == 0 => return self.finish(),
+                Ok(parcel) => self.obey(parcel),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return self.finish(),
+            }
+        }
+        Some(())
+    }
+
+    fn obey(&mut self, parcel: Parcel) {
+        match Order::parse(&self.buffer[..parcel.length]) {
+            Some(Order::Start(..)) if parcel.lost => self.tell(Report::Refused(libc::EMFILE)),
+            Some(Order::Start(number, _)) => {
+                let started = self.start(number, parcel.length, parcel.descriptor);
+                self.tell(started);
+            }
+            Some(Order::Signal(signal)) => self.signal(signal),
+            // Nobody but the server speaks here; it waits for an answer all the same.
+            None => self.tell(Report::Refused(libc::EPROTO)),
+        }
+    }
+
+    /// Forks a child for the request that the buffer holds.
+    fn start(&mut self, number: u64, length: usize, descriptor: Option<OwnedFd>) -> Report {
+        let (desk, buffer) = (&mut self.desk, &self.buffer);
+        let worker = self.session.worker().in_child().of_session(number);
+        let transport = self.session.transport();
+        let mut descriptor = descriptor;
+        let bell = worker.control().bell();
+        let started = sys::fork(bell, Threads::LikelyOne, Caught::default(), |_| {
+            if let Some(Desk { socket, quiet }) = desk.take() {
+                drop(socket);
+                quiet.end();
+            }
+            let Some(Order::Start(_, bytes)) = Order::parse(&buffer[..length]) else { return 1 };
+            let request = worker::contain(|| transport.unpack(bytes, descriptor.take()));
+            match request {
+                Ok(Ok(request)) => children::handle(&worker, Job::new(request, Ticket::default())),
+                Ok(Err(error)) => {
+                    failure::complain(format_args!("a request could not be unpacked: {error}"));
+                    children::FAILED
+                }
+                Err(_) => children::PANICKED,
+            }
+        });
+        match started {
+            Ok(pid) => {
+                self.children.push(pid);
+                Report::Started(pid)
+            }
+            Err(error) => Report::Refused(error.raw_os_error().unwrap_or(libc::EAGAIN)),
+        }
+    }
+
+    /// All children of this process are children for requests.
+    fn reap(&mut self) {
+        while let Ok(Some((pid, exit))) = sys::reap(None, false) {
+            self.children.retain(|child| *child != pid);
+            self.tell(Report::Ended(pid, exit));
+        }
+    }
+
+    /// Only this process knows that the numbers are still those of its children.
+    fn signal(&self, signal: i32) {
+        if let Ok(signal) = Signal::try_from(signal) {
+            for child in &self.children {
+                let _ = kill(*child, signal);
+            }
+        }
+    }
+
+    /// A server that is gone does not hear it, and has asked for nothing any more.
+    fn tell(&self, report: Report) {
+        if let Some(desk) = &self.desk {
+            let _ = sys::send_parcel(&desk.socket, &report.bytes(), None);
+        }
+    }
+
+    /// There will be no more orders: what runs is waited for.
+    fn finish(&mut self) -> Option<()> {
+        while let Ok(Some(_)) = sys::reap(None, true) {}
+        None
+    }
+}
