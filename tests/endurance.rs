@@ -2,7 +2,7 @@
 //! counted, and afterwards the server holds what it held before.
 //!
 //! `SOCKETSERVER_REQUESTS` is how many: twenty thousand by default, a million for those who have a
-//! minute or two. Under `Forking` it is a tenth of that.
+//! few minutes. Where each has a process of its own it is a tenth of that.
 
 mod support;
 
@@ -16,8 +16,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use socketserver::{
-    Concurrency, Counters, FailureKind, Forking, Handler, Next, ReadLine, Server, Sync, Tcp,
-    TcpRequest, Threading,
+    Concurrency, Counters, FailureKind, ForkServer, Forking, Handler, Next, ReadLine, Server, Sync,
+    Tcp, TcpRequest, Threading,
 };
 use support::footprint::{Process, until};
 use support::net::{self, PATIENCE};
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     if let Some(code) = role::play(&[("server", server)]) {
         return code;
     }
-    let trials = ["sync", "threading", "forking"].map(|strategy| {
+    let trials = ["sync", "threading", "forking", "fork_server"].map(|strategy| {
         Trial::test(format!("{strategy}_endures"), move || {
             endures(strategy).map_err(|error| Failed::from(error.to_string()))
         })
@@ -63,6 +63,7 @@ fn server(arguments: &[String]) -> Tested {
         Some("sync") => serve(Sync),
         Some("threading") => serve(Threading::new()),
         Some("forking") => serve(Forking::new()),
+        Some("fork_server") => serve(ForkServer::new()),
         other => Err(format!("no strategy is named {other:?}").into()),
     }
 }
@@ -87,7 +88,7 @@ fn serve(concurrency: impl Concurrency<Tcp, Lines>) -> Tested {
 struct Held {
     descriptors: usize,
     threads: usize,
-    children: Vec<u32>,
+    crowd: usize,
 }
 
 impl Held {
@@ -95,14 +96,14 @@ impl Held {
         Ok(Self {
             descriptors: process.descriptors()?,
             threads: process.threads()?,
-            children: process.children()?,
+            crowd: process.crowd()?,
         })
     }
 }
 
 fn endures(strategy: &str) -> Tested {
     let wanted = env::var("SOCKETSERVER_REQUESTS").ok().map_or(Ok(REQUESTS), |n| n.parse())?;
-    let requests = if strategy == "forking" { wanted / 10 } else { wanted };
+    let requests = if strategy.starts_with("fork") { wanted / 10 } else { wanted };
     let mut server = role::command("server")?.arg(strategy).stderr(Stdio::null()).spawn()?;
     let mut said = BufReader::new(server.stdout.take().ok_or("no stdout")?);
     let mut address = String::new();

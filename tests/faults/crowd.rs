@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 use socketserver::{
-    Concurrency, Counters, Drain, Forking, Limits, Refusal, Server, Tcp, Threading, WhenFull,
+    Concurrency, Counters, Drain, ForkServer, Forking, Limits, Refusal, Server, Tcp, Threading,
+    WhenFull,
 };
 
 use crate::footprint::until;
@@ -25,7 +26,7 @@ const CUT: Duration = Duration::from_secs(1);
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut all = Vec::new();
-    for strategy in ["threading", "forking"] {
+    for strategy in ["threading", "forking", "fork_server"] {
         all.push(trial(format!("{strategy}_with_a_crowd_at_the_limit"), &[Need::Ours], || {
             crowd(strategy)
         }));
@@ -42,6 +43,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 pub(crate) fn limited(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     match arguments.first().map(String::as_str) {
         Some("forking") => serve(Forking::new().max_children(2 * ROOM)?),
+        Some("fork_server") => serve(ForkServer::new().max_children(2 * ROOM)?),
         _ => serve(Threading::new()),
     }
 }
@@ -75,11 +77,10 @@ fn stop(server: Served) -> Tested<(String, Duration)> {
 fn crowd(strategy: &str) -> Tested<String> {
     let server = Served::run(role::command("limited")?.arg(strategy))?;
     let process = subject::process(&server);
-    let alone = process.descriptors()?;
+    let alone = (process.descriptors()?, process.crowd()?);
     let mut inside: Vec<Held> =
         (0..ROOM).map(|_| Held::open(&server.address)).collect::<Tested<_>>()?;
-    let others = || Ok(process.threads()? + process.children()?.len() > ROOM);
-    until("they are let in", LIMIT, others)?;
+    until("they are let in", LIMIT, || Ok(process.crowd()? == alone.1 + ROOM))?;
 
     let mut slowest = Duration::ZERO;
     for _ in ROOM..CLIENTS {
@@ -92,7 +93,7 @@ fn crowd(strategy: &str) -> Tested<String> {
     }
     let served = inside.iter_mut().filter_map(|held| held.is_served().ok()).filter(|s| *s).count();
     drop(inside);
-    until("they are gone", LIMIT, || Ok(process.descriptors()? <= alone))?;
+    until("they are gone", LIMIT, || Ok((process.descriptors()?, process.crowd()?) <= alone))?;
     subject::ask_held(&server.address)?;
     let (said, _) = stop(server)?;
     let figures = format!(
@@ -107,13 +108,13 @@ fn crowd(strategy: &str) -> Tested<String> {
 fn stopped(strategy: &str) -> Tested<String> {
     let server = Served::run(role::command("limited")?.arg(strategy))?;
     let process = subject::process(&server);
+    let alone = process.crowd()?;
     let mut silent: Vec<Held> =
         (0..ROOM / 2).map(|_| Held::open(&server.address)).collect::<Tested<_>>()?;
     for held in &mut silent {
         held.begin()?;
     }
-    let others = || Ok(process.threads()? + process.children()?.len() > ROOM / 2);
-    until("they are let in", LIMIT, others)?;
+    until("they are let in", LIMIT, || Ok(process.crowd()? == alone + ROOM / 2))?;
     let (said, took) = stop(server)?;
     let figures = format!("{} in flight, ended after {took:.2?}: {said}", ROOM / 2);
     let counted = format!("cut {}, abandoned 0", ROOM / 2);

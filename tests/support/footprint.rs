@@ -36,6 +36,16 @@ impl Process {
         all.split_whitespace().map(|id| Ok(id.parse()?)).collect()
     }
 
+    /// How many threads and processes it is, its children and theirs included.
+    pub fn crowd(self) -> Looked<usize> {
+        let mut crowd = self.threads()?;
+        for child in self.children()? {
+            // One that has ended meanwhile has none.
+            crowd += 1 + Self(child).children().map_or(0, |all| all.len());
+        }
+        Ok(crowd)
+    }
+
     /// The time it has used, in hundredths of a second.
     pub fn ticks(self) -> Looked<u64> {
         let stat = self.file("stat")?;
