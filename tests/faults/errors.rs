@@ -55,7 +55,7 @@ const FATAL: [&str; 4] = ["EBADF", "EFAULT", "EINVAL", "ENOTSOCK"];
 /// How long an error that does not go away is looked at, and the most attempts in that time. The
 /// errors of one connection are passed over 64 times in a row, a source that is ready and has
 /// nothing is asked a thousand times; from then on there are pauses, which lengthen.
-const STICKY: (Duration, usize) = (Duration::from_millis(1500), 2000);
+const STICKY: (Duration, usize) = (Duration::from_millis(1500), 5000);
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut all = Vec::new();
