@@ -162,8 +162,13 @@ impl error::Error for Failure {
     }
 }
 
-/// One line on stderr, for what nobody has said where to send; a stderr that is gone is no reason
-/// to panic.
+/// One line for what nobody has said where to send: a warning to the `log` crate where that is
+/// wanted and somebody listens, and else on stderr. A stderr that is gone is no reason to panic.
 pub(crate) fn complain(what: fmt::Arguments<'_>) {
+    #[cfg(feature = "log")]
+    if log::log_enabled!(target: "socketserver", log::Level::Warn) {
+        log::warn!(target: "socketserver", "{what}");
+        return;
+    }
     let _ = writeln!(io::stderr(), "socketserver: {what}");
 }

@@ -69,6 +69,8 @@ pub use counters::Counters;
 pub use drain::{Closing, Drain, Due, Report};
 pub use event::{Event, Refusal};
 pub use failure::{Failure, FailureKind, Stage};
+#[cfg(feature = "log")]
+pub use handler::Logged;
 pub use handler::{
     CrashOnPanic, Guarded, Handler, HandlerFn, Next, OnPanic, StopAfterPanics, handler_fn,
 };

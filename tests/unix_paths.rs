@@ -354,6 +354,7 @@ fn the_mode_is_the_one_asked_for() -> Result {
             assert_eq!(mode_of(&path)?, mode, "before it listens, umask {mask:o}");
             drop(bound);
             leave_dead(Kind::Datagram, &path)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o200))?;
             let _held = UnixDatagram::options().claim_stale(true).mode(mode).bind(&path)?;
             assert_eq!(mode_of(&path)?, mode, "umask {mask:o}");
         }
@@ -408,7 +409,7 @@ fn a_mode_that_is_none_is_refused_with_words() -> Result {
         // 600 without its `0o`.
         (dir.path().join("socket"), 0o1130, "octal"),
         (dir.path().join("socket"), 0o1777, "octal"),
-        (Path::new("\0socketserver-mode").to_path_buf(), 0o600, "abstract"),
+        (Path::new("\0socketserver-mode").to_path_buf(), 0o600, "not a path"),
     ];
     for (path, mode, hint) in cases {
         let stream = UnixStream::options().mode(mode).bind(&path).expect_err("refused");

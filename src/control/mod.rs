@@ -30,6 +30,8 @@ pub(crate) struct Control {
     /// Requests are taken for a while after a stop.
     announces: AtomicBool,
     wakers: Mutex<Vec<Waker>>,
+    /// The wakers have to be called, which whoever has their lock does.
+    unheard: AtomicBool,
 }
 
 /// The state of a server in the process that serves, and in the children that its strategy forks:
@@ -79,6 +81,7 @@ impl Control {
             early: AtomicU32::new(0),
             announces: AtomicBool::new(false),
             wakers: Mutex::default(),
+            unheard: AtomicBool::new(false),
         })
     }
 
@@ -218,31 +221,37 @@ impl Control {
     }
 
     /// Calls every waker. Without waiting for the lock, as a signal handler must not: whoever holds
-    /// it looks for a stop after letting it go.
+    /// it does so after letting it go.
     fn wake(&self) {
-        if let Some(wakers) = self.wakers.try_lock() {
-            wakers.iter().for_each(|wake| wake());
+        self.unheard.store(true, SeqCst);
+        self.wake_unheard();
+    }
+
+    fn wake_unheard(&self) {
+        while self.unheard.load(SeqCst) {
+            let Some(wakers) = self.wakers.try_lock() else { return };
+            if self.unheard.swap(false, SeqCst) {
+                wakers.iter().for_each(|wake| wake());
+            }
         }
     }
 
-    fn with_wakers(&self, number: u64, change: impl FnOnce(&mut Vec<Waker>)) {
+    fn with_wakers(&self, change: impl FnOnce(&mut Vec<Waker>)) {
         change(&mut self.wakers.lock());
-        if self.has_ended(number) {
-            self.wake();
-        }
+        self.wake_unheard();
     }
 
-    /// Has every stop call `wake` while `wait` runs; at once, where the session has ended already.
+    /// Has every stop call `wake` while `wait` runs. The caller looks for one that is there already
+    /// when `wait` begins, and not before.
     pub(crate) fn waking<V>(
         &self,
-        number: u64,
         wake: impl Fn() + Send + Sync + 'static,
-        wait: impl FnOnce() -> V,
+        wait: impl FnOnce(&dyn Fn()) -> V,
     ) -> V {
         let wake: Waker = Arc::new(wake);
-        self.with_wakers(number, |wakers| wakers.push(Arc::clone(&wake)));
-        let _registered = Registered { control: self, number, wake };
-        wait()
+        self.with_wakers(|wakers| wakers.push(Arc::clone(&wake)));
+        let registered = Registered { control: self, wake };
+        wait(&*registered.wake)
     }
 
     /// Silences the bell where it rang for a session that is over.
@@ -269,13 +278,12 @@ impl fmt::Debug for Control {
 /// A waker in the list, until the wait is over, by a panic too.
 struct Registered<'a> {
     control: &'a Control,
-    number: u64,
     wake: Waker,
 }
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
-        self.control.with_wakers(self.number, |wakers| {
+        self.control.with_wakers(|wakers| {
             wakers.retain(|other| !Arc::ptr_eq(other, &self.wake));
         });
     }

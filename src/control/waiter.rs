@@ -17,6 +17,8 @@ pub struct Waiter<'a> {
     number: u64,
     watch: &'a [BorrowedFd<'a>],
     deadline: Option<Instant>,
+    /// Whoever waits knows that the session has been asked to stop, and waits for its end.
+    announced: bool,
 }
 
 impl<'a> Waiter<'a> {
@@ -26,7 +28,12 @@ impl<'a> Waiter<'a> {
         watch: &'a [BorrowedFd<'a>],
         deadline: Option<Instant>,
     ) -> Self {
-        Self { control, number, watch, deadline }
+        Self { control, number, watch, deadline, announced: false }
+    }
+
+    /// For one who knows of a stop that is announced, where it is `announced`.
+    pub(crate) fn knowing(self, announced: bool) -> Self {
+        Self { announced, ..self }
     }
 
     /// Waits until `source` is readable, or for one of the other reasons. Spurious returns are
@@ -62,7 +69,14 @@ impl<'a> Waiter<'a> {
         wake: impl Fn() + Send + Sync + 'static,
         wait: impl FnOnce() -> V,
     ) -> V {
-        self.control.waking(self.number, wake, wait)
+        self.control.waking(wake, |wake| {
+            let (control, number) = (self.control, self.number);
+            // A stop that came after the caller looked for one, and before it had a waker.
+            if control.has_ended(number) || (!self.announced && control.is_stopping(number)) {
+                wake();
+            }
+            wait()
+        })
     }
 
     /// When the wait has to end, where it has to.

@@ -35,9 +35,7 @@ impl Timer {
             move || {
                 let ring = Arc::clone(&wake);
                 let ring = move || ring.bell.ring();
-                flight
-                    .control
-                    .waking(number, ring, || see_to_the_end(&flight, number, drain, &wake));
+                flight.control.waking(ring, |_| see_to_the_end(&flight, number, drain, &wake));
             }
         };
         let thread = thread::Builder::new().name("drain".into()).spawn(run)?;

@@ -3,10 +3,14 @@
 mod closure;
 mod forward;
 mod guarded;
+#[cfg(feature = "log")]
+mod logged;
 mod panics;
 
 pub use closure::{HandlerFn, handler_fn};
 pub use guarded::Guarded;
+#[cfg(feature = "log")]
+pub use logged::Logged;
 pub use panics::{CrashOnPanic, OnPanic, StopAfterPanics};
 
 use std::io;

@@ -65,6 +65,13 @@ impl InFlight {
         self.active.load(SeqCst)
     }
 
+    /// What rang was for one who waits for a permit, if there is one.
+    pub(crate) fn pass_on(&self) {
+        if self.permits.is_wanted() {
+            self.control.ring();
+        }
+    }
+
     /// Wakes the loop where it waits for a permit, and the end of the server where it waits for the
     /// last request.
     fn left(&self) {

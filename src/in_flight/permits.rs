@@ -12,7 +12,7 @@ pub(crate) struct Permits {
 }
 
 impl Permits {
-    pub(crate) const fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { most, taken: AtomicUsize::new(0), wanted: AtomicUsize::new(0) }
     }
 

@@ -293,6 +293,10 @@ impl<S: AsFd, A> AsFd for Datagram<S, A> {
 
 impl<S, A: fmt::Debug> fmt::Debug for Datagram<S, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Datagram").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Datagram")
+            .field("length", &self.spare().length)
+            .field("truncated", &self.spare().truncated)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
     }
 }

@@ -106,15 +106,13 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         let (Some(books), Some(shut)) = (&self.books, self.entrance.shut.get()) else {
             return Ok(false);
         };
-        let permits = &books.flight.permits;
-        if let Some(_wanted) = permits.want() {
-            self.waiting(watch, shut.until, |waiter| waiter.pause())?;
-        } else if let Some(until) = shut.until {
-            // There are permits, but no token for a while.
-            self.waiting(watch, Some(until), |waiter| waiter.pause())?;
-        }
-        if permits.is_wanted() {
-            self.worker.control().ring();
+        let wanted = books.flight.permits.want();
+        // There may be permits, but no token for a while.
+        if wanted.is_some() || shut.until.is_some() {
+            self.waiting(watch, shut.until, |waiter| {
+                let _until_it_is_over = wanted;
+                waiter.pause()
+            })?;
         }
         Ok(true)
     }

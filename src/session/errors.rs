@@ -1,12 +1,13 @@
 //! What the loop does about errors of getting requests, so that they neither end it nor make it
 //! spin.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use super::reaction::Reaction;
 use super::trouble::BACK_OFF;
 use super::{Session, after};
+use crate::event::Event;
 use crate::handler::Handler;
 use crate::transport::Transport;
 
@@ -41,6 +42,11 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     /// Does what an error asks for, and says what that was.
     pub(super) fn react(&self, error: io::Error) -> io::Result<Reaction> {
+        // No error at all: a signal, or a transport that has passed over many of its own requests.
+        if error.kind() == ErrorKind::Interrupted {
+            return Ok(Reaction::Retry);
+        }
+        self.note(Event::AcceptFailed);
         let reaction = match Reaction::to(&error) {
             Reaction::Retry if self.trouble.count() >= ERRORS_IN_A_ROW => Reaction::BackOff,
             reaction => reaction,

@@ -24,7 +24,6 @@ use self::reaction::Reaction;
 use self::trouble::Trouble;
 use crate::control::Waiter;
 use crate::drain::Timer;
-use crate::event::Event;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
 use crate::sys::{self, Caught, ForkedChild, Threads};
@@ -223,12 +222,14 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
                     return Ok(self.idle());
                 }
                 Err(error) => {
-                    self.note(Event::AcceptFailed);
                     // After a pause the strategy has its turn: what it frees may be what is
                     // lacking.
                     if self.react(error)? == Reaction::BackOff {
                         self.ask_again.set(true);
                         return Ok(Taken::Idle);
+                    }
+                    if self.is_late() {
+                        return Ok(Taken::End);
                     }
                 }
             }
@@ -357,7 +358,10 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         let reasons = [until, self.scope.deadline, self.next_service.get(), announced];
         let until = reasons.into_iter().flatten().min();
         let waiter = Waiter::new(self.worker.control(), self.worker.session(), watch, until);
-        let value = wait(&waiter);
+        let value = wait(&waiter.knowing(announced.is_some()));
+        if let Some(books) = &self.books {
+            books.flight.pass_on();
+        }
         if self.next_service.get().is_some_and(|at| at <= Instant::now()) {
             self.service();
         }

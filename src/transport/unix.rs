@@ -94,30 +94,36 @@ pub(super) fn bind<T>(
     let socket = Socket::new(Domain::UNIX, kind, None)?;
     // Before the first packet can come.
     sys::ask(&socket, options.packet.wanted)?;
-    let Some(path) = address.as_pathname() else {
-        if options.file_mode.is_some() {
-            return Err(io::Error::new(
-                ErrorKind::InvalidInput,
-                "an abstract name has no mode, and is open to all: look at peer_credentials",
-            ));
-        }
-        socket.bind(&to_sockaddr(address)?).map_err(|error| named(address, &error))?;
-        return Ok((socket, None));
+    let file = match address.as_pathname() {
+        Some(path) => bind_path(&socket, kind, path, options).map(Some),
+        None if options.file_mode.is_some() => Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "a name that is not a path has no mode, and is open to all: look at peer_credentials",
+        )),
+        None => to_sockaddr(address).and_then(|name| socket.bind(&name)).map(|()| None),
     };
+    Ok((socket, file.map_err(|error| named(address, &error))?))
+}
+
+fn bind_path<T>(
+    socket: &Socket,
+    kind: Type,
+    path: &Path,
+    options: &Options<T>,
+) -> io::Result<SocketFile> {
     if let Some(mode) = options.file_mode {
-        socket_file::narrow(&socket, kind, mode)?;
+        socket_file::narrow(socket, kind, mode)?;
     }
-    let bound = if options.claims {
-        claim::bind(&socket, path)
+    if options.claims {
+        claim::bind(socket, path)?;
     } else {
-        socket.bind(&to_sockaddr(address)?).map_err(|error| hinted(&error))
-    };
-    bound.map_err(|error| named(address, &error))?;
+        socket.bind(&SockAddr::unix(path)?).map_err(|error| hinted(&error))?;
+    }
     let file = SocketFile::new(path)?;
     if let Some(mode) = options.file_mode {
         socket_file::widen(path, mode)?;
     }
-    Ok((socket, Some(file)))
+    Ok(file)
 }
 
 pub(super) fn to_sockaddr(address: &SocketAddr) -> io::Result<SockAddr> {
@@ -131,6 +137,7 @@ pub(super) fn to_sockaddr(address: &SocketAddr) -> io::Result<SockAddr> {
             return SockAddr::unix(OsStr::from_bytes(&[b"\0", name].concat()));
         }
     }
+    let _ = address;
     Err(io::Error::new(ErrorKind::InvalidInput, "a server can't be bound to an unnamed address"))
 }
 

@@ -1,0 +1,49 @@
+//! The feature `log`: what the library has to say, and every event, reach the application's logger.
+#![cfg(feature = "log")]
+
+use std::error::Error;
+use std::io;
+use std::net::TcpStream;
+use std::sync::{Mutex, PoisonError};
+
+use log::{LevelFilter, Log, Metadata, Record};
+use socketserver::{Logged, Outcome, TcpRequest, TcpServer, handler_fn};
+
+/// Keeps every line that it is given.
+struct Lines(Mutex<Vec<String>>);
+
+static LINES: Lines = Lines(Mutex::new(Vec::new()));
+
+impl Log for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "socketserver"
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let line = format!("{} {}", record.level(), record.args());
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+// One test: a process has one logger.
+#[test]
+fn events_and_failures_are_written_down() -> Result<(), Box<dyn Error>> {
+    log::set_logger(&LINES)?;
+    log::set_max_level(LevelFilter::Trace);
+    let handler = handler_fn(|_conn: &mut TcpRequest| Err(io::Error::other("as it is told")));
+    let mut server = TcpServer::bind("127.0.0.1:0", Logged(handler))?;
+    let _client = TcpStream::connect(server.local_addr()?)?;
+    assert_eq!(server.handle_request()?, Outcome::Failed);
+    let lines = LINES.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let wanted = [
+        "TRACE a request was accepted",
+        "WARN handle: as it is told",
+        "DEBUG a request failed: Error",
+    ];
+    assert_eq!(*lines, wanted);
+    Ok(())
+}

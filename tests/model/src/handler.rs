@@ -1,0 +1,3 @@
+//! What of the library's `handler` the end of a server names.
+
+pub(crate) trait Handler<R> {}

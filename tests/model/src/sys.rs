@@ -1,0 +1,59 @@
+//! As the library's `sys`, on the model's kernel.
+
+use std::io;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use nix::poll::PollFd;
+use platform::kernel;
+
+#[derive(Debug)]
+pub(crate) struct Bell(RawFd);
+
+impl Bell {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self(kernel::open()))
+    }
+
+    pub(crate) fn ring(&self) {
+        kernel::set_readable(self.0, true);
+    }
+
+    pub(crate) fn drain(&self) {
+        kernel::set_readable(self.0, false);
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        BorrowedFd::new(self.0)
+    }
+}
+
+pub(crate) fn poll(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<()> {
+    kernel::poll(fds, deadline);
+    Ok(())
+}
+
+pub(crate) fn cut_off(connection: RawFd) {
+    kernel::cut_off(connection);
+}
+
+#[derive(Debug)]
+pub(crate) struct SharedWords<const N: usize>([AtomicU64; N]);
+
+impl<const N: usize> SharedWords<N> {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self([const { () }; N].map(|()| AtomicU64::new(0))))
+    }
+}
+
+impl<const N: usize> Deref for SharedWords<N> {
+    type Target = [AtomicU64; N];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}

@@ -1,0 +1,65 @@
+//! What is cut is open, and is what was meant.
+
+use std::os::fd::{BorrowedFd, RawFd};
+
+use platform::kernel;
+
+use super::*;
+use crate::in_flight::{Activity, Connections, Ticket};
+
+/// A connection of which nobody has a place.
+fn outsider() {
+    let number = kernel::open();
+    assert!(!kernel::close(number), "a descriptor was cut that was never entered");
+}
+
+/// As a worker with its request: entered, left, closed. Returns whether it was cut.
+fn connection(flight: &Arc<InFlight>, work: impl FnOnce(&Activity)) -> bool {
+    let number = kernel::open();
+    let mut ticket = Ticket::new(flight);
+    let activity = ticket.enter(BorrowedFd::new(number)).unwrap();
+    work(&activity);
+    ticket.leave();
+    kernel::close(number)
+}
+
+/// 3 threads, no bound: a worker whose descriptor's number is used again, and by another thread at
+/// any moment; and one that cuts all. One that is cut after it was closed is `EBADF`, or an
+/// outsider's.
+#[test]
+fn nothing_is_cut_that_has_left() {
+    model(|| {
+        let (control, _) = control();
+        let flight = flight(&control, 1);
+        let cutter = thread::spawn({
+            let flight = Arc::clone(&flight);
+            move || flight.connections.cut_all()
+        });
+        let other = thread::spawn(outsider);
+        let cut = connection(&flight, |_| ());
+        outsider();
+        join([cutter, other]);
+        assert_eq!(flight.connections.count_cut(), usize::from(cut), "each is counted once");
+    });
+}
+
+/// 3 threads, no bound: two workers share the places, one after the other or at once.
+#[test]
+fn each_has_a_place_of_its_own() {
+    model(|| {
+        let (control, _) = control();
+        let flight = flight(&control, 2);
+        let cutter = thread::spawn({
+            let flight = Arc::clone(&flight);
+            move || flight.connections.cut_all()
+        });
+        let other = thread::spawn({
+            let flight = Arc::clone(&flight);
+            move || connection(&flight, |_| ())
+        });
+        let cut = usize::from(connection(&flight, |_| ()));
+        join([cutter]);
+        let cut = cut + usize::from(other.join().unwrap());
+        assert_eq!(flight.connections.count_cut(), cut, "each is counted once");
+    });
+}

@@ -1,0 +1,46 @@
+//! The tests, and the session's part in them.
+
+mod closing;
+mod connections;
+mod permits;
+mod stop;
+mod timer;
+mod wakers;
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use platform::model;
+
+use crate::control::{Control, StopHandle, Waiter};
+use crate::counters::Counters;
+use crate::in_flight::{InFlight, Permits};
+
+/// A server's control, and a handle made before anything else.
+fn control() -> (Arc<Control>, StopHandle) {
+    let control = Arc::new(Control::new().unwrap());
+    let stop = StopHandle::new(Arc::clone(&control));
+    (control, stop)
+}
+
+/// The books of a server with so many permits.
+fn flight(control: &Arc<Control>, most: usize) -> Arc<InFlight> {
+    let counters = Counters::new().unwrap();
+    Arc::new(InFlight::new(Arc::clone(control), counters, Permits::new(most)))
+}
+
+/// One wait of session `number`, for the wake-up alone.
+fn pause(control: &Control, number: u64) {
+    Waiter::new(control, number, &[], None).pause().unwrap();
+}
+
+/// Serves until the session that has begun is over, as somebody to whom no requests come.
+fn serve(control: &Control, number: u64) {
+    while !control.has_ended(number) {
+        pause(control, number);
+    }
+}
+
+fn join<T>(threads: impl IntoIterator<Item = JoinHandle<T>>) {
+    threads.into_iter().for_each(|thread| drop(thread.join().unwrap()));
+}

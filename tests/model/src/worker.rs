@@ -1,0 +1,36 @@
+//! What of the library's `worker` the end of a server needs.
+
+use std::sync::Arc;
+
+use crate::control::Control;
+use crate::failure::FailureKind;
+use crate::handler::Handler;
+use crate::in_flight::Ticket;
+
+pub(crate) struct Worker<H> {
+    pub(crate) control: Arc<Control>,
+    pub(crate) session: u64,
+    pub(crate) handler: H,
+}
+
+pub(crate) enum Ending {
+    Finished,
+    Failed(FailureKind),
+}
+
+impl<H> Worker<H> {
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
+    }
+
+    pub(crate) fn session(&self) -> u64 {
+        self.session
+    }
+
+    pub(crate) fn ended<R>(&self, ticket: Ticket, _ending: Ending)
+    where
+        H: Handler<R>,
+    {
+        drop(ticket);
+    }
+}
