@@ -93,7 +93,8 @@ fn crowd(strategy: &str) -> Tested<String> {
     }
     let served = inside.iter_mut().filter_map(|held| held.is_served().ok()).filter(|s| *s).count();
     drop(inside);
-    until("they are gone", LIMIT, || Ok((process.descriptors()?, process.crowd()?) <= alone))?;
+    let gone = || Ok(process.descriptors()? <= alone.0 && process.crowd()? <= alone.1);
+    until("they are gone", LIMIT, gone)?;
     subject::ask_held(&server.address)?;
     let (said, _) = stop(server)?;
     let figures = format!(
