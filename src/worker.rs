@@ -14,7 +14,7 @@ use crate::control::Control;
 use crate::event::{Event, Refusal};
 use crate::failure::{Cause, Failure, FailureKind, Stage};
 use crate::handler::{Handler, Next, OnPanic};
-use crate::in_flight::Ticket;
+use crate::in_flight::{Listed, Ticket};
 use crate::request::Request;
 
 /// Finishes requests: what a strategy moves to the thread or process that runs them. Cheap to
@@ -40,25 +40,43 @@ pub(crate) struct Shared<H> {
 #[derive(Debug)]
 #[must_use = "a job that is dropped closes its request without handling it"]
 pub struct Job<R> {
+    // In the order in which they have to be dropped.
+    listed: Listed,
     request: R,
     ticket: Ticket,
 }
 
 impl<R: Request> Job<R> {
     pub(crate) fn new(request: R, ticket: Ticket) -> Self {
-        Self { request, ticket }
+        Self { listed: Listed::default(), request, ticket }
     }
 
     pub(crate) fn parts(&mut self) -> (&mut R, &mut Ticket) {
         (&mut self.request, &mut self.ticket)
     }
 
+    /// Has the request's connection, where it has one, among those that a drain may cut.
+    pub(crate) fn list(&mut self) {
+        let connection = self.request.connection();
+        if let Some((listed, activity)) = connection.and_then(|fd| self.ticket.list(fd)) {
+            self.listed = listed;
+            self.request.watch(&activity);
+        }
+    }
+
+    /// The same in a forked child, whose parent has all that belongs to the request besides itself.
+    pub(crate) fn in_child(self) -> Self {
+        self.listed.forget();
+        self.ticket.forget();
+        Self::new(self.request, Ticket::default())
+    }
+
     /// Closes this process's copy of a request that another process goes on with. What is left is
     /// to be kept until that process has ended, and then given to
     /// [`Session::ended`](crate::Session::ended).
     pub fn hand_over(self) -> Ticket {
-        let Self { request, mut ticket } = self;
-        ticket.leave();
+        let Self { listed, request, ticket } = self;
+        drop(listed);
         quietly(|| request.close_request());
         ticket
     }
@@ -132,17 +150,16 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        let Job { mut request, mut ticket } = job;
-        if self.in_child {
-            mem::take(&mut ticket).forget();
-        }
+        let Job { listed, mut request, ticket } = job;
+        let here = ticket.here();
         let ending = match self.run(&mut request) {
             Ok(()) => {
-                self.shut_down(request, &mut ticket);
+                self.shut_down(request, listed);
                 Ending::Finished
             }
-            Err(fault) => self.fail(request, &mut ticket, fault),
+            Err(fault) => self.fail(request, listed, fault),
         };
+        drop(here);
         if !self.in_child {
             self.ended(ticket, ending);
         }
@@ -163,8 +180,8 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        let Job { request, mut ticket } = job;
-        let ending = self.fail(request, &mut ticket, fault);
+        let Job { listed, request, ticket } = job;
+        let ending = self.fail(request, listed, fault);
         self.ended(ticket, ending);
     }
 
@@ -199,8 +216,8 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        let Job { request, mut ticket } = job;
-        ticket.leave();
+        let Job { listed, request, ticket } = job;
+        drop(listed);
         self.quietly(|| close(request));
         ticket.end(Event::Refused(why));
         self.tell(Event::Refused(why));
@@ -255,8 +272,12 @@ impl<H> Worker<H> {
         match (handled, finished) {
             (Ok(()), Ok(())) => step(Stage::Deliver, || request.deliver()),
             (Err(fault), Ok(())) | (Ok(()), Err(fault)) => Err(fault),
-            (Err(fault), Err(second)) => {
+            (Err(fault), Err(Fault(_, second))) => {
+                let panicked = matches!(second, Cause::Panic(_));
                 self.quietly(|| drop(second));
+                if panicked {
+                    self.panicked();
+                }
                 Err(fault)
             }
         }
@@ -268,17 +289,16 @@ impl<H> Worker<H> {
     {
         while self.handler().handle(request)? == Next::Again && !self.is_stopping() {
             request.next_exchange()?;
+            // Once more: a drain cuts what is idle once, and may have looked before this was.
+            if self.is_stopping() {
+                break;
+            }
         }
         Ok(())
     }
 
     #[cold]
-    fn fail<R: Request>(
-        &self,
-        mut request: R,
-        ticket: &mut Ticket,
-        Fault(stage, cause): Fault,
-    ) -> Ending
+    fn fail<R: Request>(&self, mut request: R, listed: Listed, Fault(stage, cause): Fault) -> Ending
     where
         H: Handler<R>,
     {
@@ -290,17 +310,17 @@ impl<H> Worker<H> {
         let kind = failure.kind();
         self.quietly(|| self.handler().handle_error(&mut request, &failure));
         self.quietly(|| drop(failure));
-        self.shut_down(request, ticket);
+        self.shut_down(request, listed);
         Ending::Failed(kind)
     }
 
     /// Shuts a request down, and closes it.
     #[inline]
-    fn shut_down<R: Request>(&self, request: R, ticket: &mut Ticket)
+    fn shut_down<R: Request>(&self, request: R, listed: Listed)
     where
         H: Handler<R>,
     {
-        ticket.leave();
+        drop(listed);
         self.quietly(|| request.shutdown_request());
     }
 }

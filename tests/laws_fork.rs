@@ -41,8 +41,8 @@ fn forking_servers_keep_the_laws() -> Result<(), Box<dyn Error>> {
 /// Law 2 by itself: not what a table says that the story is, but that it is the same.
 fn a_script_has_one_story() -> Result<(), Box<dyn Error>> {
     let (_, mut runner) = runner(32);
-    let cases = (wires(), any::<bool>(), vec((scripts(), sent()), 1..6));
-    let result = runner.run(&cases, |(wire, hooks_panic, clients)| {
+    let cases = (wires(), any::<(bool, bool)>(), vec((scripts(), sent()), 1..6));
+    let result = runner.run(&cases, |(wire, (hooks_panic, books), clients)| {
         let mut transitions = Vec::new();
         for (number, (script, sent)) in clients.into_iter().enumerate() {
             transitions.push(Transition::Connect(script, sent));
@@ -52,7 +52,7 @@ fn a_script_has_one_story() -> Result<(), Box<dyn Error>> {
         }
         transitions.push(Transition::Serve);
         let stories = |mixin| {
-            run(Model::new(Setting { wire, mixin, hooks_panic }), &transitions)
+            run(Model::new(Setting { wire, mixin, hooks_panic, books }), &transitions)
                 .map_err(|error| TestCaseError::fail(error.to_string()))
         };
         let sync = stories(Mixin::Sync)?;

@@ -72,7 +72,7 @@ pub enum WhenFull {
     /// They are taken, and turned away at once.
     Refuse,
     /// The first in the queue is left there for so long, and turned away if no other request has
-    /// ended by then; then the next.
+    /// ended by then, with all that have come behind it.
     RefuseAfter(Duration),
 }
 
@@ -230,6 +230,18 @@ impl<T: Transport> Limits<T> {
             return Ok(Ticket::new(flight, Some(why)));
         }
         Err(Shut([refuse_at, next].into_iter().flatten().min()))
+    }
+
+    /// No request was there to be taken.
+    pub(crate) fn not_taken(&self) {
+        if let Some(rate) = &self.tempo {
+            rate.give_back();
+        }
+    }
+
+    /// Whether it is of interest since when a request has waited.
+    pub(crate) fn is_patient(&self) -> bool {
+        matches!(self.full, WhenFull::RefuseAfter(_))
     }
 
     /// When a request has been taken, and its source is known.

@@ -14,9 +14,12 @@ pub(super) struct Rate {
     full_at: Mutex<Option<Instant>>,
 }
 
+/// A century: nobody waits longer, and times that far away can still be told.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 impl Rate {
     pub(super) fn new(most: u32, per: Duration) -> Self {
-        Self { most, per, full_at: Mutex::new(None) }
+        Self { most, per: per.min(LONGEST), full_at: Mutex::new(None) }
     }
 
     /// Takes a token, or says when there will be one.
@@ -24,10 +27,21 @@ impl Rate {
         self.take_at(Instant::now())
     }
 
+    /// Gives back the last token: there was no request for it.
+    pub(super) fn give_back(&self) {
+        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *full_at = full_at.and_then(|full| full.checked_sub(self.share()));
+    }
+
+    /// The time in which one token comes.
+    fn share(&self) -> Duration {
+        self.per / self.most
+    }
+
     fn take_at(&self, now: Instant) -> Result<(), Instant> {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let before = full_at.map_or(now, |full| full.max(now));
-        let after = before + self.per / self.most;
+        let after = before + self.share();
         // The time in which an empty bucket is filled is `per`.
         match after.checked_duration_since(now + self.per) {
             None | Some(Duration::ZERO) => {
@@ -66,5 +80,24 @@ mod tests {
             assert_eq!(rate.take_at(at(9000)), Ok(()));
         }
         assert_eq!(rate.take_at(at(9000)), Err(at(9250)));
+    }
+
+    #[test]
+    fn a_token_that_is_given_back_can_be_taken_again() {
+        let rate = Rate::new(1, Duration::from_secs(1));
+        let begun = Instant::now();
+        for _ in 0..3 {
+            assert_eq!(rate.take_at(begun), Ok(()));
+            rate.give_back();
+        }
+        assert_eq!(rate.take_at(begun), Ok(()));
+        assert_eq!(rate.take_at(begun), Err(begun + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_time_that_is_longer_than_time_goes_is_one_that_nobody_waits_for() {
+        let rate = Rate::new(1, Duration::MAX);
+        assert_eq!(rate.take(), Ok(()));
+        assert!(rate.take().is_err());
     }
 }

@@ -88,7 +88,13 @@ where
             }
             Taken::Idle => {
                 children.reap(ended)?;
-                session.wait(&children.ends().watch)?;
+                let Ends { watch, look_after } = children.ends();
+                // A permit may be a child's whose end nothing else tells of.
+                if look_after.is_some() && session.is_shut() {
+                    session.pause(&watch, look_after)?;
+                } else {
+                    session.wait(&watch)?;
+                }
             }
             Taken::End => return Ok(()),
         }
@@ -150,6 +156,8 @@ pub(super) fn at_least_one(most: usize) -> io::Result<usize> {
 
 /// What a child is for. Returns what it ends with; the worker is one for children.
 pub(super) fn handle<R: Request, H: Handler<R>>(worker: &Worker<H>, job: Job<R>) -> i32 {
+    // Before anything can panic.
+    let job = job.in_child();
     worker.handler().child_init();
     code_of(worker.finish_request(job))
 }

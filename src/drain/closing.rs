@@ -32,7 +32,10 @@ impl<H> Closing<H> {
         drain: Option<Drain>,
     ) -> Self {
         let stages = Stages::new(drain.unwrap_or_default());
-        Self { worker, flight, stages, cuts: drain.is_some(), report: Cell::default() }
+        // What has been cut so far was the session's that has just ended.
+        let cut = flight.as_ref().map_or(0, |flight| flight.connections.count_cut());
+        let report = Cell::new(Report { cut, ..Report::default() });
+        Self { worker, flight, stages, cuts: drain.is_some(), report }
     }
 
     /// What is due now. It only ever gets worse.
@@ -72,21 +75,26 @@ impl<H> Closing<H> {
     /// As [`wait`](Self::wait).
     pub fn drain(&self) -> io::Result<Option<usize>> {
         let Some(flight) = &self.flight else { return Ok(None) };
-        let (all, cut_before) = (flight.active(), flight.connections.count_cut());
+        // A handler that closes its own server can't be waited for.
+        let own = flight.own();
+        let others = || flight.active().saturating_sub(own);
+        let (all, cut_before) = (others(), flight.connections.count_cut());
         flight.connections.cut_idle();
         let left = loop {
             let due = self.due();
             if due == Due::Cut {
                 flight.connections.cut_all();
             }
-            let left = flight.active();
+            let left = others();
             if left == 0 || due == Due::Abandon {
                 break left;
             }
             self.wait(&[])?;
         };
-        let cut = flight.connections.count_cut() - cut_before;
-        self.report(all.saturating_sub(left + cut), 0, left);
+        // Those that have been abandoned may end by now.
+        let ended = all.saturating_sub(left);
+        let cut = ended.min(flight.connections.count_cut() - cut_before);
+        self.report(ended - cut, cut, left + own);
         Ok(Some(left))
     }
 
@@ -113,7 +121,6 @@ impl<H> Closing<H> {
         let mut report = self.report.get();
         report.took = self.stages.begun().elapsed();
         if let Some(flight) = &self.flight {
-            report.cut += flight.connections.count_cut();
             if let Some((at, refused)) = flight.stopped() {
                 let refused = flight.counters.refused() - refused;
                 report.refused = usize::try_from(refused).unwrap_or(usize::MAX);

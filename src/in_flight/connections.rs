@@ -57,6 +57,8 @@ struct Places {
     free: Vec<usize>,
     /// How many have left after they were cut.
     cut: usize,
+    /// All have been cut: whoever comes now, has been taken at the same moment, and is cut too.
+    over: bool,
 }
 
 impl Connections {
@@ -65,6 +67,9 @@ impl Connections {
         let activity = Activity::default();
         let entry = Some((connection.as_raw_fd(), activity.clone()));
         let mut places = self.0.lock();
+        if places.over {
+            cut(connection.as_raw_fd(), &activity, false);
+        }
         match places.free.pop() {
             Some(place) => {
                 places.all[place] = entry;
@@ -77,6 +82,12 @@ impl Connections {
         }
     }
 
+    /// Another session begins: nothing has been cut in it.
+    pub(super) fn begin(&self) {
+        let mut places = self.0.lock();
+        (places.cut, places.over) = (0, false);
+    }
+
     pub(super) fn leave(&self, place: usize) {
         let mut places = self.0.lock();
         if places.all[place].take().is_some_and(|(_, activity)| activity.is_cut()) {
@@ -87,24 +98,32 @@ impl Connections {
 
     /// Cuts off all that are idle.
     pub(crate) fn cut_idle(&self) {
-        self.cut(true);
+        self.0.lock().cut(true);
     }
 
     /// Cuts off all that are left.
     pub(crate) fn cut_all(&self) {
-        self.cut(false);
+        let mut places = self.0.lock();
+        places.over = true;
+        places.cut(false);
     }
 
     /// How many have been cut off and have ended since.
     pub(crate) fn count_cut(&self) -> usize {
         self.0.lock().cut
     }
+}
 
+impl Places {
     fn cut(&self, idle_alone: bool) {
-        for (connection, activity) in self.0.lock().all.iter().flatten() {
-            if activity.cut(idle_alone) {
-                sys::cut_off(*connection);
-            }
+        for (connection, activity) in self.all.iter().flatten() {
+            cut(*connection, activity, idle_alone);
         }
+    }
+}
+
+fn cut(connection: RawFd, activity: &Activity, idle_alone: bool) {
+    if activity.cut(idle_alone) {
+        sys::cut_off(connection);
     }
 }

@@ -9,9 +9,11 @@ pub(crate) use connections::Connections;
 pub(crate) use permits::Permits;
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::mem;
 use std::os::fd::BorrowedFd;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Instant;
@@ -22,6 +24,7 @@ use crate::control::Control;
 use crate::counters::Counters;
 use crate::event::{Event, Refusal};
 use crate::failure::FailureKind;
+use crate::worker;
 
 /// The requests in flight, of all strategies, threads and sessions of one server.
 pub(crate) struct InFlight {
@@ -49,6 +52,7 @@ impl InFlight {
     /// A session begins.
     pub(crate) fn begin(&self) {
         *self.stopped.lock() = None;
+        self.connections.begin();
     }
 
     /// The session has been asked to stop; whoever sees it first says so.
@@ -78,8 +82,31 @@ impl InFlight {
         if self.permits.give_back() {
             self.control.ring();
         }
-        if self.active.fetch_sub(1, SeqCst) == 1 && self.control.is_closing() {
+        self.active.fetch_sub(1, SeqCst);
+        if self.control.is_closing() {
             self.control.ring();
+        }
+    }
+
+    /// How many of the requests in flight run on this thread, and can't be waited for here: one,
+    /// where a handler closes its own server.
+    pub(crate) fn own(&self) -> usize {
+        usize::from(ptr::eq(RUNNING.get(), self))
+    }
+}
+
+thread_local! {
+    /// What the request that runs on this thread is in flight of.
+    static RUNNING: Cell<*const InFlight> = const { Cell::new(ptr::null()) };
+}
+
+/// A request runs on this thread, until this is dropped.
+pub(crate) struct Here(Option<*const InFlight>);
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        if let Some(before) = self.0 {
+            RUNNING.set(before);
         }
     }
 }
@@ -98,8 +125,6 @@ struct Entry {
     flight: Arc<InFlight>,
     /// Why the request is going to be turned away, where that is known already.
     refused: Option<Refusal>,
-    /// The request's place among the connections, until it is closed.
-    place: Option<usize>,
     accepted: bool,
     /// Places in the tables of sources.
     sources: Vec<Box<dyn Any + Send + Sync>>,
@@ -110,8 +135,8 @@ impl Ticket {
     /// permit has been taken already.
     pub(crate) fn new(flight: &Arc<InFlight>, refused: Option<Refusal>) -> Self {
         flight.active.fetch_add(1, SeqCst);
-        let (flight, place, accepted, sources) = (Arc::clone(flight), None, false, Vec::new());
-        Self(Some(Box::new(Entry { flight, refused, place, accepted, sources })))
+        let (flight, accepted, sources) = (Arc::clone(flight), false, Vec::new());
+        Self(Some(Box::new(Entry { flight, refused, accepted, sources })))
     }
 
     /// Why the request has to be turned away, if it has to.
@@ -135,19 +160,17 @@ impl Ticket {
     }
 
     /// Has the connection among those that a drain may cut.
-    pub(crate) fn enter(&mut self, connection: BorrowedFd<'_>) -> Option<Activity> {
-        let entry = self.0.as_mut()?;
-        let (place, activity) = entry.flight.connections.enter(connection);
-        entry.place = Some(place);
-        Some(activity)
+    pub(crate) fn list(&self, connection: BorrowedFd<'_>) -> Option<(Listed, Activity)> {
+        let flight = &self.0.as_ref()?.flight;
+        let (place, activity) = flight.connections.enter(connection);
+        Some((Listed(Some((Arc::clone(flight), place))), activity))
     }
 
-    /// The connection is about to be closed: nobody may cut it any more.
+    /// The request begins to run on this thread.
     #[inline]
-    pub(crate) fn leave(&mut self) {
-        if let Some(entry) = &mut self.0 {
-            entry.leave();
-        }
+    pub(crate) fn here(&self) -> Here {
+        let flight = self.0.as_ref().map(|entry| Arc::as_ptr(&entry.flight));
+        Here(flight.map(|flight| RUNNING.replace(flight)))
     }
 
     /// Notes how the request ended, and gives back what it was given.
@@ -173,22 +196,41 @@ impl Ticket {
     }
 }
 
-impl Entry {
-    fn leave(&mut self) {
-        if let Some(place) = self.place.take() {
-            self.flight.connections.leave(place);
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if self.accepted {
+            self.flight.counters.note(Event::Failed(FailureKind::Lost));
+        }
+        // The keys of sources are the user's, and so is what dropping one does.
+        worker::quietly(|| self.sources.clear());
+        self.flight.left();
+    }
+}
+
+/// A connection that a drain may cut, until this is dropped: before the connection is closed, so
+/// that nobody cuts another one that has got its number.
+#[derive(Default)]
+pub(crate) struct Listed(Option<(Arc<InFlight>, usize)>);
+
+impl Listed {
+    /// As [`Ticket::forget`].
+    pub(crate) fn forget(self) {
+        mem::forget(self);
+    }
+}
+
+impl Drop for Listed {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some((flight, place)) = self.0.take() {
+            flight.connections.leave(place);
         }
     }
 }
 
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.leave();
-        if self.accepted {
-            self.flight.counters.note(Event::Failed(FailureKind::Lost));
-        }
-        self.sources.clear();
-        self.flight.left();
+impl fmt::Debug for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Listed").field(&self.0.is_some()).finish()
     }
 }
 

@@ -87,3 +87,81 @@ impl<T> fmt::Debug for Asked<T> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::in_flight::{Activity, Listed, Ticket};
+
+    /// A connection in flight: its two ends, and what a drain has of it.
+    struct Connection {
+        _own: UnixStream,
+        other: UnixStream,
+        listed: Listed,
+        activity: Activity,
+    }
+
+    fn flight() -> io::Result<Arc<InFlight>> {
+        let control = Arc::new(Control::new()?);
+        Ok(Arc::new(InFlight::new(control, Counters::new()?, Permits::new(usize::MAX))))
+    }
+
+    fn enter(flight: &Arc<InFlight>) -> io::Result<Connection> {
+        let (own, other) = UnixStream::pair()?;
+        other.set_nonblocking(true)?;
+        let listed = Ticket::new(flight, None).list(own.as_fd());
+        let (listed, activity) = listed.ok_or(ErrorKind::NotFound)?;
+        Ok(Connection { _own: own, other, listed, activity })
+    }
+
+    impl Connection {
+        fn is_cut(&mut self) -> bool {
+            self.other.read(&mut [0]).is_ok_and(|count| count == 0)
+        }
+    }
+
+    #[test]
+    fn those_that_are_idle_are_cut_first_and_all_are_counted_when_they_leave() -> io::Result<()> {
+        let flight = flight()?;
+        let (mut new, mut idle) = (enter(&flight)?, enter(&flight)?);
+        let (mut again, mut gone) = (enter(&flight)?, enter(&flight)?);
+        for connection in [&idle, &again, &gone] {
+            connection.activity.idle();
+        }
+        again.activity.busy();
+        drop(std::mem::take(&mut gone.listed));
+
+        flight.connections.cut_idle();
+        assert!(idle.is_cut());
+        assert!(!new.is_cut() && !again.is_cut() && !gone.is_cut());
+        assert_eq!(flight.connections.count_cut(), 0);
+        drop(idle);
+        assert_eq!(flight.connections.count_cut(), 1);
+
+        flight.connections.cut_all();
+        assert!(new.is_cut() && again.is_cut() && !gone.is_cut());
+        drop(new);
+        assert_eq!(flight.connections.count_cut(), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn whoever_comes_when_all_have_been_cut_is_cut_too_until_another_session() -> io::Result<()> {
+        let flight = flight()?;
+        flight.connections.cut_all();
+        let mut late = enter(&flight)?;
+        assert!(late.is_cut());
+        drop(late);
+        assert_eq!(flight.connections.count_cut(), 1);
+
+        flight.begin();
+        let mut next = enter(&flight)?;
+        assert!(!next.is_cut());
+        assert_eq!(flight.connections.count_cut(), 0);
+        Ok(())
+    }
+}

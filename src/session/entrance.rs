@@ -56,6 +56,11 @@ impl<T, H> Session<T, H> {
         over
     }
 
+    /// Whether it is not a request that is lacking, but a permit, or a token.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.entrance.shut.get().is_some()
+    }
+
     /// Has the end of requests on this thread seen to, where there is to be one.
     #[inline]
     pub(super) fn set_timer(&self) {
@@ -93,12 +98,27 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
                 }
                 Some(ticket)
             }
+            // The time for which the first request is left begins when there is one.
+            Err(_) if limits.is_patient() && shut.is_none() && !self.waited.get() => None,
             Err(admission::Shut(until)) => {
                 let since = shut.map_or_else(Instant::now, |shut| shut.since);
                 self.entrance.shut.set(Some(Shut { since, until }));
                 None
             }
         }
+    }
+
+    /// No request was there for the ticket.
+    pub(super) fn give_back(&self, ticket: Ticket) {
+        let Some(limits) = self.books.as_ref().and_then(|books| books.asked.limits.as_ref()) else {
+            return;
+        };
+        match ticket.refused() {
+            None => limits.not_taken(),
+            // Nobody waits any longer.
+            Some(_) => self.entrance.shut.set(None),
+        }
+        drop(ticket);
     }
 
     /// Waits for a permit, where that is what is lacking; returns whether it was.
@@ -120,6 +140,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// When a request has been taken: whether it is let in.
     #[inline]
     pub(super) fn admit(&self, job: &mut Job<T::Request>) -> Result<(), Turned> {
+        job.parts().1.accept();
         self.worker.tell(Event::Accepted);
         if let Some(books) = &self.books {
             self.admit_by(books, job)?;
@@ -128,19 +149,15 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     }
 
     fn admit_by(&self, books: &Books<T>, job: &mut Job<T::Request>) -> Result<(), Turned> {
-        let (request, ticket) = job.parts();
-        ticket.accept();
         if let Some(limits) = &books.asked.limits {
+            let (request, ticket) = job.parts();
             // Where the key panics, nobody knows the source.
             let mut admitted = Err(Refusal::Source);
             self.worker.quietly(|| admitted = limits.admit(ticket, request));
             admitted.map_err(Turned::Away)?;
         }
         if books.asked.drain.is_some() {
-            let activity = request.connection().and_then(|connection| ticket.enter(connection));
-            if let Some(activity) = activity {
-                request.watch(&activity);
-            }
+            self.worker.quietly(|| job.list());
         }
         Ok(())
     }

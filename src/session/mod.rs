@@ -204,18 +204,21 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
                 return Ok(Taken::End);
             }
             let Some(ticket) = self.enter() else { return Ok(self.idle()) };
-            match self.get_request() {
-                Ok(None) => {
+            let got = self.get_request();
+            if let Ok(Some(request)) = got {
+                self.take();
+                let mut job = Job::new(request, ticket);
+                match self.admit(&mut job) {
+                    Ok(()) => return Ok(Taken::Request(job)),
+                    Err(turned) => self.turn(job, turned),
+                }
+                continue;
+            }
+            self.give_back(ticket);
+            match got {
+                Ok(_) => {
                     self.ended.set(Some(Outcome::Exhausted));
                     self.end_for_all();
-                }
-                Ok(Some(request)) => {
-                    self.take();
-                    let mut job = Job::new(request, ticket);
-                    match self.admit(&mut job) {
-                        Ok(()) => return Ok(Taken::Request(job)),
-                        Err(turned) => self.turn(job, turned),
-                    }
                 }
                 Err(error) if Reaction::to(&error) == Reaction::Wait => {
                     self.nothing_there();

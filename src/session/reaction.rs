@@ -22,14 +22,17 @@ impl Reaction {
     pub(super) fn to(error: &io::Error) -> Self {
         match error.raw_os_error() {
             // Pending network errors of the new connection, which accept(2) says to treat like
-            // EAGAIN, and ICMP errors for datagrams sent earlier.
+            // EAGAIN, and ICMP errors for datagrams sent earlier: to those of IPv4, ICMPv6 adds
+            // EACCES (prohibited), and both have EMSGSIZE (too big for a link on the way).
             Some(
-                libc::ECONNABORTED
+                libc::EACCES
+                | libc::ECONNABORTED
                 | libc::ECONNREFUSED
                 | libc::ECONNRESET
                 | libc::EHOSTDOWN
                 | libc::EHOSTUNREACH
                 | libc::EINTR
+                | libc::EMSGSIZE
                 | libc::ENETDOWN
                 | libc::ENETUNREACH
                 | libc::ENOPROTOOPT
@@ -54,40 +57,87 @@ impl Reaction {
 mod tests {
     use super::*;
 
-    fn reaction(errno: i32) -> Reaction {
-        Reaction::to(&io::Error::from_raw_os_error(errno))
+    /// What is to be done about each of these.
+    fn assert_all(errnos: &[i32], wanted: Reaction) {
+        for errno in errnos {
+            let error = io::Error::from_raw_os_error(*errno);
+            assert_eq!(Reaction::to(&error), wanted, "{error}");
+        }
     }
 
     #[test]
     fn errors_of_one_connection_are_passed_over() {
-        for errno in [libc::ECONNABORTED, libc::EPROTO, libc::EPERM, libc::EINTR, libc::ENETDOWN] {
-            assert_eq!(reaction(errno), Reaction::Retry, "{}", io::Error::from_raw_os_error(errno));
+        // accept(2): it was aborted; the firewall forbids it; Linux passes on what the network has
+        // said of it. EINTR, where a signal's handler has no SA_RESTART.
+        assert_all(
+            &[libc::ECONNABORTED, libc::EPERM, libc::ETIMEDOUT, libc::EINTR],
+            Reaction::Retry,
+        );
+        assert_all(
+            &[
+                libc::ENETDOWN,
+                libc::EPROTO,
+                libc::ENOPROTOOPT,
+                libc::EHOSTDOWN,
+                libc::EHOSTUNREACH,
+                libc::EOPNOTSUPP,
+                libc::ENETUNREACH,
+            ],
+            Reaction::Retry,
+        );
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        assert_all(&[libc::ENONET], Reaction::Retry);
+    }
+
+    #[test]
+    fn errors_of_packets_sent_earlier_are_passed_over() {
+        // udp(7): a port that nobody had, and all that ICMP says of IPv4 and IPv6 otherwise
+        // (icmp(7); EMSGSIZE by ip(7), EACCES where a router of IPv6 prohibits it). unix(7): a peer
+        // that has closed.
+        assert_all(
+            &[
+                libc::ECONNREFUSED,
+                libc::ECONNRESET,
+                libc::EMSGSIZE,
+                libc::EACCES,
+                libc::EHOSTUNREACH,
+                libc::ENETUNREACH,
+                libc::ENOPROTOOPT,
+                libc::EPROTO,
+            ],
+            Reaction::Retry,
+        );
+    }
+
+    #[test]
+    fn errors_without_a_number_are_known_by_their_kinds() {
+        // Those of transports that wrap others.
+        let reaction = |kind: ErrorKind| Reaction::to(&io::Error::new(kind, "wrapped"));
+        assert_eq!(reaction(ErrorKind::WouldBlock), Reaction::Wait);
+        assert_eq!(reaction(ErrorKind::ConnectionAborted), Reaction::Retry);
+        assert_eq!(reaction(ErrorKind::Interrupted), Reaction::Retry);
+        for kind in [ErrorKind::OutOfMemory, ErrorKind::InvalidInput, ErrorKind::Other] {
+            assert_eq!(reaction(kind), Reaction::BackOff, "{kind}");
         }
     }
 
     #[test]
-    fn want_of_resources_asks_for_a_pause() {
-        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
-            assert_eq!(
-                reaction(errno),
-                Reaction::BackOff,
-                "{}",
-                io::Error::from_raw_os_error(errno)
-            );
-        }
-        assert_eq!(Reaction::to(&io::Error::other("unknown")), Reaction::BackOff);
+    fn want_of_resources_asks_for_a_pause_and_so_does_what_nobody_knows() {
+        assert_all(&[libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM], Reaction::BackOff);
+        // accept(2) of "various Linux kernels", with no word of what it means.
+        assert_all(&[libc::ESOCKTNOSUPPORT, libc::EPROTONOSUPPORT], Reaction::BackOff);
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        assert_all(&[libc::ENOSR], Reaction::BackOff);
+        assert_all(&[libc::ENOTCONN, libc::EIO, 4095], Reaction::BackOff);
     }
 
     #[test]
     fn a_broken_transport_ends_the_loop() {
-        for errno in [libc::EBADF, libc::EINVAL, libc::ENOTSOCK] {
-            assert_eq!(reaction(errno), Reaction::End, "{}", io::Error::from_raw_os_error(errno));
-        }
+        assert_all(&[libc::EBADF, libc::EFAULT, libc::EINVAL, libc::ENOTSOCK], Reaction::End);
     }
 
     #[test]
     fn an_empty_queue_is_waited_for() {
-        assert_eq!(reaction(libc::EAGAIN), Reaction::Wait);
-        assert_eq!(Reaction::to(&ErrorKind::WouldBlock.into()), Reaction::Wait);
+        assert_all(&[libc::EAGAIN, libc::EWOULDBLOCK], Reaction::Wait);
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod alone;
 pub mod footprint;
+pub mod gate;
 pub mod laws;
 pub mod net;
 pub mod one_byte;
@@ -12,4 +13,6 @@ pub mod signals;
 pub mod slow;
 pub mod story;
 pub mod time;
+pub mod tokens;
 pub mod trace;
+pub mod watchdog;

@@ -5,9 +5,9 @@ pub mod atomic;
 pub mod kernel;
 mod mutex;
 
-pub use loom::{model, thread};
+pub use loom::{model::Builder, thread};
 pub use mutex::Mutex;
-pub use std::{any, borrow, cell, error, fmt, io, mem, ops, process};
+pub use std::{any, borrow, cell, error, fmt, io, mem, ops, process, ptr};
 
 /// As `std::sync`.
 pub mod sync {

@@ -44,6 +44,8 @@ pub struct Setting {
     pub wire: Wire,
     pub mixin: Mixin,
     pub hooks_panic: bool,
+    /// Whether it has limits that nobody meets, and a drain without deadlines.
+    pub books: bool,
 }
 
 #[derive(Clone)]
@@ -239,6 +241,8 @@ impl Model {
             }),
             Transition::TakeHandle => !self.running && self.handles.len() < MOST_HANDLES,
             // A handle of an earlier session stops one that serves: it has to have begun.
+            // One more is a hurry, where there is a drain.
+            Transition::Stop(_) if self.setting.books && self.stop => false,
             Transition::Stop(handle) => self.handles.get(handle).is_some_and(|born| {
                 !self.running || self.stop || self.begun || *born == self.session
             }),
@@ -378,10 +382,11 @@ pub fn sent() -> impl Strategy<Value = usize> {
 }
 
 fn init_state(mixins: Vec<Mixin>) -> BoxedStrategy<Model> {
-    let setting = (wires(), select(mixins), proptest::bool::weighted(0.3));
-    let setting =
-        setting.prop_map(|(wire, mixin, hooks_panic)| Setting { wire, mixin, hooks_panic });
-    setting.prop_map(Model::new).boxed()
+    let setting = (wires(), select(mixins), proptest::bool::weighted(0.3), any::<bool>());
+    let setting = setting.prop_map(|(wire, mixin, hooks_panic, books)| {
+        Model::new(Setting { wire, mixin, hooks_panic, books })
+    });
+    setting.boxed()
 }
 
 fn transitions(state: &Model) -> BoxedStrategy<Transition> {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use socket2::SockAddr;
 use socketserver::{
-    Concurrency, ForkServer, Forking, LocalAddr, Outcome, Portable, Running, Server, StopHandle,
-    Tcp, Threading, Transport, Udp, UnixDatagram, UnixStream,
+    Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Outcome, Portable, Running, Server,
+    StopHandle, Tcp, Threading, Transport, Udp, UnixDatagram, UnixStream,
 };
 
 use super::WATCHDOG;
@@ -94,6 +94,14 @@ where
         hooks_panic: setting.hooks_panic,
         since: Instant::now(),
     })?;
+    server = server.counters(&world.counters);
+    if setting.books {
+        let limits = Limits::<Watched<T>>::new()
+            .at_once(1000)
+            .per_source(1000, |visit: &Visit<T::Request>| visit.guest.client)
+            .rate(1_000_000, Duration::from_secs(1));
+        server = server.limits(limits)?.drain(Drain::new());
+    }
     let forks = setting.mixin.forks();
     if forks {
         // Where there can be no thread to watch the loop, the loop has to watch itself.

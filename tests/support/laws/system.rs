@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 use socket2::SockAddr;
-use socketserver::{Outcome, Stage, StopHandle};
+use socketserver::{Event, FailureKind, Outcome, Refusal, Stage, StopHandle};
 
 use super::client::{Client, LENGTH};
 use super::hush_scripted_panics;
@@ -16,7 +16,7 @@ use super::model::{End, Fate, Mixin, Model, Once, Transition};
 use super::remains::{Remains, reap_leftovers};
 use super::rig::{Rig, build};
 use super::script::{Script, name_of};
-use super::world::{Guest, World};
+use super::world::{Guest, World, locked};
 
 pub struct System {
     before: Remains,
@@ -124,7 +124,14 @@ impl System {
 
     /// Law 1 and 2, while requests are on their way.
     fn check_stories(&self, model: &Model) {
+        let counters = &self.world.counters;
+        let ended = counters.finished() + counters.failed() + counters.refused();
+        let accepted = counters.accepted();
+        // What has been counted before has been done before.
         let entries = self.world.ledger.entries();
+        let done = |event| entries.iter().filter(|entry| entry.event == event).count() as u64;
+        assert!(ended <= accepted && accepted <= done("get_request"), "{counters}: {entries:?}");
+        assert!(ended <= done("closed"), "{counters}: {entries:?}");
         for (index, peer) in model.clients.iter().enumerate() {
             let so_far = story(&entries, index + 1);
             let stories = peer.stories(&model.setting);
@@ -195,11 +202,47 @@ impl System {
                 self.check_end(model, client, &entries);
             }
         }
+        self.check_counters(model, &entries);
         let forked = if model.setting.mixin.forks() { count(name_of(Stage::Establish)) } else { 0 };
         assert_eq!(count(COPY_CLOSED), forked, "copies closed: {entries:?}");
         let served = count("get_request") - self.taken_once;
         assert_eq!(count("service_actions"), served, "one for each that was taken: {entries:?}");
         assert_eq!(count("handle_timeout"), self.timeouts, "{entries:?}");
+    }
+
+    /// Law 1, in numbers: each class of ends is what the ledger says.
+    fn check_counters(&self, model: &Model, entries: &[Entry]) {
+        let counters = &self.world.counters;
+        let taken = entries.iter().filter(|entry| entry.event == "get_request");
+        let scripts = taken.map(|entry| model.clients[entry.client - 1].script);
+        let (all, rejected) = scripts.fold((0, 0), |(all, rejected), script| {
+            (all + 1, rejected + u64::from(script == Script::Rejected))
+        });
+        let mut failed = 0;
+        for kind in KINDS {
+            let says = format!(", {kind:?})");
+            let own = entries.iter().filter(|entry| entry.event.ends_with(&says)).count() as u64;
+            assert_eq!(counters.failed_by(kind), own, "{kind:?}: {counters}, {entries:?}");
+            failed += own;
+        }
+        let counted = [counters.accepted(), counters.failed(), counters.active()];
+        assert_eq!(counted, [all, failed, 0], "{counters}, {entries:?}");
+        let ended = [counters.finished(), counters.refused(), counters.failed()];
+        assert_eq!(ended, [all - failed - rejected, rejected, failed], "{counters}, {entries:?}");
+        assert_eq!(counters.refused_for(Refusal::Rejected), rejected, "{counters}");
+        self.check_events();
+    }
+
+    /// The handler was told what was counted.
+    fn check_events(&self) {
+        let (counters, events) = (&self.world.counters, locked(&self.world.events));
+        let count = |wanted| events.iter().filter(|event| **event == wanted).count() as u64;
+        assert_eq!(count(Event::Accepted), counters.accepted(), "{events:?}");
+        assert_eq!(count(Event::Finished), counters.finished(), "{events:?}");
+        assert_eq!(count(Event::Refused(Refusal::Rejected)), counters.refused(), "{events:?}");
+        for kind in KINDS {
+            assert_eq!(count(Event::Failed(kind)), counters.failed_by(kind), "{events:?}");
+        }
     }
 
     /// Law 5.
@@ -224,6 +267,16 @@ pub fn run(mut model: Model, transitions: &[Transition]) -> io::Result<Vec<Vec<S
     }
     system.finish(model)
 }
+
+/// All ways in which a request can fail.
+const KINDS: [FailureKind; 6] = [
+    FailureKind::PeerGone,
+    FailureKind::TimedOut,
+    FailureKind::Error,
+    FailureKind::Panic,
+    FailureKind::NotStarted,
+    FailureKind::Lost,
+];
 
 const COPY_CLOSED: &str = "copy closed";
 

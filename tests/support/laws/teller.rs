@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
-use socketserver::{Failure, Handler, Next, ReadLine, Stage, StopHandle};
+use socketserver::{Event, Failure, Handler, Next, ReadLine, Stage, StopHandle};
 
 use super::script::{Script, handle_error, name_of};
 use super::watched::{Inner, Visit};
-use super::world::World;
+use super::world::{World, locked};
 use super::{WATCHDOG, panic_if};
 
 pub struct Teller {
@@ -65,6 +65,11 @@ impl<R: Inner> Handler<Visit<R>> for Teller {
 
     fn handle_error(&self, visit: &mut Visit<R>, failure: &Failure) {
         visit.record(&handle_error(failure.stage(), failure.kind()));
+        panic_if(self.hooks_panic);
+    }
+
+    fn event(&self, event: Event) {
+        locked(&self.world.events).push(event);
         panic_if(self.hooks_panic);
     }
 

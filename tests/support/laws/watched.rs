@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use nix::unistd::close;
 use socketserver::{
-    Datagram, DatagramSocket, FailureKind, ForkedChild, Portable, Request, Stage, StreamRequest,
-    StreamSocket, Transport, Waiter,
+    Activity, Datagram, DatagramSocket, FailureKind, ForkedChild, Portable, Request, Stage,
+    StreamRequest, StreamSocket, Transport, Waiter,
 };
 
 use super::client::Address;
@@ -149,6 +149,14 @@ impl<R: Inner> Request for Visit<R> {
         self.record(name_of(Stage::Deliver));
         self.guest.script.act(Stage::Deliver)?;
         self.inner().deliver()
+    }
+
+    fn connection(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.as_ref().and_then(Request::connection)
+    }
+
+    fn watch(&mut self, activity: &Activity) {
+        self.inner().watch(activity);
     }
 
     fn classify(&self, error: &io::Error) -> FailureKind {

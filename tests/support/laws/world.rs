@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use socketserver::{Counters, Event};
 use tempfile::TempDir;
 
 use super::ledger::Ledger;
@@ -22,6 +23,9 @@ pub struct World {
     pub taken: AtomicUsize,
     /// Whether a serve loop went on although it should have stopped.
     pub overdue: AtomicBool,
+    pub counters: Counters,
+    /// What the handler has been told of.
+    pub events: Mutex<Vec<Event>>,
     book: Mutex<HashMap<String, Guest>>,
     ends: Mutex<BTreeSet<RawFd>>,
 }
@@ -41,6 +45,8 @@ impl World {
             homes: tempfile::tempdir()?,
             taken: AtomicUsize::new(0),
             overdue: AtomicBool::new(false),
+            counters: Counters::new()?,
+            events: Mutex::default(),
             book: Mutex::default(),
             ends: Mutex::default(),
         })
@@ -67,6 +73,6 @@ impl World {
     }
 }
 
-fn locked<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
+pub fn locked<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

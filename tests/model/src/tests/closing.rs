@@ -13,10 +13,10 @@ use crate::worker::Worker;
 fn close(control: &Arc<Control>, flight: &Arc<InFlight>) -> Closing<()> {
     control.close();
     let worker = Worker { control: Arc::clone(control), session: control.number(), handler: () };
-    Closing::new(worker, Some(Arc::clone(flight)), Drain::new())
+    Closing::new(worker, Some(Arc::clone(flight)), Some(Drain::new()))
 }
 
-/// 3 threads, no bound: two requests leave while the server is being closed, and waits for them.
+/// 3 threads: two requests leave while the server is being closed, and waits for them.
 #[test]
 fn the_last_request_that_leaves_is_seen() {
     model(|| {
@@ -24,7 +24,7 @@ fn the_last_request_that_leaves_is_seen() {
         let number = control.begin().unwrap();
         let flight = flight(&control, 2);
         let requests = [(); 2].map(|()| {
-            let ticket = Ticket::new(&flight);
+            let ticket = Ticket::new(&flight, None);
             thread::spawn(move || drop(ticket))
         });
         control.end(number);
@@ -34,7 +34,7 @@ fn the_last_request_that_leaves_is_seen() {
     });
 }
 
-/// 3 threads, no bound: a request that ends only when it is cut, and a stop for a server that is
+/// 3 threads: a request that ends only when it is cut, and a stop for a server that is
 /// closed.
 #[test]
 fn a_stop_hurries_the_end() {
@@ -42,13 +42,13 @@ fn a_stop_hurries_the_end() {
         let (control, stop) = control();
         let flight = flight(&control, 1);
         let connection = kernel::open();
-        let mut ticket = Ticket::new(&flight);
-        ticket.enter(BorrowedFd::new(connection)).unwrap();
+        let ticket = Ticket::new(&flight, None);
+        let (listed, _) = ticket.list(BorrowedFd::new(connection)).unwrap();
         let closing = close(&control, &flight);
         let stop = thread::spawn(move || stop.stop());
         let request = thread::spawn(move || {
             kernel::wait(connection);
-            drop(ticket);
+            drop((listed, ticket));
         });
         assert_eq!(closing.drain().unwrap(), Some(0));
         assert_eq!((closing.end().cut, closing.end().finished), (1, 0));
