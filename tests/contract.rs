@@ -148,6 +148,8 @@ fn what_a_server_is_given_goes_anywhere() {
     assert_clone::<Counters>();
     assert_send_sync_debug::<StopAfterPanics<()>>();
     assert_send_sync_debug::<CrashOnPanic<()>>();
+    #[cfg(feature = "log")]
+    assert_send_sync_debug::<socketserver::Logged<()>>();
     // What strategies and requests meet.
     assert_send_sync_debug::<Ticket>();
     assert_send_sync_debug::<Activity>();

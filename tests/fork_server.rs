@@ -9,7 +9,6 @@ use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net as unix;
 use std::process::{self, Command, ExitCode};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
@@ -17,10 +16,10 @@ use std::thread;
 
 use nix::sys::signal::Signal;
 use socketserver::{
-    ForkRefused, ForkServer, Handler, Next, Outcome, Server, StopHandle, Tcp, TcpRequest, Udp,
-    UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest,
+    Concurrency, ForkRefused, ForkServer, Handler, Next, Outcome, Server, Session, StopHandle, Tcp,
+    TcpRequest,
 };
-use support::net::{self, Echo, Reach};
+use support::net;
 use support::one_byte::{echo_one, release, tcp};
 use support::processes::{self, eventually, no_child_is_left, peek, signal};
 use support::{alone, signals, story};
@@ -31,10 +30,6 @@ fn main() -> ExitCode {
     alone::run(&[
         ("a_process_with_busy_threads_is_served", busy_threads),
         ("the_hooks_have_one_order_under_a_fork_server", hooks_have_one_order),
-        ("all_four_transports_are_served", four_transports),
-        ("peers_are_the_same_in_the_child", peers),
-        ("packets_are_the_same_in_the_child", packets),
-        ("settings_of_the_transport_hold_in_the_child", settings),
         ("a_server_is_not_made_beside_threads", not_beside_threads),
         ("children_are_of_the_process_as_it_was", as_it_was),
         ("a_stop_from_a_child_is_heard", stop_from_a_child),
@@ -44,7 +39,7 @@ fn main() -> ExitCode {
         ("a_child_has_default_signals_and_seeds_of_its_own", signals_and_seeds),
         ("other_peoples_children_keep_their_status", other_peoples_children),
         ("close_waits_for_the_children_and_leaves_nothing", close_waits),
-        ("a_request_that_is_too_long_is_refused_alone", too_long),
+        ("a_strategy_that_keeps_prepare_to_itself_is_told_so", unprepared),
     ])
 }
 
@@ -93,115 +88,6 @@ fn busy_threads() -> Result {
 
 fn hooks_have_one_order() -> Result {
     story::play(ForkServer::new, true, false)
-}
-
-fn echoes<T>() -> Result
-where
-    T: Reach + socketserver::Portable,
-    T::Request: BufRead + Write,
-{
-    let dir = tempfile::tempdir()?;
-    let transport = T::open(dir.path())?;
-    let address = transport.local_addr()?;
-    let mut server = Server::new(transport, ForkServer::new(), Echo)?;
-    for number in 0..5 {
-        let line = format!("line {number}\n");
-        let client = T::send(&address, dir.path(), line.as_bytes())?;
-        assert_eq!(server.handle_request()?, Outcome::Handled);
-        assert_eq!(T::receive(client)?, line.as_bytes());
-    }
-    server.close()?;
-    Ok(())
-}
-
-fn four_transports() -> Result {
-    echoes::<Tcp>()?;
-    echoes::<Udp>()?;
-    echoes::<UnixStream>()?;
-    echoes::<UnixDatagram>()
-}
-
-fn peers() -> Result {
-    for bind in ["127.0.0.1:0", "[::1]:0"] {
-        let mut server = Server::new_fn(
-            Tcp::options().bind(bind)?,
-            ForkServer::new(),
-            |conn: &mut TcpRequest| {
-                let peer = *conn.peer();
-                write!(conn, "{peer}")
-            },
-        )?;
-        let client = net::connect(server.local_addr()?)?;
-        let own = client.local_addr()?;
-        server.handle_request()?;
-        assert_eq!(String::from_utf8(net::all(client)?)?, own.to_string());
-        server.close()?;
-    }
-    let dir = tempfile::tempdir()?;
-    let path = dir.path().join("server");
-    let transport = UnixStream::options().bind(&path)?;
-    let mut server =
-        Server::new_fn(transport, ForkServer::new(), |conn: &mut UnixStreamRequest| {
-            let peer = format!("{:?}", conn.peer());
-            conn.write_all(peer.as_bytes())
-        })?;
-    let unnamed = unix::UnixStream::connect(&path)?;
-    let named = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
-    named.bind(&socket2::SockAddr::unix(dir.path().join("client"))?)?;
-    named.connect(&socket2::SockAddr::unix(&path)?)?;
-    let named: unix::UnixStream = std::os::fd::OwnedFd::from(named).into();
-    for client in [unnamed, named] {
-        let own = format!("{:?}", client.local_addr()?);
-        server.handle_request()?;
-        assert_eq!(String::from_utf8(net::all(client)?)?, own);
-    }
-    server.close()?;
-    Ok(())
-}
-
-fn packets() -> Result {
-    let udp = Udp::options().max_packet_size(60_000).bind("127.0.0.1:0")?;
-    let mut server = Server::new_fn(udp, ForkServer::new(), |packet| {
-        let (length, peer) = (packet.data().len(), *packet.peer());
-        let sum: u64 = packet.data().iter().map(|byte| u64::from(*byte)).sum();
-        packet.reply(format!("{length} {sum} {} {peer}", packet.is_truncated()).as_bytes())
-    })?;
-    let client = net::packets()?;
-    for (length, told, cut) in [(0, 0, false), (60_000, 60_000, false), (60_001, 60_000, true)] {
-        client.send_to(&vec![3; length], server.local_addr()?)?;
-        assert_eq!(server.handle_request()?, Outcome::Handled);
-        let wanted = format!("{told} {} {cut} {}", 3 * told, client.local_addr()?);
-        assert_eq!(String::from_utf8(net::packet(&client)?)?, wanted);
-    }
-    server.close()?;
-
-    let dir = tempfile::tempdir()?;
-    let path = dir.path().join("server");
-    let said = dir.path().join("said");
-    let unixgram = UnixDatagram::options().bind(&path)?;
-    let mut server =
-        Server::new_fn(unixgram, ForkServer::new(), |packet: &mut UnixDatagramRequest| {
-            std::fs::write(&said, format!("{:?}", packet.peer()))
-        })?;
-    unix::UnixDatagram::unbound()?.send_to(b"who am I", &path)?;
-    server.handle_request()?;
-    server.close()?;
-    assert_eq!(std::fs::read_to_string(&said)?, "None");
-    Ok(())
-}
-
-fn settings() -> Result {
-    let timeout = std::time::Duration::from_millis(1500);
-    let tcp = Tcp::options().timeout(timeout).wbufsize(10).bind("127.0.0.1:0")?;
-    let mut server = Server::new_fn(tcp, ForkServer::new(), |conn: &mut TcpRequest| {
-        let (read, write) = (conn.get_ref().read_timeout()?, conn.get_ref().write_timeout()?);
-        write!(conn, "{read:?} {write:?}")
-    })?;
-    let client = net::connect(server.local_addr()?)?;
-    server.handle_request()?;
-    assert_eq!(net::all(client)?, b"Some(1.5s) Some(1.5s)");
-    server.close()?;
-    Ok(())
 }
 
 fn not_beside_threads() -> Result {
@@ -419,19 +305,20 @@ fn close_waits() -> Result {
     eventually("the child is gone", || !processes::lives(child))
 }
 
-fn too_long() -> Result {
-    let dir = tempfile::tempdir()?;
-    let path = dir.path().join("server");
-    let unixgram = UnixDatagram::options().max_packet_size(1 << 20).bind(&path)?;
-    let mut server = Server::new(unixgram, ForkServer::new(), Echo)?;
-    let client = unix::UnixDatagram::bind(dir.path().join("client"))?;
-    client.set_read_timeout(Some(net::PATIENCE))?;
-    client.send_to(&vec![1; 150_000], &path)?;
-    assert_eq!(server.handle_request()?, Outcome::Failed);
-    client.send_to(b"short\n", &path)?;
-    assert_eq!(server.handle_request()?, Outcome::Handled);
-    let mut bytes = [0; 16];
-    assert_eq!(client.recv(&mut bytes)?, 6);
+/// Wraps another, and forgets the one method that has a default.
+struct Forgetful<C>(C);
+
+impl<T, H, C: Concurrency<T, H>> Concurrency<T, H> for Forgetful<C> {
+    fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
+        self.0.serve(session)
+    }
+}
+
+fn unprepared() -> Result {
+    let mut server = Server::new_fn(tcp()?, Forgetful(ForkServer::new()), echo_one)?;
+    let error = server.serve_forever().expect_err("there is no helper");
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("prepare"), "{error}");
     server.close()?;
     Ok(())
 }

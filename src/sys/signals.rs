@@ -126,9 +126,10 @@ impl Quiet {
 
     /// Makes the descriptor quiet until the next child ends.
     pub(crate) fn drain(&self) {
-        // EAGAIN means that it is quiet already.
-        let mut bytes = [0; 1024];
-        while nix::unistd::read(&self.ends, &mut bytes).is_ok_and(|count| count > 0) {}
+        // One signalfd_siginfo, as a pending signal is pending once (signal(7)). EAGAIN means that
+        // it is quiet already.
+        let mut bytes = [0; 128];
+        let _ = nix::unistd::read(&self.ends, &mut bytes);
     }
 
     /// In a child of that process: signals are what they were before.

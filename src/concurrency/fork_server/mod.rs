@@ -68,8 +68,6 @@ use crate::worker::{self, Ending, Job};
 /// use std::net::TcpStream;
 /// use socketserver::{ForkServer, Server, Tcp};
 ///
-/// # fn main() -> io::Result<()> {
-/// # // A doctest's main runs on the only thread of a process of its own.
 /// let tcp = Tcp::options().bind("127.0.0.1:0")?;
 /// let server = Server::new_fn(tcp, ForkServer::new(), |conn| {
 ///     write!(conn, "process {}", std::process::id())
@@ -81,8 +79,7 @@ use crate::worker::{self, Ending, Job};
 /// TcpStream::connect(running.local_addr()?)?.read_to_string(&mut said)?;
 /// assert_ne!(said, format!("process {}", std::process::id()));
 /// running.close()?;
-/// # Ok(())
-/// # }
+/// # Ok::<(), io::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct ForkServer {

@@ -5,7 +5,7 @@ pub mod atomic;
 pub mod kernel;
 mod mutex;
 
-pub use loom::{model, thread};
+pub use loom::{model::Builder, thread};
 pub use mutex::Mutex;
 pub use std::{any, borrow, cell, error, fmt, io, mem, ops, process, ptr};
 

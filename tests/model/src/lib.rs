@@ -14,9 +14,9 @@
 #![cfg(test)]
 #![allow(dead_code, unused_imports, reason = "of the library's files, some is for others alone")]
 
-extern crate platform as std;
 extern crate platform as nix;
 extern crate platform as parking_lot;
+extern crate platform as std;
 
 #[path = "../../../src/control/mod.rs"]
 mod control;

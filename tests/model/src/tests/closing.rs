@@ -16,7 +16,7 @@ fn close(control: &Arc<Control>, flight: &Arc<InFlight>) -> Closing<()> {
     Closing::new(worker, Some(Arc::clone(flight)), Some(Drain::new()))
 }
 
-/// 3 threads, no bound: two requests leave while the server is being closed, and waits for them.
+/// 3 threads: two requests leave while the server is being closed, and waits for them.
 #[test]
 fn the_last_request_that_leaves_is_seen() {
     model(|| {
@@ -34,7 +34,7 @@ fn the_last_request_that_leaves_is_seen() {
     });
 }
 
-/// 3 threads, no bound: a request that ends only when it is cut, and a stop for a server that is
+/// 3 threads: a request that ends only when it is cut, and a stop for a server that is
 /// closed.
 #[test]
 fn a_stop_hurries_the_end() {

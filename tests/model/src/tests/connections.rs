@@ -1,6 +1,6 @@
 //! What is cut is open, and is what was meant.
 
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::BorrowedFd;
 
 use platform::kernel;
 
@@ -23,7 +23,7 @@ fn connection(flight: &Arc<InFlight>, work: impl FnOnce(&Activity)) -> bool {
     kernel::close(number)
 }
 
-/// 3 threads, no bound: a worker whose descriptor's number is used again, and by another thread at
+/// 3 threads: a worker whose descriptor's number is used again, and by another thread at
 /// any moment; and one that cuts all. One that is cut after it was closed is `EBADF`, or an
 /// outsider's.
 #[test]
@@ -43,7 +43,7 @@ fn nothing_is_cut_that_has_left() {
     });
 }
 
-/// 3 threads, no bound: two workers share the places, one after the other or at once.
+/// 3 threads: two workers share the places, one after the other or at once.
 #[test]
 fn each_has_a_place_of_its_own() {
     model(|| {
@@ -61,5 +61,47 @@ fn each_has_a_place_of_its_own() {
         join([cutter]);
         let cut = cut + usize::from(other.join().unwrap());
         assert_eq!(flight.connections.count_cut(), cut, "each is counted once");
+    });
+}
+
+/// 2 threads: what has never been idle, and what no longer is, is not cut as idle.
+#[test]
+fn what_is_busy_is_not_cut_as_idle() {
+    model(|| {
+        let (control, _) = control();
+        let flight = flight(&control, 1);
+        let mut cutter = None;
+        let cut_idle = {
+            let flight = Arc::clone(&flight);
+            move || flight.connections.cut_idle()
+        };
+        let cut = connection(&flight, |activity| {
+            activity.idle();
+            activity.busy();
+            cutter = Some(thread::spawn(cut_idle));
+            activity.busy();
+        });
+        assert!(!cut, "something has come from its peer");
+        join(cutter);
+    });
+}
+
+/// 3 threads: one that is idle for a moment, and two that cut it.
+#[test]
+fn what_is_cut_is_cut_once() {
+    model(|| {
+        let (control, _) = control();
+        let flight = flight(&control, 1);
+        let cutters = [Connections::cut_idle, Connections::cut_all].map(|cut| {
+            let flight = Arc::clone(&flight);
+            thread::spawn(move || cut(&flight.connections))
+        });
+        let cut = connection(&flight, |activity| {
+            activity.idle();
+            activity.busy();
+            activity.idle();
+        });
+        join(cutters);
+        assert_eq!(flight.connections.count_cut(), usize::from(cut), "each is counted once");
     });
 }

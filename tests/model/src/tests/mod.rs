@@ -10,11 +10,24 @@ mod wakers;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use platform::model;
+use platform::Builder;
 
 use crate::control::{Control, StopHandle, Waiter};
 use crate::counters::Counters;
 use crate::in_flight::{InFlight, Permits};
+
+/// Runs `story` in every order of its threads' steps in which a thread that could have gone on is
+/// interrupted at most three times in all. How often threads wait for each other is not limited.
+fn model(story: impl Fn() + Send + Sync + 'static) {
+    within(3, story);
+}
+
+/// The same within another bound. `LOOM_MAX_PREEMPTIONS` takes the place of both.
+fn within(preemptions: usize, story: impl Fn() + Send + Sync + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+    builder.check(story);
+}
 
 /// A server's control, and a handle made before anything else.
 fn control() -> (Arc<Control>, StopHandle) {

@@ -30,7 +30,7 @@ fn pass(flight: &Arc<InFlight>, number: u64, inside: &AtomicUsize, most: usize) 
     drop(ticket);
 }
 
-/// 3 threads that each take the one permit and give it back, no bound. A lost wake-up is a deadlock.
+/// 3 threads that each take the one permit and give it back. A lost wake-up is a deadlock.
 #[test]
 fn one_permit_serves_three() {
     model(|| {
@@ -48,10 +48,10 @@ fn one_permit_serves_three() {
     });
 }
 
-/// 4 threads, no bound: two permits are taken; two workers give them back; two wait for them.
+/// 4 threads: two permits are taken; two workers give them back; two wait for them.
 #[test]
 fn two_who_wait_get_what_two_workers_give_back() {
-    model(|| {
+    within(2, || {
         let (control, _) = control();
         let number = control.begin().unwrap();
         let flight = flight(&control, 2);
@@ -70,7 +70,7 @@ fn two_who_wait_get_what_two_workers_give_back() {
     });
 }
 
-/// 3 threads, no bound: one waits for the permit, one gives it back, and one waits at the same bell
+/// 3 threads: one waits for the permit, one gives it back, and one waits at the same bell
 /// for something else, and does not come back for the permit.
 #[test]
 fn who_waits_for_something_else_passes_the_ring_on() {
@@ -100,7 +100,7 @@ fn who_waits_for_something_else_passes_the_ring_on() {
     });
 }
 
-/// 3 threads, no bound: a stop ends the wait for a permit that never comes.
+/// 3 threads: a stop ends the wait for a permit that never comes.
 #[test]
 fn a_stop_ends_the_wait_for_a_permit() {
     model(|| {

@@ -11,7 +11,7 @@ fn wait(control: &Control, number: u64) {
     Waiter::new(control, number, &[], None).interruptible(wake, || kernel::wait(own));
 }
 
-/// 3 threads, no bound: two that wait, and a stop that may find the list locked by either.
+/// 3 threads: two that wait, and a stop that may find the list locked by either.
 #[test]
 fn everybody_who_has_a_waker_hears_a_stop() {
     model(|| {
@@ -33,7 +33,7 @@ fn everybody_who_has_a_waker_hears_a_stop() {
     });
 }
 
-/// 2 threads, no bound.
+/// 2 threads.
 #[test]
 fn a_stop_that_is_announced_is_heard_by_a_waker() {
     model(|| {
