@@ -18,6 +18,15 @@
 //! [`Sync`]: crate::Sync
 //! [`Threading`]: crate::Threading
 //! [`Forking`]: crate::Forking
+//! [`ForkServer`]: crate::ForkServer
+//! [`Drain`]: crate::Drain
+//! [`Limits`]: crate::Limits
+//! [`Deadlines`]: crate::Deadlines
+//! [`StopAfterPanics`]: crate::StopAfterPanics
+//! [`CrashOnPanic`]: crate::CrashOnPanic
+//! [`event`]: crate::Handler::event
+//! [`panicked`]: crate::Handler::panicked
+//! [`child_init`]: crate::Handler::child_init
 //! [`StopHandle`]: crate::StopHandle
 //! [`ReadLine`]: crate::ReadLine
 //! [`Tcp::from_socket`]: crate::Tcp::from_socket

@@ -27,8 +27,6 @@ pub(crate) struct Control {
     is_child: AtomicBool,
     /// The process that has posted a stop before it had a place of its own.
     early: AtomicU32,
-    /// Requests are taken for a while after a stop.
-    announces: AtomicBool,
     wakers: Mutex<Vec<Waker>>,
     /// The wakers have to be called, which whoever has their lock does.
     unheard: AtomicBool,
@@ -40,7 +38,8 @@ pub(crate) struct Control {
 /// An application may fork too, and serve in its child, or in both: the process that begins a
 /// session where the place is another's gets one of its own.
 struct Place {
-    words: SharedWords<1>,
+    /// The state, and whether requests are taken for a while after a stop.
+    words: SharedWords<2>,
     bell: Bell,
     owner: u32,
     next: OnceLock<Box<Self>>,
@@ -62,6 +61,10 @@ impl Place {
         self.state().load(SeqCst)
     }
 
+    fn announces(&self) -> &AtomicU64 {
+        &self.words[1]
+    }
+
     /// Puts what `next` makes of the state in its place, and returns what was there.
     fn update(&self, next: impl Fn(u64) -> u64) -> u64 {
         let updated = self.state().fetch_update(SeqCst, SeqCst, |state| Some(next(state)));
@@ -79,7 +82,6 @@ impl Control {
             first: Place::new(0)?,
             is_child: AtomicBool::new(false),
             early: AtomicU32::new(0),
-            announces: AtomicBool::new(false),
             wakers: Mutex::default(),
             unheard: AtomicBool::new(false),
         })
@@ -95,7 +97,7 @@ impl Control {
 
     /// Has every stop of a session that runs announced.
     pub(crate) fn announce(&self) {
-        self.announces.store(true, SeqCst);
+        self.place().announces().store(1, SeqCst);
     }
 
     /// Somebody serves: begins a session, or goes on with it. Returns its number.
@@ -103,6 +105,7 @@ impl Control {
         let mut place = self.place();
         if !place.is_ours() {
             let own = Place::new(state::number(place.load()))?;
+            own.announces().store(place.announces().load(SeqCst), SeqCst);
             place = place.next.get_or_init(|| Box::new(own));
             if self.early.load(SeqCst) == process::id() {
                 place.state().fetch_or(ASKED | ENDED, SeqCst);
@@ -195,7 +198,7 @@ impl Control {
             self.early.store(process::id(), SeqCst);
             return;
         }
-        let announces = self.announces.load(SeqCst);
+        let announces = place.announces().load(SeqCst) != 0;
         if self.change(|state| state::stopped(state, born, announces)) {
             self.wake();
         }

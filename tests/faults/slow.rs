@@ -1,0 +1,77 @@
+//! Slow clients: slowhttptest(1) against the example as a web server, and a client that wants a
+//! page meanwhile.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use wait_timeout::ChildExt;
+
+use crate::footprint::until;
+use crate::served::{LIMIT, Served, Tested, get};
+use crate::subject;
+use crate::time::let_pass;
+use crate::trials::{Need, SLOWHTTPTEST, trial};
+
+/// So many connections, and for so long.
+const CONNECTIONS: &str = "1000";
+const SECONDS: &str = "8";
+/// How often somebody wants a page meanwhile, and how many have to be had.
+const EVERY: Duration = Duration::from_millis(20);
+const FEWEST: usize = 40;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let slow = |name: &str, options: &'static [&'static str]| {
+        trial(format!("slow_{name}"), &[SLOWHTTPTEST, Need::Ours], || attacked(options))
+    };
+    vec![
+        slow("headers", &["-H", "-i", "1"]),
+        slow("bodies", &["-B", "-i", "1", "-s", "100000"]),
+        slow("readers", &["-X", "-w", "10", "-y", "20", "-n", "1", "-z", "32"]),
+        slow("ranges", &["-R", "-a", "5", "-b", "2000"]),
+    ]
+}
+
+fn attacked(options: &[&str]) -> Tested<String> {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("large"), vec![b'l'; 1 << 20])?;
+    fs::write(folder.path().join("small"), b"small")?;
+    let dir = folder.path().to_str().ok_or("not UTF-8")?;
+    let server = Served::start(&["--addr", "127.0.0.1:0", "--dir", dir])?;
+    let process = subject::process(&server);
+    let alone = process.threads()?;
+
+    let mut attack = Command::new("slowhttptest");
+    attack.args(options).args(["-c", CONNECTIONS, "-r", "500", "-l", SECONDS, "-p", "5"]);
+    attack.args(["-u", &format!("http://{}/large", server.address)]);
+    let mut attack = attack.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    let (mut probes, mut most) = (Vec::new(), 0);
+    while attack.try_wait()?.is_none() {
+        let begun = Instant::now();
+        if get(&server.address, "/small")?.text() != "small" {
+            return Err("the page is another".into());
+        }
+        probes.push(begun.elapsed());
+        most = most.max(process.threads()? - alone);
+        if attack.wait_timeout(EVERY)?.is_some() || probes.len() > 5000 {
+            break;
+        }
+    }
+    // It may be late: a limit for what is not the server's.
+    attack.kill()?;
+    attack.wait()?;
+    let gone = until("the attackers are gone", 2 * LIMIT, || Ok(process.threads()? <= alone))?;
+    let_pass(EVERY);
+    probes.sort();
+    let at = |part: usize| probes[(probes.len() - 1) * part / 100];
+    let figures = format!(
+        "{most} at a time; {} pages meanwhile, all right, median {:.1?}, 99 % {:.1?}, slowest \
+         {:.1?}; no thread left {gone:.1?} after the end",
+        probes.len(),
+        at(50),
+        at(99),
+        at(100)
+    );
+    if probes.len() < FEWEST { Err(figures.into()) } else { Ok(figures) }
+}
