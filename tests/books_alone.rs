@@ -27,6 +27,7 @@ use support::alone;
 use support::net::{PATIENCE, all, connect, is_closed};
 use support::one_byte::{release, tcp};
 use support::processes::{descriptors, eventually, no_child_is_left, signal};
+use support::time::let_pass;
 use support::tokens::{Actor, Tokens, Way};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -182,6 +183,8 @@ fn descriptors_up_to(limit: u64) {
 impl Handler<TcpRequest> for Starves {
     fn handle(&self, conn: &mut TcpRequest) -> io::Result<Next> {
         conn.read_exact(&mut [0])?;
+        // The server waits by then.
+        let_pass(A_WHILE);
         Ok(Next::Done)
     }
 
@@ -354,7 +357,7 @@ fn default_limit() -> Result {
     descriptors_up_to(1024);
     let clients = (0..49).map(|_| connect(address)).collect::<io::Result<Vec<_>>>()?;
     eventually("48 are in flight", || counters.active() == 48)?;
-    support::time::let_pass(A_WHILE);
+    let_pass(A_WHILE);
     assert_eq!(counters.accepted(), 48, "three quarters of 64");
     clients.iter().try_for_each(release)?;
     eventually("all are served", || counters.finished() == 49)?;

@@ -291,30 +291,3 @@ impl Drop for Registered<'_> {
         });
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
-
-    use super::*;
-
-    #[test]
-    fn a_stop_that_finds_the_wakers_locked_calls_them_all_the_same() -> io::Result<()> {
-        let (control, woken) = (Control::new()?, Arc::new(AtomicUsize::new(0)));
-        control.announce();
-        let number = control.begin()?;
-        let count = {
-            let woken = Arc::clone(&woken);
-            move || {
-                woken.fetch_add(1, SeqCst);
-            }
-        };
-        control.waking(count, |_| {
-            // The announcement of the end is no end, but one that waits may have something to do.
-            control.with_wakers(|_| control.stop(0));
-            assert!(!control.has_ended(number));
-            assert_eq!(woken.load(SeqCst), 1);
-        });
-        Ok(())
-    }
-}
