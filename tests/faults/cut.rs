@@ -1,5 +1,7 @@
-//! A long reply to a peer whose request has not been read to its end.
+//! A long reply to a peer whose request has not been read to its end; `FAULTS_ROUNDS` is how many
+//! times.
 
+use std::env;
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -59,14 +61,15 @@ fn input_unread(hangup: &str) -> Tested<String> {
     } else {
         Served::run(role::command("reply")?.arg(hangup))?
     };
+    let rounds = env::var("FAULTS_ROUNDS").ok().map_or(Ok(ROUNDS), |rounds| rounds.parse())?;
     let (mut whole, mut lost) = (0, 0);
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let received = received(connect(&server.address)?)?;
         whole += usize::from(received == REPLY);
         lost += REPLY - received.min(REPLY);
     }
-    let part = 100.0 * lost as f64 / (REPLY * ROUNDS) as f64;
-    let figures = format!("{whole} of {ROUNDS} replies whole, {part:.1} % of the bytes lost");
+    let part = 100.0 * lost as f64 / (REPLY * rounds) as f64;
+    let figures = format!("{whole} of {rounds} replies whole, {part:.1} % of the bytes lost");
     if hangup == "drain" && lost > 0 { Err(figures.into()) } else { Ok(figures) }
 }
 
