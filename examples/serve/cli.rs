@@ -26,6 +26,7 @@ connection on a thread of its own.
   --strategy S   sync       one request after the other
                  threading  each request on a thread of its own [default]
                  forking    each request in a process of its own
+                 fork-server  the same, forked from a helper
   --mode M       files      HTTP: GET and HEAD of the files [default]
                  once       one line is sent back, then the connection closes
                  echo       all that comes is sent back, until the peer ends;
@@ -34,8 +35,8 @@ connection on a thread of its own.
   --backlog N    how many connections may wait to be accepted [default: 1024]
   --bufsize N    how much is read at a time by once and echo [default: 8192];
                  for packets, the longest that is taken whole [default: 65535]
-  --workers N    for strategies with a fixed number of workers; none of the
-                 three has one, so it is accepted and does nothing
+  --workers N    for strategies with a fixed number of workers; none of
+                 these has one, so it is accepted and does nothing
   -h, --help     this text
 
 Once bound it prints `LISTENING <address>` on stdout. On SIGTERM or SIGINT it
@@ -77,6 +78,7 @@ pub(crate) enum Strategy {
     Sync,
     Threading,
     Forking,
+    ForkServer,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -129,6 +131,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
                     ("sync", Strategy::Sync),
                     ("threading", Strategy::Threading),
                     ("forking", Strategy::Forking),
+                    ("fork-server", Strategy::ForkServer),
                 ];
                 strategy = choice(&mut parser, "--strategy", all)?;
             }

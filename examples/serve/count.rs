@@ -1,9 +1,8 @@
 //! What a server has taken, and what it has not finished.
 
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use socketserver::{Failure, Forking, Handler, Next, Sync, Threading};
+use socketserver::{ForkServer, Forking, Handler, Sync, Threading, forward_hooks};
 
 /// A mixin: the handler `H`, and the number of requests that the serve loop has taken. As a mixin
 /// must, it passes every hook on.
@@ -25,33 +24,9 @@ impl<H> Counted<H> {
 }
 
 impl<R, H: Handler<R>> Handler<R> for Counted<H> {
-    fn handle(&self, request: &mut R) -> io::Result<Next> {
-        self.inner.handle(request)
-    }
-
-    fn setup(&self, request: &mut R) -> io::Result<()> {
-        self.inner.setup(request)
-    }
-
-    fn finish(&self, request: &mut R) -> io::Result<()> {
-        self.inner.finish(request)
-    }
-
-    fn verify_request(&self, request: &R) -> io::Result<bool> {
-        self.inner.verify_request(request)
-    }
-
-    fn handle_error(&self, request: &mut R, failure: &Failure) {
-        self.inner.handle_error(request, failure);
-    }
-
-    fn handle_timeout(&self) {
-        self.inner.handle_timeout();
-    }
-
-    fn get_request_failed(&self, error: &io::Error) {
-        self.inner.get_request_failed(error);
-    }
+    forward_hooks!(R, self => self.inner;
+        handle setup finish verify_request handle_error handle_timeout get_request_failed event
+        panicked child_init);
 
     fn service_actions(&self) {
         self.taken.fetch_add(1, Ordering::Relaxed);
@@ -77,6 +52,12 @@ impl InFlight for Threading {
 }
 
 impl InFlight for Forking {
+    fn in_flight(&self) -> usize {
+        self.active_children().count()
+    }
+}
+
+impl InFlight for ForkServer {
     fn in_flight(&self) -> usize {
         self.active_children().count()
     }

@@ -2,10 +2,7 @@
 
 use std::io;
 
-use super::forward::forward_hooks;
-use super::{Handler, Next, OnPanic};
-use crate::event::Event;
-use crate::failure::Failure;
+use super::Handler;
 use crate::request::{Connection, Deadlines};
 
 /// A handler whose connections are held to [`Deadlines`]; made by [`Deadlines::guard`].
@@ -34,7 +31,7 @@ impl<R: Connection, H: Handler<R>> Handler<R> for Guarded<H> {
         self.handler.setup(request)
     }
 
-    forward_hooks!(R, self => self.handler;
+    crate::forward_hooks!(R, self => self.handler;
         handle finish verify_request handle_error handle_timeout service_actions
         get_request_failed event panicked child_init);
 }

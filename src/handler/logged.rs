@@ -1,11 +1,7 @@
 //! Events, written down.
 
-use std::io;
-
-use super::forward::forward_hooks;
-use super::{Handler, Next, OnPanic};
+use super::Handler;
 use crate::event::Event;
-use crate::failure::Failure;
 
 /// A handler whose server's events are written to the `log` crate, target `socketserver`: failures
 /// and refusals at the level `debug`, the rest at `trace`. With the feature `log`.
@@ -28,7 +24,7 @@ use crate::failure::Failure;
 pub struct Logged<H>(pub H);
 
 impl<R, H: Handler<R>> Handler<R> for Logged<H> {
-    forward_hooks!(R, self => self.0;
+    crate::forward_hooks!(R, self => self.0;
         handle setup finish verify_request handle_error handle_timeout service_actions
         get_request_failed panicked child_init);
 

@@ -6,10 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::forward::forward_hooks;
-use super::{Handler, Next};
-use crate::event::Event;
-use crate::failure::Failure;
+use super::Handler;
 
 /// What [`Handler::panicked`] answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,7 +79,7 @@ impl<H> StopAfterPanics<H> {
 }
 
 impl<R, H: Handler<R>> Handler<R> for StopAfterPanics<H> {
-    forward_hooks!(R, self => self.inner;
+    crate::forward_hooks!(R, self => self.inner;
         handle setup finish verify_request handle_error handle_timeout service_actions
         get_request_failed event child_init);
 
@@ -109,7 +106,7 @@ impl<R, H: Handler<R>> Handler<R> for StopAfterPanics<H> {
 pub struct CrashOnPanic<H>(pub H);
 
 impl<R, H: Handler<R>> Handler<R> for CrashOnPanic<H> {
-    forward_hooks!(R, self => self.0;
+    crate::forward_hooks!(R, self => self.0;
         handle setup finish verify_request handle_error handle_timeout service_actions
         get_request_failed event child_init);
 
