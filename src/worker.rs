@@ -66,7 +66,7 @@ impl<R: Request> Job<R> {
 
     /// The same in a forked child, whose parent has all that belongs to the request besides itself.
     pub(crate) fn in_child(self) -> Self {
-        self.listed.forget();
+        drop(self.listed);
         self.ticket.forget();
         Self::new(self.request, Ticket::default())
     }

@@ -263,6 +263,27 @@ fn a_silent_peer_is_cut_off_in_time_under_threads() -> Result {
 }
 
 #[test]
+fn a_peer_that_does_not_take_its_last_words_is_cut_off_too() -> Result {
+    let (tell, told) = unbounded();
+    let handler = handler_fn(move |conn: &mut TcpRequest| {
+        // More than the socket takes; it is sent when the request is over.
+        conn.write_all(&vec![b'x'; 15 << 20])?;
+        tell.send(()).map_err(io::Error::other)?;
+        Err(io::ErrorKind::ConnectionReset.into())
+    });
+    let tcp = Tcp::options().wbufsize(16 << 20).bind("127.0.0.1:0")?;
+    let server = Server::new(tcp, Threading::new(), handler)?;
+    let running = server.drain(Drain::new().finish_within(A_WHILE)).spawn()?;
+    let client = connect(running.local_addr()?)?;
+    told.recv_timeout(PATIENCE)?;
+
+    let report = closing(running).recv_timeout(PATIENCE)??;
+    assert_eq!(numbers(report), [0, 1, 0, 0]);
+    drop(client);
+    Ok(())
+}
+
+#[test]
 fn a_silent_peer_is_cut_off_in_time_by_a_server_that_is_waiting_for_it() -> Result {
     for drain in [Drain::new().finish_within(A_WHILE), Drain::new().announce(A_WHILE)] {
         // An announcement alone ends with nobody cut but those that are idle.

@@ -190,6 +190,11 @@ impl Control {
         self.is_child.store(true, SeqCst);
     }
 
+    /// Whether this is a child that the strategy has forked.
+    pub(crate) fn is_child(&self) -> bool {
+        self.is_child.load(SeqCst)
+    }
+
     /// Posts a stop, for whoever was `born` when so many sessions had ended.
     pub(crate) fn stop(&self, born: u64) {
         let place = self.place();

@@ -1,11 +1,13 @@
 //! The connections that are in flight, for a drain to cut.
 
+use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::InFlight;
 use crate::sys;
 
 /// Nothing has come from the peer, or more has come than has been answered.
@@ -18,7 +20,10 @@ const CUT: u8 = 2;
 /// What a request tells of itself to a drain, which cuts idle connections first: see
 /// [`Request::watch`](crate::Request::watch).
 #[derive(Debug, Clone, Default)]
-pub struct Activity(Arc<AtomicU8>);
+pub struct Activity {
+    state: Arc<AtomicU8>,
+    place: Weak<Place>,
+}
 
 impl Activity {
     /// An exchange is over, and nothing of the next one has come yet: whoever cuts the connection
@@ -32,8 +37,14 @@ impl Activity {
         self.change(IDLE, BUSY);
     }
 
+    /// For a request of this crate that drops it before its socket, and so may be cut to its very
+    /// end: while it still sends, or waits for its peer to hang up.
+    pub(crate) fn hold(&self) -> Listed {
+        Listed(self.place.upgrade())
+    }
+
     fn change(&self, from: u8, to: u8) -> bool {
-        self.0.compare_exchange(from, to, SeqCst, SeqCst).is_ok()
+        self.state.compare_exchange(from, to, SeqCst, SeqCst).is_ok()
     }
 
     /// Whether it has been cut just now, and not before.
@@ -42,7 +53,7 @@ impl Activity {
     }
 
     fn is_cut(&self) -> bool {
-        self.0.load(SeqCst) == CUT
+        self.state.load(SeqCst) == CUT
     }
 }
 
@@ -125,5 +136,41 @@ impl Places {
 fn cut(connection: RawFd, activity: &Activity, idle_alone: bool) {
     if activity.cut(idle_alone) {
         sys::cut_off(connection);
+    }
+}
+
+/// A connection that a drain may cut, until the last of these is dropped: before the connection is
+/// closed, so that nobody cuts another one that has got its number.
+#[derive(Debug, Default)]
+pub(crate) struct Listed(
+    #[expect(dead_code, reason = "it is there to be dropped")] Option<Arc<Place>>,
+);
+
+impl Listed {
+    pub(super) fn new(flight: &Arc<InFlight>, connection: BorrowedFd<'_>) -> (Self, Activity) {
+        let (place, activity) = flight.connections.enter(connection);
+        let place = Arc::new(Place { flight: Arc::clone(flight), place });
+        let activity = Activity { place: Arc::downgrade(&place), ..activity };
+        (Self(Some(place)), activity)
+    }
+}
+
+struct Place {
+    flight: Arc<InFlight>,
+    place: usize,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // In a forked child no lock is touched, and the table is a copy.
+        if !self.flight.control.is_child() {
+            self.flight.connections.leave(self.place);
+        }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Place({})", self.place)
     }
 }

@@ -5,7 +5,7 @@ mod connections;
 mod permits;
 
 pub use connections::Activity;
-pub(crate) use connections::Connections;
+pub(crate) use connections::{Connections, Listed};
 pub(crate) use permits::Permits;
 
 use std::any::Any;
@@ -161,9 +161,7 @@ impl Ticket {
 
     /// Has the connection among those that a drain may cut.
     pub(crate) fn list(&self, connection: BorrowedFd<'_>) -> Option<(Listed, Activity)> {
-        let flight = &self.0.as_ref()?.flight;
-        let (place, activity) = flight.connections.enter(connection);
-        Some((Listed(Some((Arc::clone(flight), place))), activity))
+        Some(Listed::new(&self.0.as_ref()?.flight, connection))
     }
 
     /// The request begins to run on this thread.
@@ -204,33 +202,6 @@ impl Drop for Entry {
         // The keys of sources are the user's, and so is what dropping one does.
         worker::quietly(|| self.sources.clear());
         self.flight.left();
-    }
-}
-
-/// A connection that a drain may cut, until this is dropped: before the connection is closed, so
-/// that nobody cuts another one that has got its number.
-#[derive(Default)]
-pub(crate) struct Listed(Option<(Arc<InFlight>, usize)>);
-
-impl Listed {
-    /// As [`Ticket::forget`].
-    pub(crate) fn forget(self) {
-        mem::forget(self);
-    }
-}
-
-impl Drop for Listed {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some((flight, place)) = self.0.take() {
-            flight.connections.leave(place);
-        }
-    }
-}
-
-impl fmt::Debug for Listed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Listed").field(&self.0.is_some()).finish()
     }
 }
 

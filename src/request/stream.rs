@@ -268,6 +268,7 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
     }
 
     fn watch(&mut self, activity: &Activity) {
+        self.wire.listed = activity.hold();
         self.wire.activity = Some(activity.clone());
     }
 

@@ -8,11 +8,13 @@ use nix::sys::socket::{MsgFlags, recv, send};
 use super::hangup::Traffic;
 use super::stream::StreamSocket;
 use super::watch::{Watch, Way};
-use crate::in_flight::Activity;
+use crate::in_flight::{Activity, Listed};
 
 /// A socket, what has gone over it, and the clocks that run for it.
 #[derive(Debug)]
 pub(super) struct Wire<S> {
+    /// Among those that a drain may cut; dropped before the socket is.
+    pub(super) listed: Listed,
     pub(super) socket: S,
     pub(super) traffic: Traffic,
     /// There where the connection is held to deadlines.
@@ -23,7 +25,13 @@ pub(super) struct Wire<S> {
 
 impl<S> Wire<S> {
     pub(super) fn new(socket: S) -> Self {
-        Self { socket, traffic: Traffic::default(), watch: None, activity: None }
+        Self {
+            listed: Listed::default(),
+            socket,
+            traffic: Traffic::default(),
+            watch: None,
+            activity: None,
+        }
     }
 }
 
