@@ -56,7 +56,7 @@ impl From<()> for Next {
 ///   ([`TcpRequest`](crate::TcpRequest)), for several, or for all that can be read and written,
 ///   as below.
 /// * `Box<dyn Handler<R>>`, `Arc<H>` and `&H`, which are handlers too.
-/// * A mixin around any of them: [`Guarded`](crate::Guarded), [`StopAfterPanics`],
+/// * A mixin around any of them: [`Guarded`], [`StopAfterPanics`],
 ///   [`CrashOnPanic`], one of your own with [`forward_hooks!`](crate::forward_hooks).
 /// * Another handler with something around it: [`Deadlines::guard`](crate::Deadlines::guard).
 ///
