@@ -1,5 +1,5 @@
 //! Limits: how many requests are let in, and what becomes of the others; those of processes are in
-//! `admission_fork.rs`.
+//! `books_alone.rs`.
 
 mod support;
 

@@ -18,7 +18,9 @@ use socketserver::{
     handler_fn,
 };
 use support::gate::gate;
+use support::lines::{Lines, client, closing, exchange, idle, lines, numbers};
 use support::net::{PATIENCE, all, connect, is_closed};
+use support::processes::eventually;
 use support::time::let_pass;
 use support::watchdog::without_hanging;
 
@@ -28,80 +30,10 @@ type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 const A_WHILE: Duration = Duration::from_millis(50);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Echoes line after line; tells each time it is called.
-struct Lines(Sender<()>);
-
-impl Handler<TcpRequest> for Lines {
-    fn handle(&self, conn: &mut TcpRequest) -> io::Result<Next> {
-        self.0.send(()).map_err(io::Error::other)?;
-        let mut line = Vec::new();
-        conn.read_bytes_bounded(&mut line, 100)?;
-        conn.write_all(&line)?;
-        Ok(if line.is_empty() { Next::Done } else { Next::Again })
-    }
-}
-
-type Lined<C> = (Running<Tcp, C, Lines>, SocketAddr, Receiver<()>, Counters);
-
-fn lines<C: Concurrency<Tcp, Lines> + Send + 'static>(
-    strategy: C,
-    drain: Option<Drain>,
-) -> Result<Lined<C>> {
-    let (tell, called) = unbounded();
-    let counters = Counters::new()?;
-    let tcp = Tcp::options().bind("127.0.0.1:0")?;
-    let mut server = Server::new(tcp, strategy, Lines(tell))?.counters(&counters);
-    if let Some(drain) = drain {
-        server = server.drain(drain);
-    }
-    let running = server.spawn()?;
-    let address = running.local_addr()?;
-    Ok((running, address, called, counters))
-}
-
-/// A client whose request is in the handler.
-fn client(to: SocketAddr, called: &Receiver<()>) -> Result<TcpStream> {
-    let client = connect(to)?;
-    called.recv_timeout(PATIENCE)?;
-    Ok(client)
-}
-
-/// Sends this, and waits for the same.
-fn exchange(client: &TcpStream, line: &[u8]) -> Result {
-    (&*client).write_all(line)?;
-    let mut answer = vec![0; line.len()];
-    (&*client).read_exact(&mut answer)?;
-    assert_eq!(answer, line);
-    Ok(())
-}
-
-/// A client whose connection is idle.
-fn idle(to: SocketAddr, called: &Receiver<()>) -> Result<TcpStream> {
-    let client = client(to, called)?;
-    exchange(&client, b"one\n")?;
-    called.recv_timeout(PATIENCE)?;
-    Ok(client)
-}
-
-/// What became of requests, without the time.
-fn numbers(report: Report) -> [usize; 4] {
-    [report.finished, report.cut, report.abandoned, report.refused]
-}
-
-/// Closes on a thread of its own.
-fn closing<C, H>(running: Running<Tcp, C, H>) -> Receiver<io::Result<Report>>
-where
-    C: Concurrency<Tcp, H> + Send + 'static,
-    H: Handler<TcpRequest> + Send + std::marker::Sync + 'static,
-{
-    let (tell, told) = bounded(1);
-    thread::spawn(move || tell.send(running.close()));
-    told
-}
-
 #[test]
 fn while_a_stop_is_announced_requests_are_served_and_connections_end() -> Result {
-    let (running, address, called, _) = lines(Threading::new(), Some(Drain::new().announce(HOUR)))?;
+    let drain = Drain::new().announce(HOUR);
+    let (running, address, called, counters) = lines(Threading::new(), Some(drain))?;
     let stop = running.stop_handle();
     let lasting = idle(address, &called)?;
     assert!(!stop.is_stopping());
@@ -113,6 +45,8 @@ fn while_a_stop_is_announced_requests_are_served_and_connections_end() -> Result
     let late = client(address, &called)?;
     exchange(&late, b"one\n")?;
     assert_eq!(all(&late)?, b"");
+    // A thread is not done when its client sees the end.
+    eventually("both have ended", || counters.active() == 0)?;
     // The second stop ends the announcement.
     stop.stop();
     let report = without_hanging(|| running.close())??;
@@ -314,94 +248,6 @@ fn is_hurried<C: Concurrency<Tcp, Lines> + Send + 'static>(strategy: C) -> Resul
 fn one_more_stop_is_a_hurry() -> Result {
     assert_eq!(numbers(is_hurried(Threading::new())?), [0, 1, 0, 0]);
     assert_eq!(numbers(is_hurried(Sync)?), [0, 1, 0, 0]);
-    Ok(())
-}
-
-/// Serves, on a thread of its own, until it is stopped; the server then comes back.
-fn serving<C>(mut server: Server<Tcp, C, Lines>) -> Receiver<Server<Tcp, C, Lines>>
-where
-    C: Concurrency<Tcp, Lines> + Send + 'static,
-{
-    let (tell, told) = bounded(1);
-    thread::spawn(move || server.serve_forever().is_ok().then(|| tell.send(server)));
-    told
-}
-
-#[test]
-fn a_second_stop_between_serving_and_closing_is_a_hurry() -> Result {
-    let (tell, called) = unbounded();
-    let server = ThreadingTcpServer::bind("127.0.0.1:0", Lines(tell))?.drain(Drain::new());
-    let (address, stop) = (server.local_addr()?, server.stop_handle());
-    let served = serving(server);
-    let silent = client(address, &called)?;
-    stop.stop();
-    let server = served.recv_timeout(PATIENCE)?;
-    stop.stop();
-    assert_eq!(numbers(without_hanging(|| server.close())??), [0, 1, 0, 0]);
-    assert_eq!(all(&silent)?, b"");
-    Ok(())
-}
-
-#[test]
-fn closing_what_has_been_stopped_is_no_hurry() -> Result {
-    let (running, address, called, _) = lines(Sync, Some(Drain::new()))?;
-    let busy = client(address, &called)?;
-    running.stop();
-    let closed = closing(running);
-    let_pass(A_WHILE);
-    exchange(&busy, b"one\n")?;
-    assert_eq!(numbers(closed.recv_timeout(PATIENCE)??), [0; 4]);
-    Ok(())
-}
-
-#[test]
-fn an_announcement_to_a_loop_of_handle_request_ends_while_requests_come() -> Result {
-    let tcp = Tcp::options().bind("127.0.0.1:0")?;
-    let address = tcp.local_addr()?;
-    let server = Server::new_fn(tcp, Sync, |conn| conn.write_all(b"x"))?;
-    let mut server = server.drain(Drain::new().announce(A_WHILE * 4));
-    let stop = server.stop_handle();
-    let _asked = connect(address)?;
-    assert_eq!(server.handle_request()?, Outcome::Handled);
-    stop.stop();
-    let begun = Instant::now();
-    // There is always one more.
-    let mut asked = connect(address)?;
-    while server.handle_request()? != Outcome::Stopped {
-        assert!(begun.elapsed() < PATIENCE, "the announcement goes on");
-        asked = connect(address)?;
-    }
-    drop(asked);
-    assert!(begun.elapsed() >= A_WHILE * 4, "{:?}", begun.elapsed());
-    Ok(())
-}
-
-#[test]
-fn a_report_of_a_sync_server_begins_with_the_stop() -> Result {
-    let (running, address, called, _) = lines(Sync, Some(Drain::new()))?;
-    let busy = client(address, &called)?;
-    running.stop();
-    let_pass(A_WHILE);
-    exchange(&busy, b"one\n")?;
-    let report = without_hanging(|| running.close())??;
-    assert!(report.took >= A_WHILE, "{report:?}");
-    Ok(())
-}
-
-#[test]
-fn what_another_server_with_the_same_counters_refuses_is_not_in_the_report() -> Result {
-    let counters = Counters::new()?;
-    let mut own = TcpServer::bind_fn("127.0.0.1:0", |_conn| Ok(()))?.counters(&counters);
-    own.stop_handle().stop();
-    own.serve_forever()?;
-
-    let limits = Limits::new().per_source(1, |_conn| ()).when_full(WhenFull::Refuse);
-    let other = ThreadingTcpServer::bind_fn("127.0.0.1:0", |conn| conn.read(&mut [0]).map(drop))?;
-    let other = other.limits(limits)?.counters(&counters).spawn()?;
-    let address = other.local_addr()?;
-    let _first = connect(address)?;
-    assert!(is_closed(connect(address)?)?);
-    assert_eq!((counters.refused(), own.close()?.refused), (1, 0));
     Ok(())
 }
 
