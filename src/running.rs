@@ -111,7 +111,8 @@ impl<T, C, H> Running<T, C, H> {
 
 impl<T: Transport, C: Concurrency<T, H>, H> Running<T, C, H> {
     /// Stops the server, waits until it has, and closes it: [`stop`](Self::stop),
-    /// [`join`](Self::join) and [`Server::close`] in one.
+    /// [`join`](Self::join) and [`Server::close`] in one. Where it has been asked to stop already,
+    /// this is not one more stop: it hurries nobody.
     ///
     /// # Errors
     ///
@@ -121,7 +122,7 @@ impl<T: Transport, C: Concurrency<T, H>, H> Running<T, C, H> {
     ///
     /// As [`join`](Self::join).
     pub fn close(self) -> io::Result<Report> {
-        self.stop();
+        self.stop.ask();
         self.join()?.close()
     }
 }
@@ -129,7 +130,7 @@ impl<T: Transport, C: Concurrency<T, H>, H> Running<T, C, H> {
 impl<T, C, H> Drop for Running<T, C, H> {
     fn drop(&mut self) {
         if self.thread.is_some() {
-            self.stop.stop();
+            self.stop.ask();
         }
     }
 }

@@ -351,7 +351,7 @@ impl<T, C, H> Server<T, C, H> {
         let books = self.books.open(&self.shared.control)?;
         let serving = Serving::begin(&self.shared.control)?;
         if let Some(books) = &books {
-            books.flight.begin();
+            books.flight.begin(serving.number);
         }
         let worker = Worker::new(Arc::clone(&self.shared), serving.number);
         Ok((Session::new(Arc::clone(&self.transport), worker, books, scope), serving))

@@ -255,7 +255,7 @@ impl<H> Worker<H> {
         quietly(|| answer = self.handler().panicked());
         match answer {
             OnPanic::Contain => {}
-            OnPanic::Stop => self.control().stop(self.session),
+            OnPanic::Stop => self.control().ask(self.session),
             OnPanic::Crash => process::abort(),
         }
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork};
+use nix::unistd::{ForkResult, alarm, fork};
 use socketserver::{
     Concurrency, Counters, CrashOnPanic, Drain, Event, FailureKind, ForkServer, Forking,
     ForkingTcpServer, Handler, Limits, Next, OnPanic, Outcome, Refusal, Server, StopAfterPanics,
@@ -26,7 +26,7 @@ use socketserver::{
 use support::alone;
 use support::net::{PATIENCE, all, connect, is_closed};
 use support::one_byte::{release, tcp};
-use support::processes::{descriptors, eventually, no_child_is_left, signal};
+use support::processes::{descriptors, eventually, no_child_is_left, peek, signal};
 use support::time::let_pass;
 use support::tokens::{Actor, Tokens, Way};
 
@@ -39,6 +39,8 @@ fn main() -> ExitCode {
         ("a_permit_is_a_childs_of_forking_until_it_is_reaped", || permits(Forking::new)),
         ("a_permit_is_a_childs_of_a_fork_server_until_it_is_reaped", || permits(ForkServer::new)),
         ("a_child_over_the_limit_is_never_started", never_more_than_two),
+        ("nobody_is_refused_for_a_child_that_has_ended", ended_before_a_refusal),
+        ("a_copy_in_a_child_of_the_application_has_nothing_in_flight", copy_in_a_child),
         ("a_permit_comes_back_where_no_descriptor_tells_of_it", without_descriptors),
         ("the_hooks_of_the_server_are_called_in_its_process_alone", hooks_in_the_parent),
         ("a_child_reads_the_counters", counters_in_a_child),
@@ -169,6 +171,53 @@ fn never_more_than_two() -> Result {
     clients[..2].iter().try_for_each(release)?;
     server.close()?;
     assert_eq!((counters.active(), counters.finished()), (0, 2));
+    Ok(())
+}
+
+fn ended_before_a_refusal() -> Result {
+    let limits = Limits::new().at_once(1).when_full(WhenFull::Refuse);
+    let server = Server::new(tcp()?, Forking::new(), Obeys::new()?)?;
+    let mut server = server.limits(limits)?;
+    let address = server.local_addr()?;
+    for _ in 0..3 {
+        let client = connect(address)?;
+        assert_eq!(server.handle_request()?, Outcome::Handled);
+        let child = process_of(&client)?;
+        release(&client)?;
+        peek(child)?;
+    }
+    server.close()?;
+    Ok(())
+}
+
+#[expect(unsafe_code, reason = "fork(2) is unsafe for what a child might do")]
+fn copy_in_a_child() -> Result {
+    let limits = Limits::new().at_once(1);
+    let server = Server::new(tcp()?, Threading::new(), Obeys::new()?)?;
+    let mut server = server.limits(limits)?.drain(Drain::new());
+    let address = server.local_addr()?;
+    let client = connect(address)?;
+    assert_eq!(server.handle_request()?, Outcome::Handled);
+    process_of(&client)?;
+    // SAFETY: the only other thread waits in a read, and holds no lock.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            alarm::set(5);
+            let next = connect(address);
+            let served = server.handle_request_timeout(PATIENCE);
+            let released = next.map(|next| release(&next));
+            let closed = server.close();
+            let well = matches!(served, Ok(Outcome::Handled)) && released.is_ok() && closed.is_ok();
+            process::exit(i32::from(!well));
+        }
+        ForkResult::Parent { child } => {
+            assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, 0));
+            release(&client)?;
+            // It may have finished before.
+            let report = server.close()?;
+            assert_eq!((report.cut, report.abandoned), (0, 0));
+        }
+    }
     Ok(())
 }
 

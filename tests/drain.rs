@@ -5,7 +5,7 @@ mod support;
 
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread;
@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use socketserver::{
-    Concurrency, Counters, Drain, Handler, Limits, LocalAddr, Next, ReadLine, Report, Running,
-    Server, Sync, Tcp, TcpRequest, TcpServer, Threading, ThreadingTcpServer, WhenFull, handler_fn,
+    Concurrency, Counters, Drain, Handler, Limits, LocalAddr, Next, Report, Server, Sync, Tcp,
+    TcpRequest, TcpServer, Threading, ThreadingTcpServer, WhenFull, handler_fn,
 };
 use support::gate::gate;
+use support::lines::{Lines, client, closing, exchange, idle, lines, numbers};
 use support::net::{PATIENCE, all, connect, is_closed};
+use support::processes::eventually;
 use support::time::let_pass;
 use support::watchdog::without_hanging;
 
@@ -27,80 +29,10 @@ type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 const A_WHILE: Duration = Duration::from_millis(50);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Echoes line after line; tells each time it is called.
-struct Lines(Sender<()>);
-
-impl Handler<TcpRequest> for Lines {
-    fn handle(&self, conn: &mut TcpRequest) -> io::Result<Next> {
-        self.0.send(()).map_err(io::Error::other)?;
-        let mut line = Vec::new();
-        conn.read_bytes_bounded(&mut line, 100)?;
-        conn.write_all(&line)?;
-        Ok(if line.is_empty() { Next::Done } else { Next::Again })
-    }
-}
-
-type Lined<C> = (Running<Tcp, C, Lines>, SocketAddr, Receiver<()>, Counters);
-
-fn lines<C: Concurrency<Tcp, Lines> + Send + 'static>(
-    strategy: C,
-    drain: Option<Drain>,
-) -> Result<Lined<C>> {
-    let (tell, called) = unbounded();
-    let counters = Counters::new()?;
-    let tcp = Tcp::options().bind("127.0.0.1:0")?;
-    let mut server = Server::new(tcp, strategy, Lines(tell))?.counters(&counters);
-    if let Some(drain) = drain {
-        server = server.drain(drain);
-    }
-    let running = server.spawn()?;
-    let address = running.local_addr()?;
-    Ok((running, address, called, counters))
-}
-
-/// A client whose request is in the handler.
-fn client(to: SocketAddr, called: &Receiver<()>) -> Result<TcpStream> {
-    let client = connect(to)?;
-    called.recv_timeout(PATIENCE)?;
-    Ok(client)
-}
-
-/// Sends this, and waits for the same.
-fn exchange(client: &TcpStream, line: &[u8]) -> Result {
-    (&*client).write_all(line)?;
-    let mut answer = vec![0; line.len()];
-    (&*client).read_exact(&mut answer)?;
-    assert_eq!(answer, line);
-    Ok(())
-}
-
-/// A client whose connection is idle.
-fn idle(to: SocketAddr, called: &Receiver<()>) -> Result<TcpStream> {
-    let client = client(to, called)?;
-    exchange(&client, b"one\n")?;
-    called.recv_timeout(PATIENCE)?;
-    Ok(client)
-}
-
-/// What became of requests, without the time.
-fn numbers(report: Report) -> [usize; 4] {
-    [report.finished, report.cut, report.abandoned, report.refused]
-}
-
-/// Closes on a thread of its own.
-fn closing<C, H>(running: Running<Tcp, C, H>) -> Receiver<io::Result<Report>>
-where
-    C: Concurrency<Tcp, H> + Send + 'static,
-    H: Handler<TcpRequest> + Send + std::marker::Sync + 'static,
-{
-    let (tell, told) = bounded(1);
-    thread::spawn(move || tell.send(running.close()));
-    told
-}
-
 #[test]
 fn while_a_stop_is_announced_requests_are_served_and_connections_end() -> Result {
-    let (running, address, called, _) = lines(Threading::new(), Some(Drain::new().announce(HOUR)))?;
+    let drain = Drain::new().announce(HOUR);
+    let (running, address, called, counters) = lines(Threading::new(), Some(drain))?;
     let stop = running.stop_handle();
     let lasting = idle(address, &called)?;
     assert!(!stop.is_stopping());
@@ -112,6 +44,8 @@ fn while_a_stop_is_announced_requests_are_served_and_connections_end() -> Result
     let late = client(address, &called)?;
     exchange(&late, b"one\n")?;
     assert_eq!(all(&late)?, b"");
+    // A thread is not done when its client sees the end.
+    eventually("both have ended", || counters.active() == 0)?;
     // The second stop ends the announcement.
     stop.stop();
     let report = without_hanging(|| running.close())??;
@@ -125,8 +59,7 @@ fn an_announcement_ends_by_itself() -> Result {
         let (running, _, _, _) = lines(strategy, Some(Drain::new().announce(A_WHILE)))?;
         let begun = Instant::now();
         running.stop();
-        // `Running::close` would be one more stop.
-        let report = without_hanging(|| running.join())??.close()?;
+        let report = without_hanging(|| running.close())??;
         assert!(begun.elapsed() >= A_WHILE, "{:?}", begun.elapsed());
         assert!(report.took >= A_WHILE, "{report}");
         Ok(())
@@ -383,6 +316,7 @@ fn a_report_counts_each_request_once() -> Result {
     assert!(is_closed(connect(address)?)?, "refused, after it");
     (&clients[0]).write_all(b"lasts\n")?;
 
+    running.stop();
     let closed = closing(running);
     while TcpStream::connect(address).is_ok() {
         thread::yield_now();

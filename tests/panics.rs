@@ -4,18 +4,21 @@
 mod support;
 
 use std::error::Error;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
 use std::time::Duration;
 
+use crossbeam_channel::{Sender, bounded, unbounded};
 use socketserver::{
     Concurrency, Counters, Drain, Event, Failure, FailureKind, Handler, Limits, Next, OnPanic,
     Outcome, Request, Server, Stage, StopAfterPanics, Sync, Tcp, TcpRequest, Threading,
     ThreadingTcpServer, Transport, Waiter,
 };
 use support::laws::hush_scripted_panics;
-use support::net::{PATIENCE, Reach, connect, is_closed};
+use support::net::{PATIENCE, Reach, all, connect, is_closed};
 use support::tokens::{Actor, Tokens, Told, Way};
 use support::watchdog::without_hanging;
 
@@ -272,5 +275,51 @@ fn a_panic_that_stops_a_server_ends_its_connection_first() -> Result {
     assert!(is_closed(client)?);
     // By itself: nobody has asked it to stop.
     without_hanging(move || running.join())??;
+    Ok(())
+}
+
+/// Says a line, or panics at "p"; each panic is a reason to stop.
+struct Fragile(Sender<()>);
+
+impl Handler<TcpRequest> for Fragile {
+    fn handle(&self, conn: &mut TcpRequest) -> io::Result<Next> {
+        self.0.send(()).map_err(io::Error::other)?;
+        let mut byte = [0];
+        conn.read_exact(&mut byte)?;
+        assert!(byte != *b"p", "scripted");
+        conn.write_all(&byte).map(Next::from)
+    }
+
+    fn panicked(&self) -> OnPanic {
+        OnPanic::Stop
+    }
+}
+
+#[test]
+fn a_second_panic_that_stops_a_server_cuts_nobody_off() -> Result {
+    hush_scripted_panics();
+    let (tell, called) = unbounded();
+    let server = ThreadingTcpServer::bind("127.0.0.1:0", Fragile(tell))?.drain(Drain::new());
+    let running = server.spawn()?;
+    let address = running.local_addr()?;
+    let client = || -> Result<TcpStream> {
+        let client = connect(address)?;
+        called.recv_timeout(PATIENCE)?;
+        Ok(client)
+    };
+    let (mut first, mut second, mut third) = (client()?, client()?, client()?);
+    first.write_all(b"p")?;
+    assert!(is_closed(first)?);
+    let server = without_hanging(move || running.join())??;
+    let (tell, closed) = bounded(1);
+    thread::spawn(move || tell.send(server.close()));
+    while TcpStream::connect(address).is_ok() {
+        thread::yield_now();
+    }
+    second.write_all(b"p")?;
+    assert!(is_closed(second)?);
+    third.write_all(b"x")?;
+    assert_eq!(all(&third)?, b"x");
+    assert_eq!(closed.recv_timeout(PATIENCE)??.cut, 0);
     Ok(())
 }

@@ -72,6 +72,10 @@ where
             }
             continue;
         }
+        if session.is_full() {
+            // What has ended is not to be the reason to turn a request away.
+            children.reap(ended)?;
+        }
         let taken = match session.try_next() {
             Ok(taken) => taken,
             Err(error) => {

@@ -197,6 +197,15 @@ impl Control {
 
     /// Posts a stop, for whoever was `born` when so many sessions had ended.
     pub(crate) fn stop(&self, born: u64) {
+        self.post(|state, announces| Some(state::stopped(state, born, announces)));
+    }
+
+    /// The same, unless there has been a stop already: it is no reason to hurry.
+    pub(crate) fn ask(&self, born: u64) {
+        self.post(|state, announces| state::asked(state, born, announces));
+    }
+
+    fn post(&self, next: impl Fn(u64, bool) -> Option<u64>) {
         let place = self.place();
         if !self.is_child.load(SeqCst) && !place.is_ours() {
             // A child of the application, which may serve later, must not stop its parent.
@@ -204,14 +213,15 @@ impl Control {
             return;
         }
         let announces = place.announces().load(SeqCst) != 0;
-        if self.change(|state| state::stopped(state, born, announces)) {
+        if self.change(|state| next(state, announces)) {
             self.wake();
         }
     }
 
-    /// The time in which session `number` has announced its end is over.
-    pub(crate) fn announced(&self, number: u64) {
-        if self.change(|state| state::announced(state, number)) {
+    /// Session `number` takes no further request: the time is over in which its end was announced,
+    /// or there will be none.
+    pub(crate) fn conclude(&self, number: u64) {
+        if self.change(|state| state::concluded(state, number)) {
             self.wake();
         }
     }

@@ -48,21 +48,30 @@ pub(super) const fn entered(state: u64, number: u64, flags: u64) -> u64 {
     before(number) | flags | state & HURRIED
 }
 
-/// What one more stop makes of a state; nothing, where it comes too late.
-pub(super) fn stopped(state: u64, born: u64, announces: bool) -> Option<u64> {
+/// What one more stop makes of a state.
+pub(super) const fn stopped(state: u64, born: u64, announces: bool) -> u64 {
     let (asked, ended) = (state & ASKED != 0, state & ENDED != 0);
-    Some(match state & (RUNNING | CLOSING) {
+    match state & (RUNNING | CLOSING) {
         CLOSING => state | HURRIED,
-        0 if number(state) != born => return None,
+        // Between the end of serving and `close`; if it is not closed, `begun` forgets it.
+        0 if number(state) != born => state | HURRIED,
         // Whoever has not begun has nobody to announce it to.
         0 => state | ASKED | ENDED,
         _ if ended => state | HURRIED,
         _ if asked || !announces => state | ASKED | ENDED,
         _ => state | ASKED,
-    })
+    }
 }
 
-/// The time in which session `of` has announced its end is over.
-pub(super) fn announced(state: u64, of: u64) -> Option<u64> {
-    (number(state) == of).then_some(state | ENDED)
+/// What a stop makes of a state that is none but the first; nothing, where there has been one.
+pub(super) fn asked(state: u64, born: u64, announces: bool) -> Option<u64> {
+    if state & CLOSING != 0 || is_asked(state, born) {
+        return None;
+    }
+    Some(stopped(state, born, announces))
+}
+
+/// Session `of` takes no further request.
+pub(super) fn concluded(state: u64, of: u64) -> Option<u64> {
+    (number(state) == of).then_some(state | ASKED | ENDED)
 }

@@ -23,9 +23,8 @@ use super::Control;
 /// | --- | --- |
 /// | while the server serves | ends this session, whenever the handle was made; where the server's [`Drain`](crate::Drain) announces its end, the announcement begins |
 /// | while the end is announced | ends the announcement, and with it the session |
-/// | when the session has been ended, and requests are in flight; while the server is closed | of a server with a [`Drain`](crate::Drain), what is in flight is cut off without further waiting |
+/// | after the session has been ended, from a handle made before; while the server is closed | of a server with a [`Drain`](crate::Drain), what is in flight is cut off by `close` without further waiting; nothing where the server serves again instead |
 /// | before a session that the handle was made for (the handle is younger than the end of the one before) | the session ends as soon as it begins |
-/// | after the session has ended, from a handle made before | nothing |
 ///
 /// So a program that serves, stops and serves again, and may be stopped in between too, makes a
 /// handle for each session, or keeps a flag of its own beside the handle.
@@ -49,6 +48,11 @@ pub struct StopHandle {
 }
 
 impl StopHandle {
+    /// As [`stop`](Self::stop), but never the second one.
+    pub(crate) fn ask(&self) {
+        self.control.ask(self.born);
+    }
+
     pub(crate) fn new(control: Arc<Control>) -> Self {
         let born = control.number();
         Self { control, born }

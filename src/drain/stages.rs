@@ -23,12 +23,13 @@ pub(super) struct Stages {
     drain: Drain,
     begun: Instant,
     cut_since: Cell<Option<Instant>>,
+    over: Cell<bool>,
 }
 
 impl Stages {
     /// The first begins now.
     pub(super) fn new(drain: Drain) -> Self {
-        Self { drain, begun: Instant::now(), cut_since: Cell::new(None) }
+        Self { drain, begun: Instant::now(), cut_since: Cell::new(None), over: Cell::new(false) }
     }
 
     pub(super) fn begun(&self) -> Instant {
@@ -40,16 +41,23 @@ impl Stages {
         let now = Instant::now();
         let late = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if self.cut_since.get().is_none() {
-            if !hurried && !late(self.next()) {
+            if !hurried && !late(self.end()) {
                 return Due::Wait;
             }
             self.cut_since.set(Some(now));
         }
-        if late(self.next()) { Due::Abandon } else { Due::Cut }
+        self.over.set(late(self.end()));
+        if self.over.get() { Due::Abandon } else { Due::Cut }
     }
 
-    /// When something else will be due, where the clock decides that.
+    /// When something else will be due, where the clock decides that; nothing will be after the last
+    /// stage.
     pub(super) fn next(&self) -> Option<Instant> {
+        self.end().filter(|_| !self.over.get())
+    }
+
+    /// When the stage ends.
+    fn end(&self) -> Option<Instant> {
         let (since, time) = match self.cut_since.get() {
             None => (self.begun, self.drain.finished),
             Some(since) => (since, self.drain.cut),
@@ -77,7 +85,9 @@ mod tests {
         let stages = Stages::new(Drain::new().finish_within(Duration::ZERO));
         assert_eq!(stages.due(false), Due::Cut);
         let drain = Drain::new().finish_within(Duration::ZERO).cut_within(Duration::ZERO);
-        assert_eq!(Stages::new(drain).due(false), Due::Abandon);
+        let stages = Stages::new(drain);
+        assert_eq!(stages.due(false), Due::Abandon);
+        assert_eq!(stages.next(), None, "whoever waits on does not spin");
     }
 
     #[test]

@@ -61,10 +61,10 @@ fn see_to_the_end(flight: &Arc<InFlight>, number: u64, drain: Drain, wake: &Wake
             return;
         }
     }
-    let announced = Instant::now().checked_add(drain.announced());
+    let announced = flight.stop(number).checked_add(drain.announced());
     while !control.has_ended(number) {
         if announced.is_some_and(|until| until <= Instant::now()) {
-            control.announced(number);
+            control.conclude(number);
         } else if !wake.wait(announced) {
             return;
         }

@@ -13,6 +13,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::mem;
 use std::os::fd::BorrowedFd;
+use std::process;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -33,8 +34,19 @@ pub(crate) struct InFlight {
     pub(crate) permits: Permits,
     pub(crate) connections: Connections,
     active: AtomicUsize,
-    /// When the session was asked to stop, and how many requests had been refused by then.
-    stopped: Mutex<Option<(Instant, u64)>>,
+    /// The process whose requests these are.
+    owner: u32,
+    /// How many requests have been refused; of this server, unlike those of `counters`.
+    refused: AtomicUsize,
+    session: Mutex<Stopped>,
+}
+
+/// How a session has been stopped.
+#[derive(Default)]
+struct Stopped {
+    number: Option<u64>,
+    /// When it was asked to stop, and how many requests had been refused by then.
+    since: Option<(Instant, usize)>,
 }
 
 impl InFlight {
@@ -45,23 +57,41 @@ impl InFlight {
             permits,
             connections: Connections::default(),
             active: AtomicUsize::new(0),
-            stopped: Mutex::default(),
+            owner: process::id(),
+            refused: AtomicUsize::new(0),
+            session: Mutex::default(),
         }
     }
 
-    /// A session begins.
-    pub(crate) fn begin(&self) {
-        *self.stopped.lock() = None;
-        self.connections.begin();
+    /// Whether this is no copy in a child that the application has forked, which has none of the
+    /// threads that would give back what is in flight.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.owner == process::id()
     }
 
-    /// The session has been asked to stop; whoever sees it first says so.
-    pub(crate) fn stop(&self) {
-        self.stopped.lock().get_or_insert_with(|| (Instant::now(), self.counters.refused()));
+    /// Session `number` begins, or goes on with the next call of `handle_request`.
+    pub(crate) fn begin(&self, number: u64) {
+        let mut session = self.session.lock();
+        if session.number != Some(number) {
+            *session = Stopped { number: Some(number), since: None };
+            self.connections.begin();
+        }
     }
 
-    pub(crate) fn stopped(&self) -> Option<(Instant, u64)> {
-        *self.stopped.lock()
+    /// Session `number` has been asked to stop; whoever sees it first says so. Returns when that
+    /// was.
+    pub(crate) fn stop(&self, number: u64) -> Instant {
+        let mut session = self.session.lock();
+        let now = (Instant::now(), self.refused.load(SeqCst));
+        // Whoever still pulls from an earlier one says nothing of this.
+        let own = session.number == Some(number);
+        if own { session.since.get_or_insert(now).0 } else { now.0 }
+    }
+
+    /// When the session was asked to stop, and how many requests have been refused since.
+    pub(crate) fn stopped(&self) -> Option<(Instant, usize)> {
+        let since = self.session.lock().since;
+        since.map(|(at, before)| (at, self.refused.load(SeqCst) - before))
     }
 
     /// How many requests are in flight in this process, or in children of it.
@@ -182,6 +212,9 @@ impl Ticket {
     fn end_as(mut self, event: Event) {
         if let Some(entry) = &mut self.0 {
             if mem::take(&mut entry.accepted) {
+                if let Event::Refused(_) = event {
+                    entry.flight.refused.fetch_add(1, SeqCst);
+                }
                 entry.flight.counters.note(event);
             }
         }

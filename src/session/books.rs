@@ -49,6 +49,9 @@ impl<T> Bookkeeping<T> {
 
     /// Opens the books, where there is anything to write into them.
     pub(crate) fn open(&mut self, control: &Arc<Control>) -> io::Result<Option<Arc<Books<T>>>> {
+        if matches!(self, Self::Open(books) if !books.flight.is_ours()) {
+            self.ask();
+        }
         if let Self::Asked(asked) = self {
             let asked = asked.as_ref().clone();
             let counters = asked.counters.clone().map_or_else(Counters::new, Ok)?;
@@ -65,7 +68,7 @@ impl<T> Bookkeeping<T> {
     /// Those that are open.
     pub(crate) fn books(&self) -> Option<&Books<T>> {
         match self {
-            Self::Open(books) => Some(books),
+            Self::Open(books) if books.flight.is_ours() => Some(books),
             _ => None,
         }
     }
@@ -158,7 +161,7 @@ mod tests {
         drop(late);
         assert_eq!(flight.connections.count_cut(), 1);
 
-        flight.begin();
+        flight.begin(1);
         let mut next = enter(&flight)?;
         assert!(!next.is_cut());
         assert_eq!(flight.connections.count_cut(), 0);

@@ -37,21 +37,16 @@ impl<T, H> Session<T, H> {
     #[cold]
     pub(super) fn is_announced(&self) -> bool {
         let (control, number) = (self.worker.control(), self.worker.session());
-        if let Some(books) = &self.books {
-            books.flight.stop();
-        }
+        let Some(books) = &self.books else { return true };
+        let since = books.flight.stop(number);
         if control.has_ended(number) {
             return true;
         }
-        let now = Instant::now();
-        let until = self.entrance.announced.get().or_else(|| {
-            let drain = self.books.as_ref().and_then(|books| books.asked.drain).unwrap_or_default();
-            now.checked_add(drain.announced())
-        });
+        let until = since.checked_add(books.asked.drain.unwrap_or_default().announced());
         self.entrance.announced.set(until);
-        let over = until.is_some_and(|until| until <= now);
+        let over = until.is_some_and(|until| until <= Instant::now());
         if over {
-            control.announced(number);
+            control.conclude(number);
         }
         over
     }
@@ -59,6 +54,12 @@ impl<T, H> Session<T, H> {
     /// Whether it is not a request that is lacking, but a permit, or a token.
     pub(crate) fn is_shut(&self) -> bool {
         self.entrance.shut.get().is_some()
+    }
+
+    /// Whether no permit is left.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.books.as_ref().is_some_and(|books| !books.flight.permits.is_left())
     }
 
     /// Has the end of requests on this thread seen to, where there is to be one.

@@ -63,10 +63,11 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         Ok(reaction)
     }
 
-    /// Others that pull from a transport that is at its end would wait for ever.
+    /// Others that pull from a transport that is at its end would wait for ever. There is nothing to
+    /// announce, and nobody is in a hurry.
     pub(super) fn end_for_all(&self) {
         if !self.scope.once {
-            self.worker.control().stop(self.worker.session());
+            self.worker.control().conclude(self.worker.session());
         }
     }
 

@@ -5,6 +5,7 @@ pub mod alone;
 pub mod footprint;
 pub mod gate;
 pub mod laws;
+pub mod lines;
 pub mod net;
 pub mod one_byte;
 pub mod processes;

@@ -83,7 +83,7 @@ fn serve_announcing(control: &Control, number: u64, clock: fn()) {
             clocks.push(thread::spawn(clock));
         }
         if until.is_some_and(|until| until <= Instant::now()) {
-            control.announced(number);
+            control.conclude(number);
         } else {
             Waiter::new(control, number, &[], until).pause().unwrap();
         }
@@ -145,7 +145,7 @@ fn an_announcement_that_is_over_ends_its_own_session_alone() {
         let number = control.begin().unwrap();
         let announced = thread::spawn({
             let control = Arc::clone(&control);
-            move || control.announced(number)
+            move || control.conclude(number)
         });
         let stop = thread::spawn(move || (0..2).for_each(|_| stop.stop()));
         serve(&control, number);
