@@ -25,7 +25,7 @@ use support::{alone, role, signals};
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
-    role::play(&[("serves", serves)]).unwrap_or_else(|| {
+    role::play(&[("serves", serves), ("serves beside", serves_beside)]).unwrap_or_else(|| {
         alone::run(&[
             ("a_child_that_is_killed_is_no_ones_loss_but_its_peers", killed_child),
             ("an_idle_server_has_no_zombies", no_zombies),
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
             ("an_idle_server_hears_that_its_helper_is_gone", killed_helper_of_an_idle_server),
             ("close_says_that_children_went_with_the_helper", close_without_helper),
             ("a_helper_outlives_its_server_only_for_its_children", killed_server),
+            ("a_helper_ends_with_its_server_whoever_has_copies", killed_servers),
             ("signals_for_the_group_leave_the_helper_alone", signals_for_the_group),
             ("a_server_that_is_dropped_has_its_helper_ended", dropped_server),
             ("close_need_not_wait", close_at_once),
@@ -172,28 +173,39 @@ fn serves(_: &[String]) -> Result {
     Ok(())
 }
 
+/// As a role: the same beside another server, whose helper was there before.
+fn serves_beside(arguments: &[String]) -> Result {
+    let other = made()?;
+    print!("{} ", helper_of(&other)?);
+    serves(arguments)
+}
+
 /// A server in a process and a process group of its own, its helper, and a client with its child.
 struct Elsewhere {
     server: Child,
+    /// That of the other server, where there is one.
+    other: Option<u32>,
     helper: u32,
     client: BufReader<TcpStream>,
     child: u32,
 }
 
-fn elsewhere() -> Result<Elsewhere> {
-    let mut server = role::command("serves")?.process_group(0).spawn()?;
+fn elsewhere(role: &str) -> Result<Elsewhere> {
+    let mut server = role::command(role)?.process_group(0).spawn()?;
     let mut said = String::new();
     BufReader::new(server.stdout.take().ok_or("no stdout")?).read_line(&mut said)?;
-    let (address, helper) = said.trim().split_once(' ').ok_or("no address")?;
+    let mut words = said.split_whitespace().rev();
+    let (helper, address) = (words.next().ok_or("no helper")?, words.next().ok_or("no address")?);
+    let other = words.next().map(str::parse).transpose()?;
     let mut client = BufReader::new(net::connect(address.parse()?)?);
     let mut child = String::new();
     client.read_line(&mut child)?;
     let (helper, child) = (helper.parse()?, child.trim().parse()?);
-    Ok(Elsewhere { server, helper, client, child })
+    Ok(Elsewhere { server, other, helper, client, child })
 }
 
 fn killed_server() -> Result {
-    let Elsewhere { mut server, helper, mut client, child } = elsewhere()?;
+    let Elsewhere { mut server, helper, mut client, child, .. } = elsewhere("serves")?;
     server.kill()?;
     server.wait()?;
     assert!(lives(helper) && lives(child));
@@ -205,9 +217,21 @@ fn killed_server() -> Result {
     eventually("the helper has ended", || !lives(helper))
 }
 
+/// The child, and the helper that it was forked from, have copies of the other helper's way.
+fn killed_servers() -> Result {
+    let Elsewhere { mut server, other, helper, client, child } = elsewhere("serves beside")?;
+    let other = other.ok_or("no other server")?;
+    server.kill()?;
+    server.wait()?;
+    eventually("the other helper has ended", || !lives(other))?;
+    assert!(lives(helper) && lives(child));
+    release(client.get_ref())?;
+    eventually("the helper has ended", || !lives(helper))
+}
+
 fn signals_for_the_group() -> Result {
     for which in [Signal::SIGUSR1, Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
-        let Elsewhere { mut server, helper, client, .. } = elsewhere()?;
+        let Elsewhere { mut server, helper, client, .. } = elsewhere("serves")?;
         for _ in 0..3 {
             signal(helper, which)?;
         }
@@ -218,7 +242,7 @@ fn signals_for_the_group() -> Result {
         eventually("the helper has ended", || !lives(helper))?;
     }
     // A child has no reason to stay.
-    let Elsewhere { mut server, helper, client, child } = elsewhere()?;
+    let Elsewhere { mut server, helper, client, child, .. } = elsewhere("serves")?;
     killpg(pid(server.id())?, Signal::SIGTERM)?;
     assert!(!server.wait()?.success());
     eventually("the child has ended", || !lives(child))?;

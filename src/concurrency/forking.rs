@@ -216,7 +216,7 @@ impl Children for Forking {
     fn ends(&mut self) -> Ends<'_> {
         for child in &mut self.children {
             // Without it, the child is reaped when the next request comes.
-            child.end = child.end.take().or_else(|| sys::watch_child(child.pid).ok());
+            child.end = child.end.take().or_else(|| sys::watch_process(child.pid).ok());
         }
         let watch: Vec<_> =
             self.children.iter().filter_map(|child| child.end.as_ref().map(AsFd::as_fd)).collect();

@@ -53,13 +53,14 @@ fn exit(status: i32) -> Exit {
     }
 }
 
-/// A descriptor that becomes readable when the child `pid` of this process ends: `pidfd_open(2)`.
+/// A descriptor that becomes readable when the process `pid` ends: `pidfd_open(2)`. The caller knows
+/// that the number is still that of the process that is meant: a child's is until it is reaped.
 ///
 /// # Errors
 ///
 /// `Unsupported` on systems without it, Linux before 5.3 among them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn watch_child(pid: Pid) -> io::Result<OwnedFd> {
+pub(crate) fn watch_process(pid: Pid) -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd;
     // SAFETY: pidfd_open takes two integers and touches no memory of ours.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
@@ -73,6 +74,6 @@ pub(crate) fn watch_child(pid: Pid) -> io::Result<OwnedFd> {
 
 /// See the Linux twin; other systems have no such descriptor.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn watch_child(_pid: Pid) -> io::Result<OwnedFd> {
+pub(crate) fn watch_process(_pid: Pid) -> io::Result<OwnedFd> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -10,7 +10,7 @@
 //!   what the kernel has been `ask`ed to say of it; `send`: the reply.
 //! * `fork`: a child that runs one closure and never returns into its caller; `Threads`, how many
 //!   there are before; `Caught`, the signals that are reset in it.
-//! * `reap`: how a child ended; `watch_child`: a descriptor that becomes readable when it does,
+//! * `reap`: how a child ended; `watch_process`: a descriptor that becomes readable when one does,
 //!   where there is one.
 //! * `Quiet`: no signals, and a descriptor that tells of the ends of children, where there is one.
 //! * `parcel_pair`, `send_parcel`, `receive_parcel`: messages with descriptors between processes.
@@ -35,7 +35,7 @@ mod threads;
 
 pub(crate) use address::{address_bytes, address_of};
 pub(crate) use bell::{Bell, poll};
-pub(crate) use child::{Exit, reap, watch_child};
+pub(crate) use child::{Exit, reap, watch_process};
 pub(crate) use control::{Told, Wanted, ask};
 pub(crate) use cut::cut_off;
 pub(crate) use exit::at_exit;

@@ -62,12 +62,12 @@ pub(crate) fn receive_parcel(
     wait: bool,
 ) -> io::Result<Parcel> {
     let socket = socket.as_fd().as_raw_fd();
-    let mut space = [0; SPACE];
+    let mut space = Space { bytes: [0; SPACE], alignment: [] };
     let mut flags = if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
     flags |= CLOSED_AT_EXEC;
     loop {
         let mut bytes = [IoSliceMut::new(buffer)];
-        let message = match recvmsg::<()>(socket, &mut bytes, Some(&mut space), flags) {
+        let message = match recvmsg::<()>(socket, &mut bytes, Some(&mut space.bytes), flags) {
             Ok(message) => message,
             Err(Errno::EINTR) => continue,
             Err(errno) => return Err(errno.into()),
@@ -84,10 +84,18 @@ pub(crate) fn receive_parcel(
 
 fn owned(rights: ControlMessageOwned) -> Option<OwnedFd> {
     let ControlMessageOwned::ScmRights(descriptors) = rights else { return None };
-    // The space is for one.
+    // The other end, which is ours too, sends no more than one.
     let first = *descriptors.first()?;
     // SAFETY: recvmsg(2) has just made this descriptor for us, and nobody else knows of it.
     Some(unsafe { OwnedFd::from_raw_fd(first) })
+}
+
+/// Room for the control message of one descriptor, aligned as it has to be: nix makes a reference to
+/// the header that is in it.
+#[repr(C)]
+struct Space {
+    bytes: [u8; SPACE],
+    alignment: [libc::cmsghdr; 0],
 }
 
 // SAFETY: CMSG_SPACE only computes.

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getppid};
 
 use super::super::children;
 use super::message::{LONGEST, Order, Report};
@@ -18,8 +18,9 @@ use crate::sys::{self, Caught, Parcel, Quiet, Threads};
 use crate::transport::Portable;
 use crate::worker::{self, Job};
 
-/// The helper's whole life. It ends when the server has, and all children; returns what with.
-pub(super) fn run<T, H>(session: &Session<T, H>, socket: OwnedFd) -> i32
+/// The helper's whole life, made by `server`. It ends when the server has, and all children; returns
+/// what with.
+pub(super) fn run<T, H>(session: &Session<T, H>, socket: OwnedFd, server: Pid) -> i32
 where
     T: Portable,
     H: Handler<T::Request>,
@@ -27,7 +28,7 @@ where
     let Ok(quiet) = Quiet::new() else { return 1 };
     let mut helper = Helper {
         session,
-        desk: Some(Desk { socket, quiet }),
+        desk: Some(Desk { socket, quiet, server: watch(server) }),
         children: Vec::new(),
         // Of zeros that the system has ready: what no message fills is no memory yet.
         buffer: vec![0; LONGEST],
@@ -48,6 +49,15 @@ struct Helper<'a, T, H> {
 struct Desk {
     socket: OwnedFd,
     quiet: Quiet,
+    /// Readable when the server's process has ended. The socket need not tell: other processes that
+    /// the server's has forked, the helpers of other servers among them, have copies of its other end.
+    server: Option<OwnedFd>,
+}
+
+/// Watches the process that made this one; not where it is gone already, or can't be seen from here.
+fn watch(server: Pid) -> Option<OwnedFd> {
+    let watched = sys::watch_process(server).ok();
+    watched.filter(|_| getppid() == server)
 }
 
 impl<T, H> Helper<'_, T, H>
@@ -59,9 +69,11 @@ where
     fn turn(&mut self) -> Option<()> {
         let desk = self.desk.as_ref()?;
         let entry = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut fds = [entry(desk.quiet.as_fd()), entry(desk.socket.as_fd())];
+        // What can't be watched is looked at twice.
+        let server = desk.server.as_ref().map_or(desk.socket.as_fd(), AsFd::as_fd);
+        let mut fds = [desk.quiet.as_fd(), desk.socket.as_fd(), server].map(entry);
         sys::poll(&mut fds, None).ok()?;
-        let [ends, orders] = fds.map(|fd| fd.any().unwrap_or(true));
+        let [ends, orders, last] = fds.map(|fd| fd.any().unwrap_or(true));
         if ends {
             desk.quiet.drain();
             self.reap();
@@ -74,6 +86,8 @@ where
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return self.finish(),
             }
+        } else if last {
+            return self.finish();
         }
         Some(())
     }
@@ -99,8 +113,8 @@ where
         let mut descriptor = descriptor;
         let bell = worker.control().bell();
         let started = sys::fork(bell, Threads::LikelyOne, Caught::default(), |_| {
-            if let Some(Desk { socket, quiet }) = desk.take() {
-                drop(socket);
+            if let Some(Desk { socket, quiet, server }) = desk.take() {
+                drop((socket, server));
                 quiet.end();
             }
             let Some(Order::Start(_, bytes)) = Order::parse(&buffer[..length]) else { return 1 };

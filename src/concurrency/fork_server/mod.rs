@@ -175,10 +175,11 @@ impl<T: Portable, H: Handler<T::Request>> Concurrency<T, H> for ForkServer {
         let (ours, theirs) = sys::parcel_pair()?;
         let mut ours = Some(ours);
         let mut theirs = Some(theirs);
+        let owner = Pid::this();
         let pid = session.fork(Threads::LikelyOne, Caught::now(), |child| {
             drop(ours.take());
             session.worker().in_child().quietly(|| session.transport().after_fork(child));
-            theirs.take().map_or(children::FAILED, |socket| helper::run(session, socket))
+            theirs.take().map_or(children::FAILED, |socket| helper::run(session, socket, owner))
         })?;
         self.helper = ours.map(|socket| Helper { socket, pid, owner: process::id() });
         Ok(())
