@@ -18,6 +18,8 @@ use crate::worker::{Ending, Worker};
 pub struct Closing<H> {
     worker: Worker<H>,
     flight: Option<Arc<InFlight>>,
+    /// How many requests were in flight, and had been cut, when the last session had ended.
+    before: (usize, usize),
     stages: Stages,
     /// A drain was asked for; without one nothing is cut, however many stops there are.
     cuts: bool,
@@ -32,10 +34,11 @@ impl<H> Closing<H> {
         drain: Option<Drain>,
     ) -> Self {
         let stages = Stages::new(drain.unwrap_or_default());
+        let count = |flight: &Arc<InFlight>| (flight.active(), flight.connections.count_cut());
+        let before = flight.as_ref().map_or((0, 0), count);
         // What has been cut so far was the session's that has just ended.
-        let cut = flight.as_ref().map_or(0, |flight| flight.connections.count_cut());
-        let report = Cell::new(Report { cut, ..Report::default() });
-        Self { worker, flight, stages, cuts: drain.is_some(), report }
+        let report = Cell::new(Report { cut: before.1, ..Report::default() });
+        Self { worker, flight, before, stages, cuts: drain.is_some(), report }
     }
 
     /// What is due now. It only ever gets worse.
@@ -77,15 +80,15 @@ impl<H> Closing<H> {
         let Some(flight) = &self.flight else { return Ok(None) };
         // A handler that closes its own server can't be waited for.
         let own = flight.own();
-        let others = || flight.active().saturating_sub(own);
-        let (all, cut_before) = (others(), flight.connections.count_cut());
+        let others = |active: usize| active.saturating_sub(own);
+        let (all, cut_before) = (others(self.before.0), self.before.1);
         flight.connections.cut_idle();
         let left = loop {
             let due = self.due();
             if due == Due::Cut {
                 flight.connections.cut_all();
             }
-            let left = others();
+            let left = others(flight.active());
             if left == 0 || due == Due::Abandon {
                 break left;
             }
