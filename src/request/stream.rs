@@ -282,13 +282,12 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
         self.wire.traffic.sent(&sent);
     }
 
-    fn reset_request(self) {
+    fn reset_request(&mut self) {
         // A Unix socket has no such thing, and takes it.
         let _ = SockRef::from(&self.wire.socket).set_linger(Some(Duration::ZERO));
-        self.close_request();
     }
 
-    fn shutdown_request(mut self) {
+    fn shutdown_request(&mut self) {
         // The request has failed already, or has been flushed; a peer that is gone can't be told,
         // and one that does not read is not waited for a second time.
         if !self.writer.has_failed() {
@@ -296,10 +295,9 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
         }
         match self.hangup {
             _ if self.detached => {}
-            Hangup::Reset => return self.reset_request(),
+            Hangup::Reset => self.reset_request(),
             Hangup::Drain { .. } | Hangup::Shutdown => self.hang_up(),
         }
-        self.close_request();
     }
 }
 
