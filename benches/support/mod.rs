@@ -6,7 +6,6 @@ pub mod callgrind;
 pub mod client;
 pub mod load;
 pub mod pace;
-pub mod rates;
 pub mod role;
 pub mod serve;
 pub mod signal;

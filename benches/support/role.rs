@@ -71,6 +71,7 @@ words! {
         PingPong = "ping-pong",
         Waiting = "waiting",
         Clients = "clients",
+        Kept = "kept",
     }
 }
 

@@ -24,12 +24,11 @@ use super::{Fallible, allocations};
 use crate::twins::{Hooks, Stop, datagram, stream};
 
 /// In seconds; far beyond what any role needs.
-const LIMIT: u32 = 60;
+const LIMIT: u32 = 300;
 
 /// The echo that the composed servers are given.
 struct Echo<K> {
     hooks: K,
-    after: Next,
 }
 
 impl<S: StreamSocket, A, K: Hooks> Handler<StreamRequest<S, A>> for Echo<K> {
@@ -38,7 +37,7 @@ impl<S: StreamSocket, A, K: Hooks> Handler<StreamRequest<S, A>> for Echo<K> {
         if more {
             self.hooks.handled();
         }
-        Ok(if more { self.after } else { Next::Done })
+        Ok(if more && self.hooks.again() { Next::Again } else { Next::Done })
     }
 
     fn service_actions(&self) {
@@ -119,14 +118,14 @@ pub fn play(role: Role) -> Fallible<()> {
             let (countdown, _clients) = Countdown::new(role.count, client)?;
             serve(role, bound, &countdown)?;
         }
-        Load::Clients => {
+        Load::Clients | Load::Kept => {
             match &address {
                 Address::Ip(address) => println!("{address}"),
                 Address::Path(path) => println!("{}", path.display()),
             }
             io::stdout().flush()?;
             let before = cpu_time()?;
-            serve(role, bound, &Terminated)?;
+            serve(role, bound, &Terminated { kept: role.load == Load::Kept })?;
             println!("{}", cpu_time()? - before);
         }
     }
@@ -164,8 +163,7 @@ where
     K: Hooks,
     Echo<K>: Handler<T::Request>,
 {
-    let after = if role.load == Load::PingPong { Next::Again } else { Next::Done };
-    let handler = Echo { hooks: hooks.clone(), after };
+    let handler = Echo { hooks: hooks.clone() };
     match role.strategy {
         Strategy::Sync => run(transport, Sync, handler),
         Strategy::Threading => run(transport, Threading::new(), handler),

@@ -1,0 +1,106 @@
+//! What does not depend on the moment: system calls, allocations and instructions of a request.
+
+use std::time::Duration;
+
+use super::progress::Progress;
+use super::{Kind, Pair};
+use crate::ceilings;
+use crate::support::role::{Load, Strategy, Transport, Who};
+use crate::support::{Fallible, allocations, callgrind, strace};
+
+/// How many requests the counts are taken over.
+const COUNT: u32 = 50;
+
+/// How long a step takes, roughly.
+const STEP: Duration = Duration::from_secs(1);
+
+/// Which of them are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// System calls and allocations.
+    pub counts: bool,
+    pub instructions: bool,
+}
+
+/// The counts of one server, per request, ours and by hand; what could not be had is left out.
+#[derive(Debug)]
+pub struct Counts {
+    pub kind: Kind,
+    pub calls: Option<Pair<f64>>,
+    pub allocations: Option<Pair<f64>>,
+    pub instructions: Option<Pair<f64>>,
+}
+
+impl Wanted {
+    /// How many steps there will be, and how long all of them take.
+    pub fn plan(self, kinds: &[Kind]) -> (usize, Duration) {
+        let steps = kinds.len() * (usize::from(self.counts) + usize::from(self.instructions));
+        (steps, STEP * steps as u32)
+    }
+
+    pub fn count(self, kinds: &[Kind], progress: &mut Progress) -> Fallible<Vec<Counts>> {
+        let (traces, simulates) = (strace::is_there(), callgrind::is_there());
+        let mut all = Vec::new();
+        for &kind in kinds {
+            let (mut calls, mut allocations, mut instructions) = (None, None, None);
+            if self.counts {
+                progress.step(&format!("{kind}, system calls and allocations"), STEP)?;
+                calls = if traces { Some(pair(kind, calls_of)?) } else { None };
+                allocations = Some(pair(kind, allocations_of)?);
+            }
+            if self.instructions {
+                progress.step(&format!("{kind}, instructions"), STEP)?;
+                let wanted = simulates && repeatable(kind);
+                instructions = if wanted { Some(pair(kind, instructions_of)?) } else { None };
+            }
+            all.push(Counts { kind, calls, allocations, instructions });
+        }
+        Ok(all)
+    }
+}
+
+impl Counts {
+    /// What is above its ceiling, in words.
+    pub fn broken(&self) -> Vec<String> {
+        let most = ceilings::of(self.kind);
+        let mut broken = Vec::new();
+        let mut check =
+            |what: &str, pair: &Option<Pair<f64>>, ceiling: fn(f64, f64) -> f64, most| {
+                let Some(Pair { ours, twin }) = pair else { return };
+                let ceiling = ceiling(*twin, most);
+                if *ours > ceiling {
+                    let kind = self.kind;
+                    broken.push(format!(
+                        "{kind}: {ours:.2} {what} a request, and {ceiling:.2} are the most"
+                    ));
+                }
+            };
+        check("system calls", &self.calls, |twin, most| twin.min(most), most.calls);
+        check("allocations", &self.allocations, |_, most| most, most.allocations);
+        check("instructions", &self.instructions, |twin, most| twin + most, most.instructions);
+        broken
+    }
+}
+
+/// Whether every run has the same instructions: a queue of Unix packets is too short for requests
+/// that all wait, and a child's are not counted.
+fn repeatable(kind: Kind) -> bool {
+    kind.transport != Transport::UnixDatagram && kind.strategy != Strategy::Forking
+}
+
+fn pair(kind: Kind, of: fn(Kind, Who) -> Fallible<f64>) -> Fallible<Pair<f64>> {
+    Ok(Pair { ours: of(kind, Who::Ours)?, twin: of(kind, Who::Twin)? })
+}
+
+fn calls_of(kind: Kind, who: Who) -> Fallible<f64> {
+    let all = strace::count(kind.role(who, Load::Paced, COUNT))?.values().sum::<u32>();
+    Ok(f64::from(all) / f64::from(COUNT))
+}
+
+fn allocations_of(kind: Kind, who: Who) -> Fallible<f64> {
+    Ok(allocations::of(kind.role(who, Load::Paced, COUNT))? as f64 / f64::from(COUNT))
+}
+
+fn instructions_of(kind: Kind, who: Who) -> Fallible<f64> {
+    callgrind::per_request(kind.role(who, Load::Waiting, COUNT))
+}
