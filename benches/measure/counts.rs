@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::progress::Progress;
 use super::{Kind, Pair};
 use crate::ceilings;
-use crate::support::role::{Load, Strategy, Transport, Who};
+use crate::support::role::{Load, Strategy, Who};
 use crate::support::{Fallible, allocations, callgrind, strace};
 
 /// How many requests the counts are taken over.
@@ -50,7 +50,8 @@ impl Wanted {
             }
             if self.instructions {
                 progress.step(&format!("{kind}, instructions"), STEP)?;
-                let wanted = simulates && repeatable(kind);
+                // A child's would not be counted.
+                let wanted = simulates && kind.strategy != Strategy::Forking;
                 instructions = if wanted { Some(pair(kind, instructions_of)?) } else { None };
             }
             all.push(Counts { kind, calls, allocations, instructions });
@@ -80,12 +81,6 @@ impl Counts {
         check("instructions", &self.instructions, |twin, most| twin + most, most.instructions);
         broken
     }
-}
-
-/// Whether every run has the same instructions: a queue of Unix packets is too short for requests
-/// that all wait, and a child's are not counted.
-fn repeatable(kind: Kind) -> bool {
-    kind.transport != Transport::UnixDatagram && kind.strategy != Strategy::Forking
 }
 
 fn pair(kind: Kind, of: fn(Kind, Who) -> Fallible<f64>) -> Fallible<Pair<f64>> {

@@ -16,6 +16,9 @@ const FONT: &str = "system-ui, sans-serif";
 
 const ROW: i32 = 18;
 
+/// Room for numbers beside the vertical axis.
+pub const LEFT: u32 = 62;
+
 /// What is drawn in one colour, with one name.
 #[derive(Debug, Clone)]
 pub struct Series {

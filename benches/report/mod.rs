@@ -31,7 +31,7 @@ pub struct Results {
 /// Prints the tables, writes the files, and returns where the page is.
 pub fn write(results: &Results) -> Fallible<PathBuf> {
     let tables = tables::all(results);
-    let figures = pictures::all(results)?;
+    let groups = pictures::all(results)?;
     let mut markdown = String::from("# What was measured\n\n");
     for line in &results.about {
         markdown += &format!("* {line}\n");
@@ -51,10 +51,10 @@ pub fn write(results: &Results) -> Fallible<PathBuf> {
         }
     }
     fs::write(directory.join("report.md"), &markdown)?;
-    for figure in &figures {
+    for figure in groups.iter().flat_map(|group| &group.figures) {
         fs::write(directory.join(&figure.file), &figure.svg)?;
     }
     let path = directory.join("report.html");
-    fs::write(&path, page::of(&results.about, &tables, &figures))?;
+    fs::write(&path, page::of(&results.about, &tables, &groups))?;
     Ok(path)
 }

@@ -1,6 +1,6 @@
 //! One page that a person opens: everything is in it, and nothing is fetched.
 
-use super::pictures::Figure;
+use super::pictures::{Figure, Group};
 use super::table::{Table, escaped};
 
 const STYLE: &str = "
@@ -21,7 +21,7 @@ const STYLE: &str = "
 ";
 
 /// The page; `about` says what was measured on what.
-pub fn of(about: &[String], tables: &[Table], figures: &[Figure]) -> String {
+pub fn of(about: &[String], tables: &[Table], groups: &[Group]) -> String {
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -32,17 +32,12 @@ pub fn of(about: &[String], tables: &[Table], figures: &[Figure]) -> String {
         page += &format!("<li>{}</li>\n", escaped(line));
     }
     page += "</ul>\n";
-    let mut group = "";
-    for figure in figures {
-        if figure.group != group {
-            let end = if group.is_empty() { "" } else { "</div>\n" };
-            group = figure.group;
-            page += &format!("{end}<h2>{group}</h2>\n<div class=\"figures\">\n");
+    for Group { title, figures } in groups {
+        page += &format!("<h2>{title}</h2>\n<div class=\"figures\">\n");
+        for Figure { caption, svg, .. } in figures {
+            let caption = escaped(caption);
+            page += &format!("<figure><figcaption>{caption}</figcaption>\n{svg}</figure>\n");
         }
-        let Figure { caption, svg, .. } = figure;
-        page += &format!("<figure><figcaption>{}</figcaption>\n{svg}</figure>\n", escaped(caption));
-    }
-    if !group.is_empty() {
         page += "</div>\n";
     }
     // The one that says most comes first here.

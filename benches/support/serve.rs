@@ -106,7 +106,11 @@ pub fn play(role: Role) -> Fallible<()> {
     alarm::set(LIMIT);
     let directory = tempfile::tempdir()?;
     let (bound, address) = Bound::new(role.transport, directory.path())?;
-    let client = || Client::new(role.transport, &address, &directory.path().join("client"));
+    let mut clients = 0;
+    let mut client = || {
+        clients += 1;
+        Client::new(role.transport, &address, &directory.path().join(format!("client-{clients}")))
+    };
     match role.load {
         Load::Paced | Load::PingPong => {
             allocations::count()?;
