@@ -114,7 +114,7 @@ impl Asked {
         let mut living: Vec<usize> =
             [1, 10, 100, 1000].into_iter().filter(|one| *one < most).collect();
         living.push(most);
-        let (time, at_most) = (Duration::from_millis(time), Duration::from_secs(60));
+        let (time, at_most) = (Duration::from_millis(time), Duration::from_secs(120));
         Ok(Growth { living, rounds: self.rounds(), time, sequence, at_most, parts })
     }
 

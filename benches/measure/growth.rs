@@ -38,7 +38,7 @@ pub struct Growth {
 #[derive(Debug, Clone)]
 pub struct Living {
     pub connections: usize,
-    /// In which all of them have been opened.
+    /// Processor time of the server in which all of them have been opened.
     pub opened: Duration,
     /// Processor time of a request beside them, in microseconds.
     pub processor: f64,
@@ -123,7 +123,7 @@ impl Growth {
         generator.run(Until::Requests(TOGETHER))?;
         let (mut open, mut points, mut opened) = (Vec::new(), Vec::new(), Duration::ZERO);
         for &connections in &self.living {
-            let began = Instant::now();
+            let before = server.processor_time()?;
             while open.len() < connections {
                 open.push(connect(&server.address)?);
                 if open.len() % TOGETHER == 0 || open.len() == connections {
@@ -131,7 +131,7 @@ impl Growth {
                     generator.run(Until::Requests(1))?;
                 }
             }
-            opened += began.elapsed();
+            opened += server.processor_time()? - before;
             let (processor, _) = cost(&server, &mut generator, Until::Time(self.time))?;
             let resident = server.resident()?;
             points.push(Living { connections, opened, processor, resident });

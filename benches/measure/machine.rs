@@ -21,6 +21,7 @@ pub struct Machine {
     processors: usize,
     kernel: String,
     model: String,
+    load: String,
 }
 
 impl Machine {
@@ -40,6 +41,7 @@ impl Machine {
             generator,
             processors: thread::available_parallelism()?.get(),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            load: read("/proc/loadavg").split(' ').take(1).collect(),
             model: model.trim_start_matches(['\t', ' ', ':']).to_owned(),
         })
     }
@@ -64,9 +66,10 @@ impl Machine {
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { server, generator, processors, kernel, model } = self;
+        let Self { server, generator, processors, kernel, model, load } = self;
         write!(f, "{processors} processors ({model}), Linux {kernel}; ")?;
-        write!(f, "the server on processor {server}, the load generator on {generator}")
+        write!(f, "the server on processor {server}, the load generator on {generator}; ")?;
+        write!(f, "what else ran when it began: a load of {load}")
     }
 }
 

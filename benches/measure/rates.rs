@@ -10,7 +10,8 @@ use super::progress::Progress;
 use super::server::Server;
 use super::{Kind, Pair};
 use crate::support::Fallible;
-use crate::support::role::{Load, Strategy, Transport, Who};
+use crate::support::role::{Load, Strategy, Who};
+use crate::support::serve::BUFFER;
 
 /// The workload that stands for a server where one has to.
 pub const USUAL: (usize, usize) = (20, 16);
@@ -75,9 +76,11 @@ impl Workload {
         if self.kept { Load::Kept } else { Load::Clients }
     }
 
-    /// A receive buffer has room for what is asked at a time; a packet beyond it is lost.
+    /// Whether the server's buffer has room for what is asked at a time: a packet beyond it is lost,
+    /// and the kernel counts up to twice as much for each as it has bytes.
     fn fits(&self) -> bool {
-        self.kind.transport != Transport::Udp || self.callers * self.payload <= 128 * 1024
+        let all = self.callers * 2 * (self.payload + 512);
+        self.kind.transport.is_stream() || all <= 2 * BUFFER
     }
 }
 

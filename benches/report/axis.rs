@@ -34,8 +34,10 @@ impl Axis {
     /// A logarithmic one where each value is written down.
     pub fn of_each(title: &str, values: impl IntoIterator<Item = f64> + Clone) -> Self {
         let mut axis = Self::logarithmic(title, values.clone());
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        values.dedup();
         axis.ticks = values.into_iter().map(|value| (value, short(value))).collect();
-        axis.ticks.dedup();
         axis
     }
 

@@ -119,8 +119,8 @@ impl Chart {
             } else {
                 area.draw(&PathElement::new(ends, style))?;
             }
-            for dot in series.dot((x + 12, y)) {
-                area.draw(&dot)?;
+            for dot in series.dot((x + 12, y)).iter().filter(|_| series.dots) {
+                area.draw(dot)?;
             }
             area.draw(&Text::new(series.name.clone(), (x + 30, y), text.clone()))?;
         }

@@ -162,12 +162,12 @@ fn living(results: &Results) -> Table {
     });
     Table {
         title: "Living connections",
-        note: "A request beside so many idle connections; how long it took to open all of these; what is \
+        note: "A request beside so many idle connections; the server's processor time in which all of these were opened; what is \
                resident of the server then, all in all."
             .into(),
         words: 1,
         columns: vec![
-            "server", "living", "ours µs CPU", "hand µs CPU", "ours ms to open", "hand ms to open", "open ×",
+            "server", "living", "ours µs CPU", "hand µs CPU", "ours ms CPU to open", "hand ms CPU to open", "open ×",
             "ours kB", "hand kB",
         ],
         rows: rows.collect(),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use nix::unistd::alarm;
+use socket2::SockRef;
 use socketserver::{
     Concurrency, Datagram, DatagramSocket, Forking, Handler, Next, Server, StreamRequest,
     StreamSocket, Sync, Tcp, Threading, Transport, Udp,
@@ -25,6 +26,10 @@ use crate::twins::{Hooks, Stop, datagram, stream};
 
 /// In seconds; far beyond what any role needs.
 const LIMIT: u32 = 300;
+
+/// Of the packets that come over IP and of those that go over Unix sockets: what the system allows
+/// as a rule (`net.core.rmem_max` and `wmem_max`), and doubles.
+pub const BUFFER: usize = 212_992;
 
 /// The echo that the composed servers are given.
 struct Echo<K> {
@@ -76,6 +81,7 @@ impl Bound {
             }
             role::Transport::Udp => {
                 let socket = UdpSocket::bind("127.0.0.1:0")?;
+                SockRef::from(&socket).set_recv_buffer_size(BUFFER)?;
                 let address = Address::Ip(socket.local_addr()?);
                 (Self::Udp(socket), address)
             }
@@ -83,7 +89,9 @@ impl Bound {
                 (Self::UnixStream(UnixListener::bind(&path)?), Address::Path(path))
             }
             role::Transport::UnixDatagram => {
-                (Self::UnixDatagram(UnixDatagram::bind(&path)?), Address::Path(path))
+                let socket = UnixDatagram::bind(&path)?;
+                SockRef::from(&socket).set_send_buffer_size(BUFFER)?;
+                (Self::UnixDatagram(socket), Address::Path(path))
             }
         })
     }

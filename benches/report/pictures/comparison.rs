@@ -67,8 +67,7 @@ pub(super) fn throughput(cells: &[Cell]) -> Fallible<Vec<Option<Figure>>> {
     });
     let runs = cells.iter().flat_map(|cell| cell.runs.ours.iter().chain(&cell.runs.twin));
     let rates = runs.map(|run| run.per_second);
-    let mut callers: Vec<f64> = cells.iter().map(|cell| cell.workload.callers as f64).collect();
-    callers.sort_by(f64::total_cmp);
+    let callers = cells.iter().map(|cell| cell.workload.callers as f64);
     let x = Axis::of_each("clients at a time", callers);
     let y = Axis::logarithmic("requests per second", rates);
     let figure = |(transport, kept, payload): (Transport, bool, usize)| {

@@ -16,7 +16,7 @@ const PROCESSOR: &str = "processor time of a request, µs";
 
 const MEASURES: [Measure; 3] = [
     ("living", "a request beside living connections", PROCESSOR, |point| point.processor),
-    ("opening", "opening them", "time to open them all, ms", |point| {
+    ("opening", "opening them", "processor time to open them all, ms", |point| {
         point.opened.as_secs_f64() * 1e3
     }),
     ("resident", "memory", "resident memory of the server, MB", |point| {
