@@ -7,6 +7,7 @@
 //! to `target/bench/report.html`; the counts are never above their ceilings, or it fails.
 #![allow(unreachable_pub, reason = "a program has nothing outside of it")]
 
+mod asked;
 mod ceilings;
 mod measure;
 mod report;
@@ -16,32 +17,15 @@ mod support;
 mod twins;
 
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use lexopt::prelude::*;
-use measure::Kind;
-use measure::counts::{Counts, Wanted};
-use measure::growth::Growth;
+use asked::Asked;
+use measure::counts::Counts;
 use measure::machine::Machine;
 use measure::progress::Progress;
-use measure::rates::Grid;
 use report::Results;
-use support::role::{Role, Strategy, Transport};
+use support::role::Role;
 use support::{Fallible, exit_code, serve};
-
-/// What is said on the command line.
-#[derive(Debug, Default)]
-struct Asked {
-    parts: Vec<String>,
-    transports: Vec<Transport>,
-    strategies: Vec<Strategy>,
-    rounds: Option<usize>,
-    quick: bool,
-    /// Cargo says that it is a benchmark, and not a test that it does not break.
-    bench: bool,
-}
-
-const PARTS: [&str; 4] = ["counts", "instructions", "rates", "growth"];
 
 fn main() -> ExitCode {
     exit_code(match Role::of_this_process() {
@@ -51,105 +35,19 @@ fn main() -> ExitCode {
     })
 }
 
-impl Asked {
-    fn parse() -> Fallible<Self> {
-        let mut asked = Self::default();
-        let mut parser = lexopt::Parser::from_env();
-        while let Some(argument) = parser.next()? {
-            match argument {
-                Long("quick") => asked.quick = true,
-                Long("bench") => asked.bench = true,
-                Long("rounds") => asked.rounds = Some(parser.value()?.parse()?),
-                Value(word) => asked.name(&word.string()?)?,
-                other => return Err(other.unexpected().into()),
-            }
-        }
-        asked.quick |= !asked.bench;
-        Ok(asked)
-    }
-
-    fn name(&mut self, word: &str) -> Fallible<()> {
-        if PARTS.contains(&word) {
-            self.parts.push(word.into());
-        } else if let Ok(transport) = word.parse() {
-            self.transports.push(transport);
-        } else if let Ok(strategy) = word.parse() {
-            self.strategies.push(strategy);
-        } else {
-            return Err(format!("{word} is no part, transport or strategy").into());
-        }
-        Ok(())
-    }
-
-    fn wants(&self, part: &str) -> bool {
-        self.parts.is_empty() || self.parts.iter().any(|named| named == part)
-    }
-
-    fn kinds(&self) -> Vec<Kind> {
-        let named = |word: Transport| self.transports.is_empty() || self.transports.contains(&word);
-        let chosen = |word: Strategy| self.strategies.is_empty() || self.strategies.contains(&word);
-        let mut kinds = Vec::new();
-        for &transport in Transport::ALL.iter().filter(|transport| named(**transport)) {
-            for &strategy in Strategy::ALL.iter().filter(|strategy| chosen(**strategy)) {
-                kinds.push(Kind { transport, strategy });
-            }
-        }
-        kinds
-    }
-
-    fn grid(&self) -> Grid {
-        let (kinds, rounds) = (self.kinds(), self.rounds());
-        let (payloads, callers, time) = if self.quick {
-            (vec![20], vec![1, 16], 20)
-        } else {
-            (vec![20, 1024, 8192], vec![1, 16, 64], 150)
-        };
-        Grid { kinds, payloads, callers, rounds, time: Duration::from_millis(time) }
-    }
-
-    fn growth(&self) -> Fallible<Growth> {
-        let (most, time, sequence, parts) =
-            if self.quick { (100, 20, 2_000, 4) } else { (10_000, 150, 1_000_000, 20) };
-        let most = Machine::allow_connections(most)? as usize;
-        let mut living: Vec<usize> =
-            [1, 10, 100, 1000].into_iter().filter(|one| *one < most).collect();
-        living.push(most);
-        let (time, at_most) = (Duration::from_millis(time), Duration::from_secs(120));
-        Ok(Growth { living, rounds: self.rounds(), time, sequence, at_most, parts })
-    }
-
-    fn rounds(&self) -> usize {
-        self.rounds.unwrap_or(if self.quick { 1 } else { 7 }).max(1)
-    }
-}
-
 fn measure(asked: &Asked) -> Fallible<()> {
     let machine = Machine::new()?;
-    let kinds = asked.kinds();
-    let wanted =
-        Wanted { counts: asked.wants("counts"), instructions: asked.wants("instructions") };
-    let (grid, growth) = (asked.grid(), asked.growth()?);
-    let nothing = (0, Duration::ZERO);
-    let plans = [
-        wanted.plan(&kinds),
-        if asked.wants("rates") { grid.plan() } else { nothing },
-        if asked.wants("growth") { growth.plan(&kinds) } else { nothing },
-    ];
-    let (steps, time) =
-        (plans.iter().map(|plan| plan.0).sum(), plans.iter().map(|plan| plan.1).sum());
-    let mut progress = Progress::new(steps, time);
-
-    let mut results = Results { about: about(asked, &machine), ..Results::default() };
-    if wanted.counts || wanted.instructions {
-        results.counts = wanted.count(&kinds, &mut progress)?;
-    }
-    if asked.wants("rates") {
-        results.cells = grid.measure(&machine, &mut progress)?;
-    }
-    if asked.wants("growth") {
-        results.alive = growth.living(&kinds, &machine, &mut progress)?;
-        results.sequence = growth.sequence(&kinds, &machine, &mut progress)?;
-    }
+    let (counting, grid) = (asked.counting(), asked.grid());
+    let (crowd, sequence) = (asked.crowd()?, asked.sequence());
+    let plans = [counting.plan(), grid.plan(), crowd.plan(), sequence.plan()];
+    let mut progress = Progress::new(&plans);
+    let results = Results {
+        about: about(asked, &machine),
+        counts: counting.measure(&mut progress)?,
+        cells: grid.measure(&machine, &mut progress)?,
+        alive: crowd.measure(&machine, &mut progress)?,
+        sequence: sequence.measure(&machine, &mut progress)?,
+    };
     progress.end()?;
     let page = report::write(&results)?;
     println!("The pictures are in {}", page.display());

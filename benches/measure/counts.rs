@@ -14,12 +14,12 @@ const COUNT: u32 = 50;
 /// How long a step takes, roughly.
 const STEP: Duration = Duration::from_secs(1);
 
-/// Which of them are wanted.
-#[derive(Debug, Clone, Copy)]
-pub struct Wanted {
-    /// System calls and allocations.
-    pub counts: bool,
-    pub instructions: bool,
+/// Which servers are counted at.
+#[derive(Debug, Clone)]
+pub struct Counting {
+    /// Their system calls and allocations.
+    pub counts: Vec<Kind>,
+    pub instructions: Vec<Kind>,
 }
 
 /// The counts of one server, per request, ours and by hand; what could not be had is left out.
@@ -31,28 +31,29 @@ pub struct Counts {
     pub instructions: Option<Pair<f64>>,
 }
 
-impl Wanted {
+impl Counting {
     /// How many steps there will be, and how long all of them take.
-    pub fn plan(self, kinds: &[Kind]) -> (usize, Duration) {
-        let steps = kinds.len() * (usize::from(self.counts) + usize::from(self.instructions));
+    pub fn plan(&self) -> (usize, Duration) {
+        let steps = self.counts.len() + self.instructions.len();
         (steps, STEP * steps as u32)
     }
 
-    pub fn count(self, kinds: &[Kind], progress: &mut Progress) -> Fallible<Vec<Counts>> {
+    pub fn measure(&self, progress: &mut Progress) -> Fallible<Vec<Counts>> {
         let (traces, simulates) = (strace::is_there(), callgrind::is_there());
+        let kinds = if self.counts.is_empty() { &self.instructions } else { &self.counts };
         let mut all = Vec::new();
         for &kind in kinds {
             let (mut calls, mut allocations, mut instructions) = (None, None, None);
-            if self.counts {
+            if self.counts.contains(&kind) {
                 progress.step(&format!("{kind}, system calls and allocations"), STEP)?;
                 calls = if traces { Some(pair(kind, calls_of)?) } else { None };
                 allocations = Some(pair(kind, allocations_of)?);
             }
-            if self.instructions {
+            if self.instructions.contains(&kind) {
                 progress.step(&format!("{kind}, instructions"), STEP)?;
                 // A child's would not be counted.
-                let wanted = simulates && kind.strategy != Strategy::Forking;
-                instructions = if wanted { Some(pair(kind, instructions_of)?) } else { None };
+                let counted = simulates && kind.strategy != Strategy::Forking;
+                instructions = if counted { Some(pair(kind, instructions_of)?) } else { None };
             }
             all.push(Counts { kind, calls, allocations, instructions });
         }

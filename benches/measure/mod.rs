@@ -3,11 +3,12 @@
 pub mod caller;
 pub mod counts;
 pub mod generator;
-pub mod growth;
 pub mod latency;
+pub mod living;
 pub mod machine;
 pub mod progress;
 pub mod rates;
+pub mod sequence;
 pub mod server;
 
 use std::fmt;

@@ -16,10 +16,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of so many steps, which take so long together.
-    pub fn new(steps: usize, expected: Duration) -> Self {
-        let expected = (Duration::ZERO, expected);
-        Self { began: Instant::now(), said: None, steps: (0, steps), expected }
+    /// Of parts with so many steps, which take so long together.
+    pub fn new(parts: &[(usize, Duration)]) -> Self {
+        let steps = parts.iter().map(|part| part.0).sum();
+        let expected = parts.iter().map(|part| part.1).sum();
+        let (steps, expected) = ((0, steps), (Duration::ZERO, expected));
+        Self { began: Instant::now(), said: None, steps, expected }
     }
 
     /// A step begins.

@@ -10,8 +10,8 @@ use super::progress::Progress;
 use super::server::Server;
 use super::{Kind, Pair};
 use crate::support::Fallible;
+use crate::support::bound::BUFFER;
 use crate::support::role::{Load, Strategy, Who};
-use crate::support::serve::BUFFER;
 
 /// The workload that stands for a server where one has to.
 pub const USUAL: (usize, usize) = (20, 16);

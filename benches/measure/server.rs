@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::time::clock_getcpuclockid;
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
+use super::generator::{Generator, Until};
 use super::machine::Machine;
 use crate::support::Fallible;
 use crate::support::client::Address;
@@ -55,6 +56,15 @@ impl Server {
         let ticks = ticks(13)? + ticks(14)?;
         let per_second = sysconf(SysconfVar::CLK_TCK)?.ok_or("no length of a tick")?;
         Ok(own + Duration::from_secs_f64(ticks as f64 / per_second as f64))
+    }
+
+    /// What it costs to ask it: the processor time of a request in microseconds, and how many
+    /// requests there have been.
+    pub fn cost(&self, generator: &mut Generator, until: Until) -> Fallible<(f64, usize)> {
+        let before = self.processor_time()?;
+        let count = generator.run(until)?.latencies.len();
+        let spent = self.processor_time()? - before;
+        Ok((spent.as_secs_f64() * 1e6 / count as f64, count))
     }
 
     /// How much of its memory is resident, in bytes.

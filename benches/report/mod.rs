@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 use crate::measure::Kind;
 use crate::measure::counts::Counts;
-use crate::measure::growth::{Alive, Part};
+use crate::measure::living::Alive;
 use crate::measure::rates::Cell;
+use crate::measure::sequence::Part;
 use crate::support::Fallible;
 
 /// All that has been measured; what has not is empty.

@@ -2,6 +2,7 @@
 //! program run again; the rest drives it and counts.
 
 pub mod allocations;
+pub mod bound;
 pub mod callgrind;
 pub mod client;
 pub mod load;

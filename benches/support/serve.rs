@@ -2,34 +2,27 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::{TcpListener, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::{UnixDatagram, UnixListener};
-use std::path::Path;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use nix::unistd::alarm;
-use socket2::SockRef;
 use socketserver::{
     Concurrency, Datagram, DatagramSocket, Forking, Handler, Next, Server, StreamRequest,
     StreamSocket, Sync, Tcp, Threading, Transport, Udp,
 };
 
+use super::bound::Bound;
 use super::client::{Address, Client};
 use super::load::{Countdown, Terminated};
 use super::pace::Pace;
-use super::role::{self, Load, Role, Strategy, Who};
+use super::role::{Load, Role, Strategy, Who};
 use super::{Fallible, allocations};
 use crate::twins::{Hooks, Stop, datagram, stream};
 
 /// In seconds; far beyond what any role needs.
 const LIMIT: u32 = 300;
-
-/// Of the packets that come over IP and of those that go over Unix sockets: what the system allows
-/// as a rule (`net.core.rmem_max` and `wmem_max`), and doubles.
-pub const BUFFER: usize = 212_992;
 
 /// The echo that the composed servers are given.
 struct Echo<K> {
@@ -59,52 +52,6 @@ impl<S: DatagramSocket, A, K: Hooks> Handler<Datagram<S, A>> for Echo<K> {
 
     fn service_actions(&self) {
         self.hooks.served();
-    }
-}
-
-/// A socket that is bound, for either server.
-enum Bound {
-    Tcp(TcpListener),
-    Udp(UdpSocket),
-    UnixStream(UnixListener),
-    UnixDatagram(UnixDatagram),
-}
-
-impl Bound {
-    fn new(transport: role::Transport, directory: &Path) -> io::Result<(Self, Address)> {
-        let path = directory.join("server");
-        Ok(match transport {
-            role::Transport::Tcp => {
-                let listener = TcpListener::bind("127.0.0.1:0")?;
-                let address = Address::Ip(listener.local_addr()?);
-                (Self::Tcp(listener), address)
-            }
-            role::Transport::Udp => {
-                let socket = UdpSocket::bind("127.0.0.1:0")?;
-                SockRef::from(&socket).set_recv_buffer_size(BUFFER)?;
-                let address = Address::Ip(socket.local_addr()?);
-                (Self::Udp(socket), address)
-            }
-            role::Transport::UnixStream => {
-                (Self::UnixStream(UnixListener::bind(&path)?), Address::Path(path))
-            }
-            role::Transport::UnixDatagram => {
-                let socket = UnixDatagram::bind(&path)?;
-                SockRef::from(&socket).set_send_buffer_size(BUFFER)?;
-                (Self::UnixDatagram(socket), Address::Path(path))
-            }
-        })
-    }
-}
-
-impl AsFd for Bound {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(socket) => socket.as_fd(),
-            Self::Udp(socket) => socket.as_fd(),
-            Self::UnixStream(socket) => socket.as_fd(),
-            Self::UnixDatagram(socket) => socket.as_fd(),
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a request costs as connections add up, and as requests do.
 
 use super::{Figure, SIZE, colour, series, values};
-use crate::measure::growth::{Alive, Living};
+use crate::measure::living::{Alive, Living};
 use crate::measure::{Pair, Spread};
 use crate::report::Results;
 use crate::report::axis::Axis;
