@@ -65,7 +65,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     /// Others that pull from a transport that is at its end would wait for ever. There is nothing to
     /// announce, and nobody is in a hurry.
-    pub(super) fn end_for_all(&self) {
+    pub(crate) fn end_for_all(&self) {
         if !self.scope.once {
             self.worker.control().conclude(self.worker.session());
         }

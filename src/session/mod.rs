@@ -1,5 +1,6 @@
 //! The first half of a request's life, and the loop: wait, get, verify.
 
+mod attend;
 mod books;
 mod entrance;
 mod errors;
@@ -26,7 +27,7 @@ use crate::control::Waiter;
 use crate::drain::Timer;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
-use crate::sys::{self, Caught, ForkedChild, Threads};
+use crate::sys::{self, Caught, ForkedChild, Threads, Turn, Turns};
 use crate::transport::Transport;
 use crate::worker::{self, Ending, Job, Worker};
 
@@ -37,7 +38,8 @@ use crate::worker::{self, Ending, Job, Worker};
 ///
 /// It belongs to the thread that serves; other threads pull through a [`Puller`].
 pub struct Session<T, H> {
-    transport: Arc<T>,
+    /// None while a thread that pulls does without.
+    transport: Option<Arc<T>>,
     worker: Worker<H>,
     scope: Scope,
     books: Option<Arc<Books<T>>>,
@@ -59,6 +61,10 @@ pub struct Session<T, H> {
     /// When `service_actions` is due although nothing happens.
     next_service: Cell<Option<Instant>>,
     trouble: Arc<Trouble>,
+    /// What those who pull wait at.
+    turns: OnceCell<Option<Arc<Turns>>>,
+    /// The place there of one who pulls.
+    turn: Option<Turn>,
 }
 
 /// How long a session goes on, and what it does meanwhile.
@@ -114,7 +120,7 @@ impl<T, H> Session<T, H> {
         scope: Scope,
     ) -> Self {
         Self {
-            transport,
+            transport: Some(transport),
             worker,
             scope,
             books,
@@ -128,13 +134,18 @@ impl<T, H> Session<T, H> {
             ended: Cell::new(None),
             next_service: Cell::new(scope.service_interval.and_then(after)),
             trouble: Arc::default(),
+            turns: OnceCell::new(),
+            turn: None,
         }
     }
 
     /// The transport that the requests come from.
     #[must_use]
     pub fn transport(&self) -> &T {
-        &self.transport
+        let Some(transport) = &self.transport else {
+            unreachable!("who has let go of it holds it again before there is a request")
+        };
+        transport
     }
 
     /// What finishes requests elsewhere: to be moved to another thread.
@@ -168,6 +179,11 @@ impl<T, H> Session<T, H> {
             control.share();
             body(child)
         })
+    }
+
+    /// Whether it is for one request alone.
+    pub(crate) fn is_for_one(&self) -> bool {
+        self.scope.once
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
@@ -242,7 +258,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     fn get_request(&self) -> io::Result<Option<T::Request>> {
         // Into a place of its own: what comes out of catch_unwind is copied, and requests are large.
         let mut got = None;
-        match worker::contain(|| got = Some(self.transport.get_request())) {
+        match worker::contain(|| got = Some(self.transport().get_request())) {
             Ok(()) => got.unwrap_or_else(|| unreachable!("it has been set")),
             Err(payload) => {
                 self.worker.quietly(|| drop(payload));
@@ -267,7 +283,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         }
         let begun = Instant::now();
         let waited = self.waiting(watch, None, |waiter| {
-            worker::contain(|| self.transport.wait(waiter)).unwrap_or_else(|payload| {
+            worker::contain(|| self.transport().wait(waiter)).unwrap_or_else(|payload| {
                 self.worker.quietly(|| drop(payload));
                 Err(io::Error::other("the transport's wait panicked"))
             })
@@ -320,6 +336,9 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// A request has been taken: `handle_request` is content with it, and the errors are over.
     fn take(&self) {
         self.taken.set(true);
+        if let Some(turn) = &self.turn {
+            turn.pass_on();
+        }
         self.settle(Outcome::Handled);
         self.waited.set(false);
         self.trouble.clear();
@@ -361,7 +380,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         let reasons = [until, self.scope.deadline, self.next_service.get(), announced];
         let until = reasons.into_iter().flatten().min();
         let waiter = Waiter::new(self.worker.control(), self.worker.session(), watch, until);
-        let value = wait(&waiter.knowing(announced.is_some()));
+        let value = wait(&waiter.knowing(announced.is_some()).at(self.turn.as_ref()));
         if let Some(books) = &self.books {
             books.flight.pass_on();
         }
@@ -371,7 +390,8 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         value
     }
 
-    fn service_taken(&self) {
+    /// Calls `service_actions` for the request that has been taken, if it has not been called yet.
+    pub(crate) fn service_taken(&self) {
         if self.taken.take() && !self.scope.once {
             self.service();
         }

@@ -15,6 +15,8 @@
 //! * `Quiet`: no signals, and a descriptor that tells of the ends of children, where there is one.
 //! * `parcel_pair`, `send_parcel`, `receive_parcel`: messages with descriptors between processes.
 //! * `address_bytes`, `address_of`: an address on its way to another process.
+//! * `Turns`: a descriptor that many threads wait for, of whom one is woken at a time, where there
+//!   can be one.
 //! * `at_exit`: a function that runs when the process exits normally.
 #![expect(unsafe_code, reason = "the one audited module; every block states what it relies on")]
 
@@ -32,6 +34,8 @@ mod send;
 mod shared;
 mod signals;
 mod threads;
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "turns_elsewhere.rs")]
+mod turns;
 
 pub(crate) use address::{address_bytes, address_of};
 pub(crate) use bell::{Bell, poll};
@@ -47,4 +51,5 @@ pub(crate) use send::send;
 pub(crate) use shared::SharedWords;
 pub(crate) use signals::{Caught, Quiet};
 pub(crate) use threads::Threads;
+pub(crate) use turns::{Turn, Turns, Woken};
 pub use threads::{AssumeForkSafe, ForkRefused};

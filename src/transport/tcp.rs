@@ -106,7 +106,7 @@ impl Transport for Tcp {
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
-        waiter.readable(&self.listener)
+        waiter.readable_as_ever(&self.listener)
     }
 
     fn after_fork(&self, child: &ForkedChild<'_>) {

@@ -96,7 +96,7 @@ impl Transport for Udp {
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
-        waiter.readable(&self.packets.socket)
+        waiter.readable_as_ever(&self.packets.socket)
     }
 }
 

@@ -94,7 +94,7 @@ impl Transport for UnixDatagram {
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
-        waiter.readable(&self.packets.socket)
+        waiter.readable_as_ever(&self.packets.socket)
     }
 
     fn server_close(self) -> io::Result<()> {

@@ -119,7 +119,7 @@ impl Transport for UnixStream {
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
-        waiter.readable(&self.listener)
+        waiter.readable_as_ever(&self.listener)
     }
 
     fn server_close(self) -> io::Result<()> {

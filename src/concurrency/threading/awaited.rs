@@ -9,12 +9,15 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::sys;
 
-/// A thread that the end of the process waits for.
-struct Awaited;
+/// A request that the end of the process waits for.
+pub(super) struct Awaited {
+    /// It has begun to run, on the thread that drops this.
+    here: bool,
+}
 
 static AWAITED: Mutex<usize> = Mutex::new(0);
 static NONE_AWAITED: Condvar = Condvar::new();
-/// The process that the threads belong to, once it has promised to wait for them.
+/// The process that the requests belong to, once it has promised to wait for them.
 static REGISTERED: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
@@ -22,7 +25,7 @@ thread_local! {
 }
 
 impl Awaited {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let mut awaited = AWAITED.lock();
         let (registered, own) = (REGISTERED.load(Ordering::SeqCst), process::id());
         if registered == 0 {
@@ -34,12 +37,21 @@ impl Awaited {
             REGISTERED.store(own, Ordering::SeqCst);
         }
         *awaited += 1;
-        Ok(Self)
+        Ok(Self { here: false })
+    }
+
+    /// The request runs on this thread.
+    pub(super) fn here(&mut self) {
+        self.here = true;
+        IS_AWAITED.set(true);
     }
 }
 
 impl Drop for Awaited {
     fn drop(&mut self) {
+        if self.here {
+            IS_AWAITED.set(false);
+        }
         *AWAITED.lock() -= 1;
         NONE_AWAITED.notify_all();
     }

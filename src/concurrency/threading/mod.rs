@@ -1,21 +1,22 @@
 //! A thread for each request.
 
-use std::cell::Cell;
-use std::collections::{HashMap, VecDeque};
+mod awaited;
+mod crew;
+mod roster;
+mod table;
+
 use std::io;
-use std::mem;
-use std::process;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle, ThreadId};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
+use self::crew::{Crew, Follower};
+use self::roster::{Roster, Running};
 use super::Concurrency;
 use crate::drain::Closing;
 use crate::handler::Handler;
 use crate::session::Session;
-use crate::sys;
+use crate::sys::Bell;
 use crate::transport::Transport;
 use crate::worker::Job;
 
@@ -54,28 +55,21 @@ impl<H: Send + Sync + 'static> Shareable for H {}
 #[derive(Debug)]
 #[doc(alias = "ThreadingMixIn")]
 pub struct Threading {
-    block_on_close: bool,
-    daemon_threads: bool,
-    threads: Arc<Mutex<Threads>>,
-    active: Arc<AtomicUsize>,
+    roster: Roster,
+    fresh: bool,
 }
 
 impl Threading {
     /// Threads that are joined at close.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            block_on_close: true,
-            daemon_threads: false,
-            threads: Arc::default(),
-            active: Arc::default(),
-        }
+        Self { roster: Roster::new(), fresh: false }
     }
 
     /// Whether closing the server waits for the requests in flight; see the table above.
     #[must_use]
     pub fn block_on_close(mut self, block: bool) -> Self {
-        self.block_on_close = block;
+        self.roster.block_on_close = block;
         self
     }
 
@@ -83,14 +77,37 @@ impl Threading {
     /// process; see the table above.
     #[must_use]
     pub fn daemon_threads(mut self, daemon: bool) -> Self {
-        self.daemon_threads = daemon;
+        self.roster.daemon_threads = daemon;
+        self
+    }
+
+    /// Whether each request gets a thread that has run no other: for handlers that rely on
+    /// thread-locals being as they are at the start, or change what belongs to a thread (its
+    /// priority, its credentials, its mask of signals) and don't change it back. Starting a thread
+    /// for each request costs more than a short request itself.
+    #[must_use]
+    pub fn fresh_threads(mut self, fresh: bool) -> Self {
+        self.fresh = fresh;
         self
     }
 
     /// How many requests run right now.
     #[must_use]
     pub fn active(&self) -> usize {
-        self.active.load(Ordering::SeqCst)
+        self.roster.active()
+    }
+
+    /// Takes the requests here, and starts a thread for each.
+    fn start_each<T, H>(&self, session: &Session<T, H>) -> io::Result<()>
+    where
+        T: Transport,
+        T::Request: Send + 'static,
+        H: Handler<T::Request> + Shareable,
+    {
+        while let Some(job) = session.next_request()? {
+            self.start(session, job);
+        }
+        Ok(())
     }
 
     fn start<T, H>(&self, session: &Session<T, H>, job: Job<T::Request>)
@@ -102,48 +119,20 @@ impl Threading {
         // A thread that can't be started drops its closure: the request is left where it can be
         // taken from by either side.
         let slot = Arc::new(Mutex::new(Some(job)));
-        let run = {
+        let started = Running::new(self.roster.clone()).and_then(|mut running| {
             let (slot, worker) = (Arc::clone(&slot), session.worker());
-            move || {
+            self.roster.spawn(move || {
+                running.here();
                 let job = slot.lock().take();
                 if let Some(job) = job {
                     worker.finish_request(job);
                 }
-            }
-        };
-        if let Err(error) = self.spawn(run) {
+                drop(running);
+            })
+        });
+        if let Err(error) = started {
             if let Some(job) = slot.lock().take() {
                 session.refuse_request(job, error);
-            }
-        }
-    }
-
-    fn spawn(&self, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let active = Count::new(&self.active);
-        match (self.daemon_threads, self.block_on_close) {
-            (true, _) => spawn(move || {
-                run();
-                drop(active);
-            })
-            .map(drop),
-            (false, false) => {
-                let awaited = Awaited::new()?;
-                spawn(move || {
-                    IS_AWAITED.set(true);
-                    run();
-                    drop((active, awaited));
-                })
-                .map(drop)
-            }
-            (false, true) => {
-                let threads = Arc::clone(&self.threads);
-                let handle = spawn(move || {
-                    run();
-                    drop(active);
-                    threads.lock().end(thread::current().id());
-                })?;
-                self.threads.lock().start(handle);
-                Ok(())
             }
         }
     }
@@ -157,20 +146,30 @@ impl Default for Threading {
 
 impl<T, H> Concurrency<T, H> for Threading
 where
-    T: Transport,
+    T: Transport + Shareable,
     T::Request: Send + 'static,
     H: Handler<T::Request> + Shareable,
 {
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
-        self.threads.lock().disown();
-        while let Some(job) = session.next_request()? {
-            self.start(session, job);
+        self.roster.disown();
+        if self.fresh || session.is_for_one() {
+            return self.start_each(session);
         }
-        Ok(())
+        let crew = Crew::new(&self.roster);
+        let first = Follower::new(&crew, session.puller());
+        // Where not even one thread can be had, there may be some later.
+        let Some(bell) = Bell::new().ok().filter(|_| first.start().is_ok()) else {
+            return self.start_each(session);
+        };
+        let attended = session.attend(bell);
+        if attended.is_err() {
+            session.end_for_all();
+        }
+        crew.end().and(attended)
     }
 
     fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
-        if self.daemon_threads || !self.block_on_close {
+        if !self.roster.joins() {
             closing.report(0, 0, self.active());
             return Ok(());
         }
@@ -181,18 +180,7 @@ where
             Some(_) => {}
             None => closing.report(unknown, 0, 0),
         }
-        let all = {
-            let mut threads = self.threads.lock();
-            threads.disown();
-            threads.all()
-        };
-        for thread in all {
-            // A server that is closed by one of its own handlers can't wait for that one.
-            if thread.thread().id() != thread::current().id() {
-                // A worker contains every panic, so there is no other result.
-                let _ = thread.join();
-            }
-        }
+        self.roster.join();
         Ok(())
     }
 }

@@ -55,8 +55,9 @@ impl Threads {
         }
     }
 
-    pub(super) fn all(&mut self) -> impl Iterator<Item = JoinHandle<()>> + use<> {
+    /// Takes them all out.
+    pub(super) fn all(&mut self) -> Vec<JoinHandle<()>> {
         let running = mem::take(&mut self.running).into_values();
-        running.chain(mem::take(&mut self.ended))
+        running.chain(mem::take(&mut self.ended)).collect()
     }
 }
