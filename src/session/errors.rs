@@ -26,6 +26,9 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         }
         if self.waited.take() {
             self.worker.control().hush(self.worker.session());
+            if let Some(books) = &self.books {
+                books.flight.pass_on();
+            }
         }
     }
 
