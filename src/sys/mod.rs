@@ -51,5 +51,5 @@ pub(crate) use send::send;
 pub(crate) use shared::SharedWords;
 pub(crate) use signals::{Caught, Quiet};
 pub(crate) use threads::Threads;
-pub(crate) use turns::{Turn, Turns, Woken};
 pub use threads::{AssumeForkSafe, ForkRefused};
+pub(crate) use turns::{Turn, Turns, Woken};

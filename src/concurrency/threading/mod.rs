@@ -20,13 +20,14 @@ use crate::sys::Bell;
 use crate::transport::Transport;
 use crate::worker::Job;
 
-/// A handler that threads may share: every one that is `Send + Sync + 'static`, and no other.
+/// A handler or a transport that threads may share: every one that is `Send + Sync + 'static`, and no
+/// other.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be shared by threads, as a handler under `Threading` is",
-    label = "something in this handler belongs to one thread, or is only borrowed",
-    note = "the handler has to be `Send + Sync + 'static`: `Arc` in place of `Rc`; `Mutex` or an \
-            atomic in place of `Cell` or `RefCell`; a value or an `Arc` in place of a reference",
-    note = "under `Sync` and `Forking` a handler need not be shared"
+    message = "`{Self}` can't be shared by threads, as handler and transport are under `Threading`",
+    label = "something in this belongs to one thread, or is only borrowed",
+    note = "it has to be `Send + Sync + 'static`: `Arc` in place of `Rc`; `Mutex` or an atomic in \
+            place of `Cell` or `RefCell`; a value or an `Arc` in place of a reference",
+    note = "under `Sync` and `Forking` neither need be shared"
 )]
 pub trait Shareable: Send + Sync + 'static {}
 
