@@ -1,11 +1,10 @@
 //! One descriptor that many threads wait for, of whom one is woken at a time.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -14,16 +13,18 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::bell::timeout_until;
 
-/// What marks an event.
-const BELL: u64 = 0;
-const SOURCE: u64 = 1;
+/// In the place of a descriptor.
+const NONE: RawFd = -1;
+
+/// What marks an event of the bell; one of a source is marked by its number.
+const BELL: u64 = u64::MAX;
 
 /// Where they wait: an epoll(7) instance with a bell, which wakes all, and a source, which wakes one.
 /// That one has the turn: the source wakes nobody else (`EPOLLONESHOT`) until it passes the turn on,
 /// when it has taken what there was.
 pub(crate) struct Turns {
     epoll: Epoll,
-    /// The source, once there has been one; none is negative.
+    /// The source, once there has been one.
     source: AtomicI32,
 }
 
@@ -31,7 +32,7 @@ impl Turns {
     pub(crate) fn new(bell: BorrowedFd<'_>) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(bell, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
-        Ok(Self { epoll, source: AtomicI32::new(-1) })
+        Ok(Self { epoll, source: AtomicI32::new(NONE) })
     }
 
     /// The source may wake one, and does at once where it is readable already.
@@ -49,8 +50,8 @@ impl Turns {
     }
 
     fn control(&self, operation: libc::c_int, source: RawFd) -> Result<(), Errno> {
-        let events = (EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT).bits().cast_unsigned();
-        let mut event = libc::epoll_event { events, u64: SOURCE };
+        let events = (libc::EPOLLIN | libc::EPOLLONESHOT) as u32;
+        let mut event = libc::epoll_event { events, u64: source as u64 };
         // SAFETY: the event is there during the call; a descriptor that is not open, or not one of
         // this instance, is an error.
         let done =
@@ -70,13 +71,13 @@ pub(crate) enum Woken {
 /// One thread's place among them.
 pub(crate) struct Turn {
     turns: Arc<Turns>,
-    /// The source whose turn it has.
-    at: Cell<Option<RawFd>>,
+    /// The source whose turn it has. (No other thread looks at it.)
+    at: AtomicI32,
 }
 
 impl Turn {
     pub(crate) fn new(turns: &Arc<Turns>) -> Self {
-        Self { turns: Arc::clone(turns), at: Cell::new(None) }
+        Self { turns: Arc::clone(turns), at: AtomicI32::new(NONE) }
     }
 
     /// Waits for the source, which is the same `as_ever` or may be another each time, for the bell,
@@ -88,17 +89,18 @@ impl Turn {
         deadline: Option<Instant>,
     ) -> io::Result<Woken> {
         let source = source.as_raw_fd();
-        let armed = as_ever && self.at.get().is_none();
+        let armed = as_ever && self.at.load(Relaxed) == NONE;
         if !armed || self.turns.source.load(SeqCst) != source {
             self.turns.arm(source)?;
-            self.at.set(None);
+            self.at.store(NONE, Relaxed);
         }
         let mut event = [EpollEvent::empty()];
         match self.turns.epoll.wait(&mut event, timeout_until(deadline)) {
             Ok(0) | Err(Errno::EINTR) => Ok(Woken::Otherwise),
             Ok(_) if event[0].data() == BELL => Ok(Woken::ByBell),
             Ok(_) => {
-                self.at.set(Some(source));
+                // Not always its own: another thread may wait for another source.
+                self.at.store(event[0].data() as RawFd, Relaxed);
                 Ok(Woken::Otherwise)
             }
             Err(errno) => Err(errno.into()),
@@ -108,8 +110,10 @@ impl Turn {
     /// Lets the source wake another one.
     #[inline]
     pub(crate) fn pass_on(&self) {
-        if let Some(source) = self.at.take() {
-            // Where it is not open any more, there is nobody to wake.
+        let source = self.at.load(Relaxed);
+        if source != NONE {
+            self.at.store(NONE, Relaxed);
+            // Where it is not open any more, there is nothing to be woken for.
             let _ = self.turns.arm(source);
         }
     }
@@ -117,6 +121,6 @@ impl Turn {
 
 impl fmt::Debug for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Turn({:?})", self.at.get())
+        write!(f, "Turn({:?})", self.at.load(Relaxed))
     }
 }
