@@ -10,6 +10,7 @@
 //!   what the kernel has been `ask`ed to say of it; `send`: the reply.
 //! * `fork`: a child that runs one closure and never returns into its caller; `Threads`, how many
 //!   there are before; `Caught`, the signals that are reset in it.
+//! * `forks`: whether the application has forked by itself, and this is the child.
 //! * `reap`: how a child ended; `watch_process`: a descriptor that becomes readable when one does,
 //!   where there is one.
 //! * `Quiet`: no signals, and a descriptor that tells of the ends of children, where there is one.
@@ -28,6 +29,7 @@ mod control;
 mod cut;
 mod exit;
 mod fork;
+mod forks;
 mod parcel;
 mod receive;
 mod send;
@@ -45,6 +47,7 @@ pub(crate) use cut::cut_off;
 pub(crate) use exit::at_exit;
 pub use fork::ForkedChild;
 pub(crate) use fork::fork;
+pub(crate) use forks::forks;
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
 pub(crate) use receive::receive;
 pub(crate) use send::send;

@@ -52,10 +52,10 @@ impl Turns {
     fn control(&self, operation: libc::c_int, source: RawFd) -> Result<(), Errno> {
         let events = (libc::EPOLLIN | libc::EPOLLONESHOT) as u32;
         let mut event = libc::epoll_event { events, u64: source as u64 };
+        let instance = self.epoll.0.as_raw_fd();
         // SAFETY: the event is there during the call; a descriptor that is not open, or not one of
         // this instance, is an error.
-        let done =
-            unsafe { libc::epoll_ctl(self.epoll.0.as_raw_fd(), operation, source, &mut event) };
+        let done = unsafe { libc::epoll_ctl(instance, operation, source, &mut event) };
         Errno::result(done).map(drop)
     }
 }

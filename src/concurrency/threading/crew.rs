@@ -12,6 +12,7 @@ use super::Shareable;
 use super::roster::{Roster, Running};
 use crate::handler::Handler;
 use crate::session::{Puller, Session};
+use crate::sys;
 use crate::transport::Transport;
 
 /// So many threads wait for requests at most; whoever would be one more ends. They are what is left
@@ -29,19 +30,26 @@ pub(super) struct Crew {
     waiting: AtomicUsize,
     /// The one that serves, and takes no requests.
     serving: Thread,
+    /// How many forks there had been; see [`sys::forks`].
+    forks: u32,
     /// Why the session has ended, where the transport is broken.
     error: Mutex<Option<io::Error>>,
 }
 
 impl Crew {
     /// None yet, and one that is about to come.
-    pub(super) fn new(roster: &Roster) -> Arc<Self> {
-        Arc::new(Self {
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be told from a copy of it in a forked child.
+    pub(super) fn new(roster: &Roster) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
             roster: roster.clone(),
             waiting: AtomicUsize::new(1),
             serving: thread::current(),
+            forks: sys::forks()?,
             error: Mutex::default(),
-        })
+        }))
     }
 
     /// Takes no further thread, and waits until those that wait are gone, which have to know that
@@ -70,8 +78,12 @@ impl Crew {
         self.leave() == 1 && self.waiting.compare_exchange(0, 1, SeqCst, SeqCst).is_ok()
     }
 
-    /// One more waits, unless there are enough, or nothing is left to wait for.
+    /// One more waits, unless there are enough, or nothing is left to wait for. A handler may have
+    /// forked: its thread in the child waits for nothing that is the parent's.
     fn come_back(&self) -> bool {
+        if sys::forks().ok() != Some(self.forks) {
+            return false;
+        }
         let one_more = |waiting| (waiting < MOST_WAITING).then_some(waiting + 1);
         self.waiting.fetch_update(SeqCst, SeqCst, one_more).is_ok()
     }

@@ -98,6 +98,18 @@ impl Threading {
         self.roster.active()
     }
 
+    /// Starts the first of the threads that take the requests.
+    fn crew<T, H>(&self, session: &Session<T, H>) -> io::Result<(Arc<Crew>, Bell)>
+    where
+        T: Transport + Shareable,
+        T::Request: Send + 'static,
+        H: Handler<T::Request> + Shareable,
+    {
+        let (crew, bell) = (Crew::new(&self.roster)?, Bell::new()?);
+        Follower::new(&crew, session.puller()).start()?;
+        Ok((crew, bell))
+    }
+
     /// Takes the requests here, and starts a thread for each.
     fn start_each<T, H>(&self, session: &Session<T, H>) -> io::Result<()>
     where
@@ -156,12 +168,8 @@ where
         if self.fresh || session.is_for_one() {
             return self.start_each(session);
         }
-        let crew = Crew::new(&self.roster);
-        let first = Follower::new(&crew, session.puller());
-        // Where not even one thread can be had, there may be some later.
-        let Some(bell) = Bell::new().ok().filter(|_| first.start().is_ok()) else {
-            return self.start_each(session);
-        };
+        // Where the first thread can't be had, there may be some later.
+        let Ok((crew, bell)) = self.crew(session) else { return self.start_each(session) };
         let attended = session.attend(bell);
         if attended.is_err() {
             session.end_for_all();
