@@ -284,7 +284,8 @@ fn a_server_that_has_no_thread_at_all_refuses_and_goes_on() -> Result {
 /// A handler that forks, and returns in the child too, as if that were a thread.
 #[expect(unsafe_code, reason = "an application that forks by itself")]
 fn a_forked_copy_of_a_thread_takes_no_requests_of_its_parent() -> Result {
-    let running = ThreadingTcpServer::bind_fn("127.0.0.1:0", |conn| {
+    let (ended, ends) = channel();
+    let running = ThreadingTcpServer::bind_fn("127.0.0.1:0", move |conn| {
         conn.write_all(b"x")?;
         // SAFETY: the other threads wait in system calls, and hold no locks.
         match unsafe { fork() }? {
@@ -292,7 +293,7 @@ fn a_forked_copy_of_a_thread_takes_no_requests_of_its_parent() -> Result {
             ForkResult::Parent { child } => {
                 // The child's only thread ends, and so does the child.
                 waitpid(child, None)?;
-                Ok(())
+                ended.send(()).map_err(io::Error::other)
             }
         }
     })?
@@ -300,6 +301,7 @@ fn a_forked_copy_of_a_thread_takes_no_requests_of_its_parent() -> Result {
     let address = running.local_addr()?;
     for _ in 0..3 {
         assert_eq!(ask(address)?, b"x");
+        ends.recv_timeout(net::PATIENCE)?;
     }
     running.close()?;
     Ok(())

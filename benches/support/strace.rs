@@ -17,7 +17,8 @@ pub fn is_there() -> bool {
     probe.status().is_ok_and(|status| status.success())
 }
 
-/// Runs a paced role and counts what its server does in the requests that count.
+/// Runs a paced role, or one whose requests wait, and counts what its server does in the requests
+/// that count.
 pub fn count(role: Role) -> Fallible<Calls> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("log");
@@ -32,7 +33,7 @@ pub fn count(role: Role) -> Fallible<Calls> {
     parse(&fs::read_to_string(&path)?)
 }
 
-/// Counts between getpgid(2) and getsid(2), which `pace` makes, and leaves out what stands between
+/// Counts between getpgid(2) and getsid(2), which `pace` and `load` make, and leaves out what stands between
 /// two calls of getppid(2) on one thread.
 fn parse(log: &str) -> Fallible<Calls> {
     let mut calls = Calls::new();
