@@ -140,8 +140,10 @@ fn instructions(servers: &[Role]) -> Fallible<()> {
     println!("Instructions per request of the program alone, ours and by hand.\n");
     println!("{:<20} {:>7} {:>7} {:>7}", "server", "ours", "hand", "more");
     // The queue of a Unix datagram socket is too short for requests that all wait.
-    let measured =
-        |role: &&Role| role.strategy == Strategy::Sync && role.transport != Transport::UnixDatagram;
+    let measured = |role: &&Role| {
+        matches!(role.strategy, Strategy::Sync | Strategy::Threading)
+            && role.transport != Transport::UnixDatagram
+    };
     for &role in servers.iter().filter(measured) {
         let ours = callgrind::per_request(role)?;
         let twin = callgrind::per_request(Role { who: Who::Twin, ..role })?;
