@@ -10,20 +10,26 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 /// What pthread_atfork(3) said.
 static REGISTERED: OnceLock<libc::c_int> = OnceLock::new();
 
-/// How many forks there have been between the first call, in whichever process, and this process.
-/// Later calls are no system calls, as getpid(2) is one.
+/// Has [`forks`] count from now on.
 ///
 /// # Errors
 ///
 /// Where there is no memory to hear of forks.
-pub(crate) fn forks() -> io::Result<u32> {
+pub(crate) fn count_forks() -> io::Result<()> {
     // SAFETY: the function does what signal-safety(7) allows, and is there for as long as the
     // process is.
     let register = || unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     match *REGISTERED.get_or_init(register) {
-        0 => Ok(FORKS.load(SeqCst)),
+        0 => Ok(()),
         errno => Err(io::Error::from_raw_os_error(errno)),
     }
+}
+
+/// How many forks lie between this process and the one that has begun to count. Unlike getpid(2),
+/// it is no system call.
+#[inline]
+pub(crate) fn forks() -> u32 {
+    FORKS.load(SeqCst)
 }
 
 // SAFETY: it asks nothing of its caller.

@@ -47,7 +47,7 @@ pub(crate) use cut::cut_off;
 pub(crate) use exit::at_exit;
 pub use fork::ForkedChild;
 pub(crate) use fork::fork;
-pub(crate) use forks::forks;
+pub(crate) use forks::{count_forks, forks};
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
 pub(crate) use receive::receive;
 pub(crate) use send::send;

@@ -43,11 +43,12 @@ impl Crew {
     ///
     /// Where it can't be told from a copy of it in a forked child.
     pub(super) fn new(roster: &Roster) -> io::Result<Arc<Self>> {
+        sys::count_forks()?;
         Ok(Arc::new(Self {
             roster: roster.clone(),
             waiting: AtomicUsize::new(1),
             serving: thread::current(),
-            forks: sys::forks()?,
+            forks: sys::forks(),
             error: Mutex::default(),
         }))
     }
@@ -81,7 +82,7 @@ impl Crew {
     /// One more waits, unless there are enough, or nothing is left to wait for. A handler may have
     /// forked: its thread in the child waits for nothing that is the parent's.
     fn come_back(&self) -> bool {
-        if sys::forks().ok() != Some(self.forks) {
+        if sys::forks() != self.forks {
             return false;
         }
         let one_more = |waiting| (waiting < MOST_WAITING).then_some(waiting + 1);
