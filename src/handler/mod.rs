@@ -263,7 +263,8 @@ pub trait Handler<R> {
 
     /// Called in the serve loop after each request that it took, and every
     /// [`service_interval`](crate::Server::service_interval) where one is set; never in
-    /// [`handle_request`](crate::Server::handle_request).
+    /// [`handle_request`](crate::Server::handle_request). Under [`Threading`](crate::Threading) the
+    /// thread that has taken a request calls it, before it handles that, so several may at once.
     fn service_actions(&self) {}
 
     /// Called for an error that belongs to no request: the loop can't get requests for now, as

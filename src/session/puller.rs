@@ -11,6 +11,8 @@ use crate::worker::Worker;
 /// The way for other threads to pull from a session: [`Session::puller`].
 ///
 /// It does not keep the transport open, so a thread may hold on to one while it handles a request.
+/// Of the threads that wait for a request one is woken for each where the system can do so (epoll(7)
+/// of Linux), and the transport waits with [`Waiter::readable`](crate::Waiter::readable).
 /// Only the thread that serves calls [`service_actions`](crate::Handler::service_actions) by the
 /// clock.
 pub struct Puller<T, H> {

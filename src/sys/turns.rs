@@ -124,3 +124,93 @@ impl fmt::Debug for Turn {
         write!(f, "Turn({:?})", self.at.load(Relaxed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sys::Bell;
+
+    /// A bell, and so many threads' places; none of them waits, or has to.
+    fn places<const N: usize>() -> io::Result<(Bell, [Turn; N])> {
+        let bell = Bell::new()?;
+        let turns = Arc::new(Turns::new(bell.as_fd())?);
+        Ok((bell, std::array::from_fn(|_| Turn::new(&turns))))
+    }
+
+    /// One byte that waits, and nothing else.
+    fn source() -> io::Result<(UnixStream, UnixStream)> {
+        let (ours, mut other) = UnixStream::pair()?;
+        other.write_all(b"x")?;
+        Ok((ours, other))
+    }
+
+    /// Waits no longer than it takes to see what is there; whether it has the turn afterwards.
+    fn is_woken(turn: &Turn, source: &UnixStream, as_ever: bool) -> io::Result<bool> {
+        turn.wait(source.as_fd(), as_ever, Some(Instant::now()))?;
+        Ok(turn.at.load(Relaxed) == source.as_raw_fd())
+    }
+
+    #[test]
+    fn one_is_woken_and_the_next_when_the_turn_is_passed_on() -> io::Result<()> {
+        let (_bell, [first, second]) = places()?;
+        let (source, _other) = source()?;
+        assert!(is_woken(&first, &source, true)?);
+        assert!(!is_woken(&second, &source, true)?, "the first has the turn");
+        first.pass_on();
+        assert!(is_woken(&second, &source, true)?, "there is something left");
+        assert!(!is_woken(&first, &source, true)?);
+        Ok(())
+    }
+
+    #[test]
+    fn who_waits_again_passes_the_turn_on() -> io::Result<()> {
+        let (_bell, [first, second]) = places()?;
+        let (mut source, mut other) = source()?;
+        assert!(is_woken(&first, &source, true)?);
+        source.read_exact(&mut [0])?;
+        assert!(!is_woken(&first, &source, true)?, "it has taken what there was");
+        other.write_all(b"y")?;
+        assert!(is_woken(&second, &source, true)?);
+        Ok(())
+    }
+
+    #[test]
+    fn sources_may_change_and_a_turn_is_at_the_one_that_woke() -> io::Result<()> {
+        let (_bell, [first, second]) = places()?;
+        let (one, _other) = source()?;
+        let (quiet, _silent) = UnixStream::pair()?;
+        assert!(is_woken(&first, &one, false)?);
+        first.pass_on();
+        assert!(!is_woken(&second, &quiet, false)?);
+        assert_eq!(second.at.load(Relaxed), one.as_raw_fd(), "woken by the other source");
+        second.pass_on();
+        assert!(is_woken(&first, &one, true)?, "which is armed again");
+
+        // As where a transport opens another socket, which gets the number of the first.
+        let number = one.as_raw_fd();
+        drop(one);
+        let (again, _other) = source()?;
+        assert_eq!(again.as_raw_fd(), number);
+        assert!(is_woken(&second, &again, false)?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_bell_wakes_all() -> io::Result<()> {
+        let (bell, places) = places::<3>()?;
+        let (source, _silent) = UnixStream::pair()?;
+        bell.ring();
+        let far = Some(Instant::now() + Duration::from_secs(60));
+        for turn in &places {
+            assert_eq!(turn.wait(source.as_fd(), true, far)?, Woken::ByBell);
+        }
+        bell.drain();
+        assert_eq!(places[0].wait(source.as_fd(), true, Some(Instant::now()))?, Woken::Otherwise);
+        Ok(())
+    }
+}

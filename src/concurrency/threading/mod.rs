@@ -39,6 +39,14 @@ impl<H: Send + Sync + 'static> Shareable for H {}
 /// The number of threads is not limited. A request for which no thread can be had is closed, and
 /// [`handle_error`](Handler::handle_error) told.
 ///
+/// While a request runs, its thread is for it alone; afterwards the thread waits for another. So
+/// the thread that takes a request also handles it ([`verify_request`](Handler::verify_request)
+/// included), and one is started only when nobody is left to wait for the next request. Of those
+/// that wait, 64 are kept at most, until serving ends; the thread that serves takes no requests.
+/// Thread-locals are what earlier requests have made of them, unless there are
+/// [`fresh_threads`](Self::fresh_threads). For the requests of
+/// [`handle_request`](crate::Server::handle_request) a thread is started each time.
+///
 /// What becomes of the requests in flight when the server is closed, and when the process ends, is
 /// configured as in Python:
 ///
