@@ -146,8 +146,7 @@ fn a_slow_thread_local_of_one_request_holds_up_close_and_no_other_request() -> R
     let over = Arc::<AtomicUsize>::default();
     let first = Cell::new(Some(Slow { entered, go_on: closed, over: Arc::clone(&over) }));
     let first = parking_lot::Mutex::new(first);
-    let threading = Threading::new().fresh_threads(true);
-    let server = Server::new_fn(transport, threading, move |conn| {
+    let server = Server::new_fn(transport, Threading::new().fresh_threads(true), move |conn| {
         if let Some(slow) = first.lock().take() {
             SLOW.set(Some(slow));
         }

@@ -40,6 +40,14 @@ fn threads() -> usize {
     fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
+/// The same before there is a server. (A sanitizer starts a thread of its own with the first one.)
+fn threads_before() -> Result<usize> {
+    thread::spawn(|| ()).join().map_err(|_| "it does not panic")?;
+    let one_alone = || threads() <= 1 + usize::from(cfg!(panic = "unwind"));
+    eventually("that one is gone", one_alone)?;
+    Ok(threads())
+}
+
 fn ask(address: SocketAddr) -> io::Result<Vec<u8>> {
     net::all(net::connect(address)?)
 }
