@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use nix::libc;
 
 static FORKS: AtomicU32 = AtomicU32::new(0);
-/// What pthread_atfork(3) said.
+/// What registering has said.
 static REGISTERED: OnceLock<libc::c_int> = OnceLock::new();
 
 /// Has [`forks`] count from now on.

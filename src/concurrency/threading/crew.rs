@@ -123,28 +123,29 @@ where
     /// Returns whether it is counted as one that waits.
     fn follow(&self, mut session: Session<T, H>) -> bool {
         let worker = session.worker();
+        let mut place = None;
         loop {
-            let job = match session.next_request() {
-                Ok(Some(job)) => job,
-                Ok(None) => return true,
+            match session.next_into(&mut place) {
+                Ok(true) => {}
+                Ok(false) => return true,
                 Err(error) => {
                     self.crew.error.lock().get_or_insert(error);
                     session.end_for_all();
                     return true;
                 }
-            };
+            }
             session.let_go();
             match self.take_up() {
                 Ok(mut running) => {
                     running.here();
                     session.service_taken();
-                    worker.finish_request(job);
+                    worker.finish_in(&mut place);
                     drop(running);
                     if !self.crew.come_back() {
                         return false;
                     }
                 }
-                Err(error) => session.refuse_request(job, error),
+                Err(error) => worker.refuse_in(&mut place, error),
             }
             if !session.hold(&self.puller) {
                 return true;
