@@ -157,8 +157,8 @@ fn a_request_waits_for_no_other_and_has_its_thread_for_itself() -> Result {
 /// A thread that waits holds the transport, and must not when it is closed.
 fn those_that_wait_are_gone_when_serving_ends() -> Result {
     const TOGETHER: usize = 20;
+    let before = threads();
     for strategy in [Threading::new().daemon_threads(true), Threading::new()] {
-        let before = threads();
         let server = Server::new_fn(tcp()?, strategy, echo_one)?;
         let running = server.spawn()?;
         let address = running.local_addr()?;
