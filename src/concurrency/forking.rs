@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
+use std::process;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -74,6 +75,8 @@ pub struct Forking {
     max_children: usize,
     block_on_close: bool,
     children: VecDeque<Child>,
+    /// The process whose children these are.
+    owner: u32,
     /// With so many children, all are looked at, and not only the oldest.
     look_at_all: usize,
     threads: Threads,
@@ -98,6 +101,7 @@ impl Forking {
             max_children: children::MOST,
             block_on_close: true,
             children: VecDeque::new(),
+            owner: process::id(),
             look_at_all: UNREAPED,
             threads: Threads::LikelyOne,
             caught: Caught::default(),
@@ -137,6 +141,15 @@ impl Forking {
         self.children.iter().map(|child| child.pid.as_raw().unsigned_abs())
     }
 
+    /// Forgets the children of a process that the application has forked this one from: here, they
+    /// can't be waited for, and their numbers may come to be those of others.
+    fn disown(&mut self) {
+        let own = process::id();
+        if mem::replace(&mut self.owner, own) != own {
+            self.children.clear();
+        }
+    }
+
     /// A refused fork makes it likely that the next is refused too.
     fn learn(&mut self, started: &io::Result<Pid>) {
         if !matches!(self.threads, Threads::Assumed(_)) {
@@ -158,6 +171,7 @@ impl Default for Forking {
 
 impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
+        self.disown();
         let number = session.worker().session();
         if self.looked != Some(number) {
             (self.looked, self.caught) = (Some(number), Caught::now());
@@ -166,6 +180,7 @@ impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
     }
 
     fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
+        self.disown();
         if !self.block_on_close {
             closing.report(0, 0, self.children.len());
             return Ok(());
