@@ -210,7 +210,8 @@ pub trait Handler<R> {
     /// mixins [`StopAfterPanics`] and [`CrashOnPanic`] say otherwise.
     ///
     /// It is called in the process of the server: under [`Forking`](crate::Forking) when the child
-    /// that panicked has been reaped. (Python catches every `Exception`, and lets no one choose.)
+    /// that panicked has been reaped, or another before. (Python catches every `Exception`, and lets
+    /// no one choose.)
     fn panicked(&self) -> OnPanic {
         OnPanic::Contain
     }
