@@ -50,9 +50,10 @@ const LOOK_AFTER: Duration = Duration::from_millis(10);
 /// It never returns into the caller of `serve_forever`, runs no destructor of the parent's values
 /// and no `atexit` function.
 ///
-/// * Descriptors: over streams it has let go of the listening socket (over datagrams it needs the
-///   socket for its reply), and of what the server has for its other children. The wake-up it keeps,
-///   so that a stop from its handler reaches the server. Those of the application are all there.
+/// * Descriptors: it has let go of the listening sockets of all servers of the process, and of what
+///   the server has for its other children. Sockets for datagrams it has, as it needs one for its
+///   reply, and the wake-up, so that a stop from its handler reaches the server. Those of the
+///   application are all there.
 /// * Signals: those that the process handles when a session begins do in a child what they do by
 ///   default, so that a SIGTERM ends the child and a stop handler stops nothing. Ignored signals
 ///   stay ignored, the mask is the parent's, and the handlers of SIGSEGV and SIGBUS stay, which the

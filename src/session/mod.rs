@@ -166,6 +166,7 @@ impl<T, H> Session<T, H> {
         let control = self.worker.control();
         sys::fork(control.bell(), threads, caught, |child| {
             control.share();
+            child.release_listeners();
             body(child)
         })
     }
