@@ -70,7 +70,7 @@ mod worker;
 #[doc = include_str!("../docs/from-python.md")]
 pub mod from_python {}
 
-pub use admission::{Limits, PeerIp, Refuse, WhenFull, by_ip, by_prefix};
+pub use admission::{Limits, PeerIp, PeerUid, Refuse, WhenFull, by_ip, by_prefix, by_uid};
 pub use alias::*;
 pub use concurrency::{Concurrency, ForkServer, Forking, Shareable, Sync, Threading};
 pub use control::{StopHandle, Waiter};

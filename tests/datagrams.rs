@@ -36,19 +36,31 @@ fn connected(to: impl Into<SocketAddr>) -> io::Result<UdpSocket> {
 }
 
 #[test]
-fn long_packets_are_dropped_and_counted_where_that_is_wanted() -> Result {
+fn long_packets_are_counted_and_dropped_where_that_is_wanted() -> Result {
     let dir = tempfile::tempdir()?;
     let udp = Udp::options().max_packet_size(4).on_truncation(Truncation::Drop);
     let mut server = Server::new_fn(udp.bind("127.0.0.1:0")?, OneByOne, |packet| {
         assert!(!packet.is_truncated());
-        packet.reply(format!("{}", packet.dropped()).as_bytes())
+        packet.reply(format!("{}", packet.truncations()).as_bytes())
     })?;
     let to = server.local_addr()?;
     let _long = [Udp::send(&to, dir.path(), b"12345")?, Udp::send(&to, dir.path(), b"123456")?];
     let client = Udp::send(&to, dir.path(), b"1234")?;
     assert_eq!(server.handle_request()?, Outcome::Handled);
     assert_eq!(Udp::receive(client)?, b"2");
-    assert_eq!(server.transport().dropped(), 2);
+    assert_eq!(server.transport().truncations(), 2);
+
+    let udp = Udp::options().max_packet_size(4).on_truncation(Truncation::Deliver);
+    let mut server = Server::new_fn(udp.bind("127.0.0.1:0")?, OneByOne, |packet| {
+        packet.reply(format!("{} {}", packet.is_truncated(), packet.truncations()).as_bytes())
+    })?;
+    let to = server.local_addr()?;
+    for (packet, answer) in [("1234", "false 0"), ("12345", "true 1"), ("123456", "true 2")] {
+        let client = Udp::send(&to, dir.path(), packet.as_bytes())?;
+        assert_eq!(server.handle_request()?, Outcome::Handled);
+        assert_eq!(Udp::receive(client)?, answer.as_bytes());
+    }
+    assert_eq!(server.transport().truncations(), 2);
 
     let packets = UnixDatagram::options().max_packet_size(4).on_truncation(Truncation::Drop);
     let mut server = Server::new(packets.bind(dir.path().join("socket"))?, OneByOne, Echo)?;
@@ -57,7 +69,7 @@ fn long_packets_are_dropped_and_counted_where_that_is_wanted() -> Result {
     let client = UnixDatagram::send(&to, dir.path(), b"123\n")?;
     assert_eq!(server.handle_request()?, Outcome::Handled);
     assert_eq!(UnixDatagram::receive(client)?, b"123\n");
-    assert_eq!(server.transport().dropped(), 1);
+    assert_eq!(server.transport().truncations(), 1);
     Ok(())
 }
 
@@ -79,10 +91,10 @@ fn a_queue_of_long_packets_does_not_hold_the_loop() -> Result {
     client.send(b"!")?;
     let kind = udp.get_request().err().map(|error| error.kind());
     assert_eq!(kind, Some(ErrorKind::Interrupted), "not WouldBlock: there are more");
-    assert!((1..LONG).contains(&udp.dropped()));
+    assert!((1..LONG).contains(&udp.truncations()));
     let short = udp.get_request()?.expect("a packet");
     assert_eq!(short.data(), b"!");
-    assert_eq!(udp.dropped(), LONG);
+    assert_eq!(udp.truncations(), LONG);
     Ok(())
 }
 
@@ -90,7 +102,7 @@ fn a_queue_of_long_packets_does_not_hold_the_loop() -> Result {
 fn a_flood_of_long_packets_can_be_stopped_under() -> Result {
     let udp = Udp::options().max_packet_size(1).on_truncation(Truncation::Drop);
     let server = Server::new_fn(udp.bind("127.0.0.1:0")?, OneByOne, |packet| {
-        packet.reply(if packet.dropped() > 0 { b"flooded" } else { b"dry" })
+        packet.reply(if packet.truncations() > 0 { b"flooded" } else { b"dry" })
     })?;
     let client = connected(server.local_addr()?)?;
     client.set_read_timeout(Some(Duration::from_millis(10)))?;
@@ -115,7 +127,7 @@ fn a_flood_of_long_packets_can_be_stopped_under() -> Result {
         assert!(answered);
         server
     })?;
-    assert!(server.transport().dropped() > 0);
+    assert!(server.transport().truncations() > 0);
     Ok(())
 }
 

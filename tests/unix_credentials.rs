@@ -6,7 +6,7 @@ mod support;
 
 use std::error::Error;
 use std::fs;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net as unix;
@@ -15,8 +15,8 @@ use std::process::ExitCode;
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 use nix::unistd::{Uid, setresuid};
 use socketserver::{
-    Handler, Next, Outcome, Server, Sync as OneByOne, UnixDatagram, UnixDatagramRequest,
-    UnixStream, UnixStreamRequest,
+    Handler, Limits, Next, Outcome, Server, Sync as OneByOne, Threading, UnixDatagram,
+    UnixDatagramRequest, UnixStream, UnixStreamRequest, by_uid,
 };
 use support::alone;
 use support::net::Reach;
@@ -92,6 +92,34 @@ fn a_request_knows_whose_it_is() -> Result {
     Ok(())
 }
 
+fn each_user_has_places_of_its_own() -> Result {
+    let dir = tempfile::tempdir()?;
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
+    let path = dir.path().join("stream");
+    let transport = UnixStream::options().mode(0o666).bind(&path)?;
+    let server = Server::new_fn(transport, Threading::new(), |conn| conn.read(&mut [0]).map(drop))?;
+    let mut server = server.limits(Limits::new().per_source(1, by_uid))?;
+    let own = unix::UnixStream::connect(&path)?;
+    assert_eq!(server.handle_request()?, Outcome::Handled);
+    let _second = unix::UnixStream::connect(&path)?;
+    assert_eq!(server.handle_request()?, Outcome::Refused);
+    let other = as_another(|| unix::UnixStream::connect(&path))?;
+    let expected = if Uid::current().is_root() { Outcome::Handled } else { Outcome::Refused };
+    assert_eq!(server.handle_request()?, expected);
+    drop((own, other));
+    server.close()?;
+
+    let path = dir.path().join("packets");
+    let transport = UnixDatagram::options().credentials(true).bind(&path)?;
+    let mut server = Server::new_fn(transport, OneByOne, |packet| {
+        assert_eq!(by_uid(packet), Some(Uid::current().as_raw()));
+        Ok(())
+    })?;
+    unix::UnixDatagram::unbound()?.send_to(b"own", &path)?;
+    assert_eq!(server.handle_request()?, Outcome::Handled);
+    Ok(())
+}
+
 fn credentials_are_told_only_where_asked_for() -> Result {
     let dir = tempfile::tempdir()?;
     let handler = |packet: &mut UnixDatagramRequest| {
@@ -148,6 +176,7 @@ fn main() -> ExitCode {
     }
     alone::run(cases![
         a_request_knows_whose_it_is,
+        each_user_has_places_of_its_own,
         credentials_are_told_only_where_asked_for,
         descriptors_that_a_client_sends_are_not_opened,
     ])

@@ -44,9 +44,15 @@ fn main() -> ExitCode {
     limits::raise_open_files();
     match serve(&cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.kind() == ErrorKind::InvalidInput => fail(2, &error.to_string()),
-        Err(error) => fail(1, &error.to_string()),
+        Err(error) => fail(status(&error), &error.to_string()),
     }
+}
+
+/// 2 where what was asked for can't be had, by whoever reads it; what the system says while it is
+/// done is another matter.
+fn status(error: &io::Error) -> u8 {
+    let asked = error.kind() == ErrorKind::InvalidInput && error.raw_os_error().is_none();
+    if asked { 2 } else { 1 }
 }
 
 /// The lattice.

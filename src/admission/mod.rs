@@ -3,7 +3,7 @@
 mod rate;
 mod sources;
 
-pub use sources::{PeerIp, by_ip, by_prefix};
+pub use sources::{PeerIp, PeerUid, by_ip, by_prefix, by_uid};
 
 use std::borrow::Cow;
 use std::fmt;
@@ -127,8 +127,7 @@ impl<T> Limits<T> {
     }
 
     /// How many requests of one source may be in flight at once. What a source is, `key` says:
-    /// [`by_ip`], [`by_prefix`], or a function of yours (the user at the other end of a Unix
-    /// socket, say). One that comes in addition is turned away at once.
+    /// [`by_ip`], [`by_prefix`], [`by_uid`], or a function of yours. One that comes in addition is turned away at once.
     ///
     /// It may be called several times: a request has to pass all of them. The table has an entry
     /// for each source that has requests in flight, and no others.
@@ -256,7 +255,7 @@ impl<T: Transport> Limits<T> {
     }
 
     /// Turns a request away.
-    pub(crate) fn turn_away(&self, mut request: T::Request) {
+    pub(crate) fn turn_away(&self, request: &mut T::Request) {
         match &self.refusal {
             Refuse::Close => {}
             Refuse::Answer(bytes) => request.answer(bytes),

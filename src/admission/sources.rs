@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -75,8 +76,8 @@ impl<K: Hash + Eq> Drop for Place<K> {
 #[diagnostic::on_unimplemented(
     message = "the peer of `{Self}` has no IP address",
     label = "no IP address to know its source by",
-    note = "`by_ip` and `by_prefix` are for `Tcp` and `Udp`; with other transports, give \
-            `per_source` a function of your own"
+    note = "`by_ip` and `by_prefix` are for `Tcp` and `Udp`, `by_uid` is for Unix sockets; with \
+            other transports, give `per_source` a function of your own"
 )]
 pub trait PeerIp {
     /// The peer's address; an IPv4 peer's is an IPv4 address, through a dual-stack socket too.
@@ -119,6 +120,52 @@ pub fn by_ip<R: PeerIp>(request: &R) -> IpAddr {
 /// ```
 pub fn by_prefix<R: PeerIp>(v4_bits: u8, v6_bits: u8) -> impl Fn(&R) -> IpAddr {
     move |request| network(request.peer_ip(), v4_bits, v6_bits)
+}
+
+/// A request whose peer is a process that the kernel vouches for: those of
+/// [`UnixStream`](crate::UnixStream) and [`UnixDatagram`](crate::UnixDatagram), and those that wrap
+/// them and pass this on.
+#[diagnostic::on_unimplemented(
+    message = "nobody vouches for the user at the other end of `{Self}`",
+    label = "no user to know its source by",
+    note = "`by_uid` is for Unix sockets; `Tcp` and `Udp` have `by_ip` and `by_prefix`"
+)]
+pub trait PeerUid {
+    /// The peer's effective user, where it is known.
+    fn peer_uid(&self) -> Option<u32>;
+}
+
+impl<A> PeerUid for StreamRequest<UnixStream, A> {
+    fn peer_uid(&self) -> Option<u32> {
+        self.peer_credentials().ok().map(|peer| peer.uid)
+    }
+}
+
+impl<A> PeerUid for Datagram<UnixDatagram, A> {
+    fn peer_uid(&self) -> Option<u32> {
+        self.credentials().map(|sender| sender.uid)
+    }
+}
+
+/// Sources are the users of this machine; for [`Limits::per_source`](crate::Limits::per_source).
+///
+/// All of whom the user is not known are one source, `None`: those of packets, where the transport
+/// was not told to ask for [`credentials`](crate::Options::credentials), and everybody on systems
+/// other than Linux.
+///
+/// # Examples
+///
+/// ```
+/// use socketserver::{Limits, ThreadingUnixStreamServer, by_uid};
+///
+/// # let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("socket");
+/// let server = ThreadingUnixStreamServer::bind_fn(path, |_conn| Ok(()))?
+///     .limits(Limits::new().per_source(8, by_uid))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn by_uid<R: PeerUid>(request: &R) -> Option<u32> {
+    request.peer_uid()
 }
 
 fn network(address: IpAddr, v4_bits: u8, v6_bits: u8) -> IpAddr {

@@ -132,10 +132,10 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
         self.spare().truncated
     }
 
-    /// How many packets the server has [dropped](crate::Truncation::Drop) so far for being too
-    /// long.
-    pub fn dropped(&self) -> u64 {
-        self.packets.dropped()
+    /// How many packets of the server have been longer than `max_packet_size` so far, and were cut
+    /// or [dropped](crate::Truncation).
+    pub fn truncations(&self) -> u64 {
+        self.packets.truncations()
     }
 
     /// Sends one datagram to the peer, an empty one too. It may be called any number of times.

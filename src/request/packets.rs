@@ -11,15 +11,16 @@ use socket2::SockAddr;
 use super::allowance::Allowance;
 use crate::sys::{self, Told, Wanted};
 
-/// What becomes of a packet that is longer than `max_packet_size`.
+/// What becomes of a packet that is longer than `max_packet_size`. Either way it is counted:
+/// [`Udp::truncations`](crate::Udp::truncations),
+/// [`UnixDatagram::truncations`](crate::UnixDatagram::truncations).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Truncation {
     /// It is handled, without its end, and marked:
     /// [`is_truncated`](crate::Datagram::is_truncated).
     Deliver,
-    /// It is dropped and counted, and no handler sees it: [`Udp::dropped`](crate::Udp::dropped),
-    /// [`UnixDatagram::dropped`](crate::UnixDatagram::dropped).
+    /// It is dropped, and no handler sees it.
     Drop,
 }
 
@@ -58,7 +59,7 @@ impl Spare {
 pub(crate) struct Packets<S> {
     pub(crate) socket: S,
     settings: PacketSettings,
-    dropped: AtomicU64,
+    truncations: AtomicU64,
     back: Sender<Box<Spare>>,
     waiting: Receiver<Box<Spare>>,
 }
@@ -72,12 +73,12 @@ impl<S> Packets<S> {
 
     pub(crate) fn new(socket: S, settings: PacketSettings) -> Self {
         let (back, waiting) = crossbeam_channel::bounded(Self::MOST);
-        Self { socket, settings, dropped: AtomicU64::new(0), back, waiting }
+        Self { socket, settings, truncations: AtomicU64::new(0), back, waiting }
     }
 
-    /// How many packets have been dropped for being too long.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Relaxed)
+    /// How many packets have been too long.
+    pub(crate) fn truncations(&self) -> u64 {
+        self.truncations.load(Relaxed)
     }
 
     /// Takes the next packet from the socket's queue, into a spare buffer.
@@ -101,9 +102,11 @@ impl<S> Packets<S> {
     {
         for _ in 0..Self::DROPS_AT_ONCE {
             let received = sys::receive(&self.socket, &mut spare.bytes, self.settings.wanted)?;
-            if received.truncated && self.settings.truncation == Truncation::Drop {
-                self.dropped.fetch_add(1, Relaxed);
-                continue;
+            if received.truncated {
+                self.truncations.fetch_add(1, Relaxed);
+                if self.settings.truncation == Truncation::Drop {
+                    continue;
+                }
             }
             spare.length = received.length;
             spare.truncated = received.truncated;

@@ -34,10 +34,11 @@ impl UnixDatagram {
         Options::new()
     }
 
-    /// How many packets have been [dropped](crate::Truncation::Drop) for being too long.
+    /// How many packets have been longer than `max_packet_size`, and were cut or
+    /// [dropped](crate::Truncation).
     #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.packets.dropped()
+    pub fn truncations(&self) -> u64 {
+        self.packets.truncations()
     }
 
     /// Takes over a socket that is bound, from a [`std::os::unix::net::UnixDatagram`], a

@@ -240,11 +240,15 @@ impl Model {
                     && (peer.fate == Fate::Taken || served && self.flows())
             }),
             Transition::TakeHandle => !self.running && self.handles.len() < MOST_HANDLES,
-            // A handle of an earlier session stops one that serves: it has to have begun.
-            // One more is a hurry, where there is a drain.
-            Transition::Stop(_) if self.setting.books && self.stop => false,
             Transition::Stop(handle) => self.handles.get(handle).is_some_and(|born| {
-                !self.running || self.stop || self.begun || *born == self.session
+                // A handle of an earlier session stops one that serves: it has to have begun.
+                let own = self.begun || *born == self.session;
+                // One more is a hurry, where there is a drain.
+                if self.setting.books {
+                    own && !self.stop
+                } else {
+                    own || !self.running || self.stop
+                }
             }),
             Transition::Spawn => {
                 !self.running && !self.setting.mixin.forks() && self.handles.len() < MOST_HANDLES
