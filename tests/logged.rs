@@ -53,8 +53,8 @@ fn events_and_failures_are_written_down() -> Result<(), Box<dyn Error>> {
         "DEBUG a request failed: an error",
         "TRACE a request was accepted",
         "WARN handle panicked: as it is told",
-        "WARN the server is asked to stop, after a panic",
         "DEBUG a request failed: a panic",
+        "WARN the server is asked to stop, after a panic",
     ];
     assert_eq!(*lines, wanted);
     Ok(())
