@@ -256,7 +256,7 @@ impl<T: Transport> Limits<T> {
     }
 
     /// Turns a request away.
-    pub(crate) fn turn_away(&self, mut request: T::Request) {
+    pub(crate) fn turn_away(&self, request: &mut T::Request) {
         match &self.refusal {
             Refuse::Close => {}
             Refuse::Answer(bytes) => request.answer(bytes),

@@ -53,10 +53,12 @@ impl Place {
         Ok(place)
     }
 
+    #[inline]
     fn state(&self) -> &AtomicU64 {
         &self.words[0]
     }
 
+    #[inline]
     fn load(&self) -> u64 {
         self.state().load(SeqCst)
     }
@@ -87,6 +89,7 @@ impl Control {
         })
     }
 
+    #[inline]
     fn place(&self) -> &Place {
         let mut place = &self.first;
         while let Some(next) = place.next.get() {
@@ -134,11 +137,8 @@ impl Control {
             return;
         }
         place.update(|state| state::entered(state, number, flags));
+        // A stop for what comes now, if it has rung in between, is seen there before anybody waits.
         place.bell.drain();
-        // A stop for what comes now may have rung in between, and must still be heard.
-        if self.has_ended(number) || place.load() & HURRIED != 0 {
-            place.bell.ring();
-        }
     }
 
     /// The number of the session that runs, or else of the next one.
@@ -157,6 +157,7 @@ impl Control {
     }
 
     /// Whether session `number` has been asked to stop, or is over.
+    #[inline]
     pub(crate) fn is_stopping(&self, number: u64) -> bool {
         self.has(number, ASKED)
     }
@@ -171,6 +172,7 @@ impl Control {
         state::is_asked(self.place().load(), born)
     }
 
+    #[inline]
     fn has(&self, number: u64, flag: u64) -> bool {
         state::has(self.place().load(), number, flag)
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::reaction::Reaction;
 use super::trouble::BACK_OFF;
-use super::{Session, after};
+use super::{Look, Session, after};
 use crate::event::Event;
 use crate::handler::Handler;
 use crate::transport::Transport;
@@ -18,9 +18,24 @@ const HASTY_WAITS: u32 = 1000;
 const HASTE: Duration = Duration::from_millis(1);
 
 impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
+    /// There was this error instead of a request: what the look has come to, or nothing, where
+    /// there is to be another.
+    pub(super) fn without(&self, error: io::Error) -> io::Result<Option<Look>> {
+        if Reaction::to(&error) == Reaction::Wait {
+            self.nothing_there();
+            return Ok(Some(self.idle()));
+        }
+        // After a pause the strategy has its turn: what it frees may be what is lacking.
+        if self.react(error)? == Reaction::BackOff {
+            self.ask_again.set(true);
+            return Ok(Some(Look::Idle));
+        }
+        Ok(self.is_late().then_some(Look::End))
+    }
+
     /// The queue is empty: the errors are over, but for those of waiting, and if a wait has just
     /// ended for no request, it may have been for a bell that a transport polls and does not silence.
-    pub(super) fn nothing_there(&self) {
+    fn nothing_there(&self) {
         if !self.wait_failed.get() {
             self.trouble.clear();
         }
