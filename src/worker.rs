@@ -222,8 +222,12 @@ impl<H> Worker<H> {
     }
 
     /// Closes a request that is not let in by `close`.
-    pub(crate) fn turn_away<R>(&self, place: &mut Place<R>, why: Refusal, close: impl FnOnce(&mut R))
-    where
+    pub(crate) fn turn_away<R>(
+        &self,
+        place: &mut Place<R>,
+        why: Refusal,
+        close: impl FnOnce(&mut R),
+    ) where
         H: Handler<R>,
     {
         self.leave(place, close).end(Event::Refused(why));
