@@ -11,6 +11,7 @@
 //! * `fork`: a child that runs one closure and never returns into its caller; `Threads`, how many
 //!   there are before; `Caught`, the signals that are reset in it.
 //! * `forks`: whether the application has forked by itself, and this is the child.
+//! * `Listener`: a listening socket that forked children let go of.
 //! * `reap`: how a child ended; `watch_process`: a descriptor that becomes readable when one does,
 //!   where there is one.
 //! * `Quiet`: no signals, and a descriptor that tells of the ends of children, where there is one.
@@ -30,6 +31,7 @@ mod cut;
 mod exit;
 mod fork;
 mod forks;
+mod listener;
 mod parcel;
 mod receive;
 mod send;
@@ -48,6 +50,7 @@ pub(crate) use exit::at_exit;
 pub use fork::ForkedChild;
 pub(crate) use fork::fork;
 pub(crate) use forks::{count_forks, forks};
+pub(crate) use listener::Listener;
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
 pub(crate) use receive::receive;
 pub(crate) use send::send;

@@ -125,7 +125,8 @@ impl<R> Traced<R> {
     }
 
     fn inner(&mut self) -> &mut R {
-        self.inner.as_mut().expect("it has not been closed")
+        let Some(inner) = &mut self.inner else { unreachable!("it has not been closed") };
+        inner
     }
 }
 
