@@ -35,17 +35,19 @@ where
 }
 
 #[test]
-fn a_second_stop_between_serving_and_closing_is_a_hurry() -> Result {
-    let (tell, called) = unbounded();
-    let server = ThreadingTcpServer::bind("127.0.0.1:0", Lines(tell))?.drain(Drain::new());
-    let (address, stop) = (server.local_addr()?, server.stop_handle());
-    let served = serving(server);
-    let silent = client(address, &called)?;
-    stop.stop();
-    let server = served.recv_timeout(PATIENCE)?;
-    stop.stop();
-    assert_eq!(numbers(without_hanging(|| server.close())??), [0, 1, 0, 0]);
-    assert_eq!(all(&silent)?, b"");
+fn each_stop_between_serving_and_closing_is_a_hurry() -> Result {
+    for more in 1..=2 {
+        let (tell, called) = unbounded();
+        let server = ThreadingTcpServer::bind("127.0.0.1:0", Lines(tell))?.drain(Drain::new());
+        let (address, stop) = (server.local_addr()?, server.stop_handle());
+        let served = serving(server);
+        let silent = client(address, &called)?;
+        stop.stop();
+        let server = served.recv_timeout(PATIENCE)?;
+        (0..more).for_each(|_| stop.stop());
+        assert_eq!(numbers(without_hanging(|| server.close())??), [0, 1, 0, 0]);
+        assert_eq!(all(&silent)?, b"");
+    }
     Ok(())
 }
 
