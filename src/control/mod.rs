@@ -135,8 +135,9 @@ impl Control {
         }
         place.update(|state| state::entered(state, number, flags));
         place.bell.drain();
-        // A stop for what comes now may have rung in between, and must still be heard.
-        if self.has_ended(number) || place.load() & HURRIED != 0 {
+        // A hurry outlives the session, and must still be heard by whoever waits for its requests. A
+        // stop for what comes now is of a handle that is made afterwards.
+        if self.is_hurried() {
             place.bell.ring();
         }
     }
