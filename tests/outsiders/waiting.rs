@@ -191,3 +191,12 @@ fn the_strategy_has_its_turn_after_a_pause_for_an_error_and_after_no_other() -> 
     assert_eq!(server.transport().waits.load(SeqCst), 0, "after the pause it asks again at once");
     Ok(())
 }
+
+#[test]
+fn want_of_memory_is_for_the_caller_of_handle_request_to_wait_out() -> io::Result<()> {
+    let transport = Scripted::new(|_| Err(ErrorKind::OutOfMemory.into()));
+    let mut server = Server::new(transport, Sync, Idler)?;
+    let outcome = in_time(move || server.handle_request_timeout(SHORT))?;
+    assert_eq!(outcome.map_err(|error| error.kind()), Err(ErrorKind::OutOfMemory));
+    Ok(())
+}
