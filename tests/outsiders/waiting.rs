@@ -3,12 +3,13 @@
 use std::io::{self, ErrorKind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, after, bounded};
 use socketserver::{
-    Closing, Concurrency, Counters, Drain, Due, Handler, Next, Outcome, Request, Server, Session,
-    StopHandle, Sync, Taken, Transport, Waiter,
+    Closing, Concurrency, Counters, Drain, Due, Handler, Limits, Next, Outcome, Request, Server,
+    Session, StopHandle, Sync, Taken, Transport, Waiter,
 };
 
 use crate::in_time;
@@ -198,5 +199,43 @@ fn want_of_memory_is_for_the_caller_of_handle_request_to_wait_out() -> io::Resul
     let mut server = Server::new(transport, Sync, Idler)?;
     let outcome = in_time(move || server.handle_request_timeout(SHORT))?;
     assert_eq!(outcome.map_err(|error| error.kind()), Err(ErrorKind::OutOfMemory));
+    Ok(())
+}
+
+/// Keeps the first request until the end, and counts how often it waits for another.
+struct Keeps(usize);
+
+impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Keeps {
+    fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
+        let mut kept = None;
+        loop {
+            match session.try_next()? {
+                Taken::Request(job) => kept = Some(job),
+                Taken::Idle => {
+                    self.0 += 1;
+                    session.wait(&[])?;
+                }
+                Taken::End => break,
+            }
+        }
+        kept.map(|job| session.finish_request(job));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_server_that_may_take_no_request_sleeps() -> io::Result<()> {
+    const HOUR: Duration = Duration::from_secs(3600);
+    for limits in [Limits::new().at_once(1), Limits::new().rate(1, HOUR)] {
+        let transport = Scripted::new(|_| Ok(Some(Nothing)));
+        let mut server = Server::new(transport, Keeps(0), Idler)?.limits(limits)?;
+        let stop = server.stop_handle();
+        thread::spawn(move || {
+            let _ = after(SHORT).recv();
+            stop.stop();
+        });
+        let server = in_time(move || server.serve_forever().map(|()| server))??;
+        assert!(server.concurrency().0 <= 1, "it waited {} times", server.concurrency().0);
+    }
     Ok(())
 }
