@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::control::Control;
 use crate::event::{Event, Refusal};
-use crate::failure::{Cause, Failure, FailureKind, Stage};
+use crate::failure::{Cause, Failure, FailureKind, Stage, complain};
 use crate::handler::{Handler, Next, OnPanic};
 use crate::in_flight::{Listed, Ticket};
 use crate::request::Request;
@@ -46,7 +46,12 @@ pub struct Job<R> {
     ticket: Ticket,
 }
 
+/// Where a job stays from the loop that gets it to its end, where both are on one thread: requests
+/// are large, and most of what they would cost beside their system calls is being moved.
+pub(crate) type Place<R> = Option<Job<R>>;
+
 impl<R: Request> Job<R> {
+    #[inline]
     pub(crate) fn new(request: R, ticket: Ticket) -> Self {
         Self { listed: Listed::default(), request, ticket }
     }
@@ -75,10 +80,7 @@ impl<R: Request> Job<R> {
     /// to be kept until that process has ended, and then given to
     /// [`Session::ended`](crate::Session::ended).
     pub fn hand_over(self) -> Ticket {
-        let Self { listed, request, ticket } = self;
-        drop(listed);
-        quietly(|| request.close_request());
-        ticket
+        leave(&mut Some(self), R::close_request).0
     }
 }
 
@@ -150,15 +152,22 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        let Job { listed, mut request, ticket } = job;
-        let here = ticket.here();
-        let ending = match self.run(&mut request) {
-            Ok(()) => {
-                self.shut_down(request, listed);
-                Ending::Finished
-            }
-            Err(fault) => self.fail(request, listed, fault),
+        self.finish_in(&mut Some(job))
+    }
+
+    /// The same of a job that stays where it is; afterwards the place is empty.
+    #[inline]
+    pub(crate) fn finish_in<R: Request>(&self, place: &mut Place<R>) -> Ending
+    where
+        H: Handler<R>,
+    {
+        let Some(job) = place else { return Ending::Finished };
+        let here = job.ticket.here();
+        let ending = match self.run(&mut job.request) {
+            Ok(()) => Ending::Finished,
+            Err(fault) => self.fail(&mut job.request, fault),
         };
+        let ticket = self.leave(place, R::shutdown_request);
         drop(here);
         if !self.in_child {
             self.ended(ticket, ending);
@@ -172,16 +181,17 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        self.failed(job, Fault(Stage::Start, Cause::Error(error)));
+        self.failed(&mut Some(job), Fault(Stage::Start, Cause::Error(error)));
     }
 
     /// Ends a request that has failed before it was handled.
-    pub(crate) fn failed<R: Request>(&self, job: Job<R>, fault: Fault)
+    pub(crate) fn failed<R: Request>(&self, place: &mut Place<R>, fault: Fault)
     where
         H: Handler<R>,
     {
-        let Job { listed, request, ticket } = job;
-        let ending = self.fail(request, listed, fault);
+        let Some(job) = place else { return };
+        let ending = self.fail(&mut job.request, fault);
+        let ticket = self.leave(place, R::shutdown_request);
         self.ended(ticket, ending);
     }
 
@@ -194,6 +204,18 @@ impl<H> Worker<H> {
         ticket.end(ending.into());
         self.tell(ending.into());
         if ending == Ending::Failed(FailureKind::Panic) {
+            self.panicked();
+        }
+    }
+
+    /// The same of a request whose process has ended. That tells of the panic by which the request
+    /// has failed; the others have been noted.
+    pub(crate) fn reaped<R>(&self, ticket: Ticket, ending: Ending)
+    where
+        H: Handler<R>,
+    {
+        self.ended(ticket, ending);
+        for _ in 0..self.control().take_panics() {
             self.panicked();
         }
     }
@@ -212,14 +234,15 @@ impl<H> Worker<H> {
     }
 
     /// Closes a request that is not let in by `close`.
-    pub(crate) fn turn_away<R>(&self, job: Job<R>, why: Refusal, close: impl FnOnce(R))
-    where
+    pub(crate) fn turn_away<R>(
+        &self,
+        place: &mut Place<R>,
+        why: Refusal,
+        close: impl FnOnce(&mut R),
+    ) where
         H: Handler<R>,
     {
-        let Job { listed, request, ticket } = job;
-        drop(listed);
-        self.quietly(|| close(request));
-        ticket.end(Event::Refused(why));
+        self.leave(place, close).end(Event::Refused(why));
         self.tell(Event::Refused(why));
     }
 
@@ -241,7 +264,7 @@ impl<H> Worker<H> {
         }
     }
 
-    /// Does what the handler wants to be done about a panic; in a forked child, its end tells the
+    /// Does what the handler wants to be done about a panic; in a forked child it is noted for the
     /// parent, which then asks.
     #[cold]
     fn panicked<R>(&self)
@@ -249,13 +272,16 @@ impl<H> Worker<H> {
         H: Handler<R>,
     {
         if self.in_child {
-            return;
+            return self.control().note_panic();
         }
         let mut answer = OnPanic::Contain;
         quietly(|| answer = self.handler().panicked());
         match answer {
             OnPanic::Contain => {}
-            OnPanic::Stop => self.control().ask(self.session),
+            OnPanic::Stop => {
+                quietly(|| complain(format_args!("the server is asked to stop, after a panic")));
+                self.control().ask(self.session);
+            }
             OnPanic::Crash => process::abort(),
         }
     }
@@ -298,7 +324,7 @@ impl<H> Worker<H> {
     }
 
     #[cold]
-    fn fail<R: Request>(&self, mut request: R, listed: Listed, Fault(stage, cause): Fault) -> Ending
+    fn fail<R: Request>(&self, request: &mut R, Fault(stage, cause): Fault) -> Ending
     where
         H: Handler<R>,
     {
@@ -308,21 +334,34 @@ impl<H> Worker<H> {
             kind
         });
         let kind = failure.kind();
-        self.quietly(|| self.handler().handle_error(&mut request, &failure));
+        self.quietly(|| self.handler().handle_error(request, &failure));
         self.quietly(|| drop(failure));
-        self.shut_down(request, listed);
         Ending::Failed(kind)
     }
 
-    /// Shuts a request down, and closes it.
+    /// Ends a request by `close`; returns its ticket. The place is empty afterwards.
     #[inline]
-    fn shut_down<R: Request>(&self, request: R, listed: Listed)
+    fn leave<R>(&self, place: &mut Place<R>, close: impl FnOnce(&mut R)) -> Ticket
     where
         H: Handler<R>,
     {
-        drop(listed);
-        self.quietly(|| request.shutdown_request());
+        let (ticket, panicked) = leave(place, close);
+        if panicked {
+            self.panicked();
+        }
+        ticket
     }
+}
+
+/// Ends a request by `close`, and frees it; its ticket, and whether anything panicked.
+#[inline]
+fn leave<R>(place: &mut Place<R>, close: impl FnOnce(&mut R)) -> (Ticket, bool) {
+    let Some(job) = place else { return Default::default() };
+    drop(mem::take(&mut job.listed));
+    let closing = quietly(|| close(&mut job.request));
+    let ticket = mem::take(&mut job.ticket);
+    let freeing = quietly(|| *place = None);
+    (ticket, closing || freeing)
 }
 
 /// Why a request is not let in.

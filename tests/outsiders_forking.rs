@@ -73,11 +73,11 @@ impl Request for Greeted {
         self.0.deliver()
     }
 
-    fn shutdown_request(self) {
+    fn shutdown_request(&mut self) {
         self.0.shutdown_request();
     }
 
-    fn close_request(self) {
+    fn close_request(&mut self) {
         self.0.close_request();
     }
 }

@@ -20,8 +20,9 @@ pub struct Sync;
 
 impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Sync {
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
-        while let Some(job) = session.next_request()? {
-            session.finish_request(job);
+        let mut place = None;
+        while session.next_into(&mut place)? {
+            session.finish_in(&mut place);
         }
         Ok(())
     }

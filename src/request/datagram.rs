@@ -69,6 +69,7 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
     /// Takes one datagram from the socket's queue into a spare buffer, which goes back when the
     /// request is over. `peer` says who the sender is, and how long the headers of packets between
     /// the two are.
+    #[inline]
     pub(crate) fn receive(
         packets: &Arc<Packets<S>>,
         peer: impl FnOnce(&SockAddr) -> (A, usize),
@@ -154,6 +155,7 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
         self.send(bytes, S::SEND_FLAGS)
     }
 
+    #[inline]
     fn send(&self, bytes: &[u8], flags: c_int) -> io::Result<()> {
         let Spare { sender, told, allowance, .. } = self.spare();
         if sender.len() == 0 || sender.is_unnamed() {

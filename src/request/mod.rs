@@ -46,11 +46,11 @@ use crate::in_flight::Activity;
 ///
 /// The methods are called in this order, on the worker's thread or in its process: `establish`,
 /// `next_exchange` where the handler is called again, `deliver` where the handler succeeded and not
-/// where it failed, then `shutdown_request` in any case. A request that is rejected or can't be
-/// started is shut down in the serve loop without having been established, and must not wait for
-/// its peer there. `close_request` alone is called on the copy that the parent of a forked child
-/// keeps. A panic in any of them is contained. A request that is dropped without having been closed
-/// must free what it holds.
+/// where it failed, then `shutdown_request` in any case, and then the request is dropped. One that
+/// is rejected or can't be started is shut down in the serve loop without having been established,
+/// and must not wait for its peer there. `close_request` alone is called on the copy that the parent
+/// of a forked child keeps. A panic in any of them is contained. A request that is dropped without
+/// having been closed must free what it holds.
 ///
 /// A request that wraps another passes *every* method on: with the defaults, the inner one's
 /// timeouts, unsent bytes and clean end would be lost.
@@ -112,19 +112,18 @@ pub trait Request: Sized {
     /// Ends the request as a reset does, where there is such a thing (over TCP: `SO_LINGER` of zero,
     /// so that neither side keeps anything of the connection), and closes it. By default it is
     /// closed without a word.
-    fn reset_request(self) {
+    fn reset_request(&mut self) {
         self.close_request();
     }
 
     /// Ends the request in the way that suits the peer, and closes it: Python's
     /// `shutdown_request`.
-    fn shutdown_request(self) {
+    fn shutdown_request(&mut self) {
         self.close_request();
     }
 
     /// Frees what the request holds, and says nothing to the peer: Python's `close_request`. Under
-    /// [`Forking`](crate::Forking) the parent does this with its copy while the child goes on.
-    fn close_request(self) {
-        drop(self);
-    }
+    /// [`Forking`](crate::Forking) the parent does this with its copy while the child goes on. By
+    /// default nothing is done: the request is dropped next.
+    fn close_request(&mut self) {}
 }

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crossbeam_channel::{Receiver, Sender};
+use parking_lot::Mutex;
 use socket2::SockAddr;
 
 use super::allowance::Allowance;
@@ -48,6 +49,7 @@ pub(super) struct Spare {
 }
 
 impl Spare {
+    #[inline]
     pub(super) fn packet(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
@@ -60,6 +62,9 @@ pub(crate) struct Packets<S> {
     pub(crate) socket: S,
     settings: PacketSettings,
     truncations: AtomicU64,
+    /// The one that came back last, where nothing else does: at hand without the queue's
+    /// bookkeeping. Nobody waits for the lock, a forked child least of all.
+    last: Mutex<Option<Box<Spare>>>,
     back: Sender<Box<Spare>>,
     waiting: Receiver<Box<Spare>>,
 }
@@ -73,7 +78,8 @@ impl<S> Packets<S> {
 
     pub(crate) fn new(socket: S, settings: PacketSettings) -> Self {
         let (back, waiting) = crossbeam_channel::bounded(Self::MOST);
-        Self { socket, settings, truncations: AtomicU64::new(0), back, waiting }
+        let (truncations, last) = (AtomicU64::new(0), Mutex::default());
+        Self { socket, settings, truncations, last, back, waiting }
     }
 
     /// How many packets have been too long.
@@ -82,6 +88,7 @@ impl<S> Packets<S> {
     }
 
     /// Takes the next packet from the socket's queue, into a spare buffer.
+    #[inline]
     pub(super) fn receive(&self) -> io::Result<Box<Spare>>
     where
         S: AsFd,
@@ -96,6 +103,7 @@ impl<S> Packets<S> {
         }
     }
 
+    #[inline]
     fn fill(&self, spare: &mut Spare) -> io::Result<()>
     where
         S: AsFd,
@@ -119,6 +127,7 @@ impl<S> Packets<S> {
     }
 
     /// What may be sent in reply to a packet of so many bytes.
+    #[inline]
     pub(super) fn allowance(&self, length: usize, header: usize) -> Allowance {
         match self.settings.amplification {
             Some(factor) => Allowance::new(length, header, factor),
@@ -126,24 +135,35 @@ impl<S> Packets<S> {
         }
     }
 
+    #[inline]
     pub(super) fn take(&self) -> Box<Spare> {
-        self.waiting.try_recv().unwrap_or_else(|_| {
-            Box::new(Spare {
-                bytes: vec![0; self.settings.size].into(),
-                length: 0,
-                truncated: false,
-                sender: SocketAddr::from(([0, 0, 0, 0], 0)).into(),
-                told: Told::Nothing,
-                allowance: Allowance::unlimited(),
-                output: Vec::new(),
-            })
+        let last = self.last.try_lock().and_then(|mut last| last.take());
+        last.unwrap_or_else(|| self.waiting.try_recv().unwrap_or_else(|_| self.another()))
+    }
+
+    #[cold]
+    fn another(&self) -> Box<Spare> {
+        Box::new(Spare {
+            bytes: vec![0; self.settings.size].into(),
+            length: 0,
+            truncated: false,
+            sender: SocketAddr::from(([0, 0, 0, 0], 0)).into(),
+            told: Told::Nothing,
+            allowance: Allowance::unlimited(),
+            output: Vec::new(),
         })
     }
 
     /// Where enough are waiting, this one is freed.
+    #[inline]
     pub(super) fn give_back(&self, mut spare: Box<Spare>) {
-        spare.output.clear();
-        spare.output.shrink_to(self.settings.size);
-        let _ = self.back.try_send(spare);
+        if spare.output.capacity() > 0 {
+            spare.output.clear();
+            spare.output.shrink_to(self.settings.size);
+        }
+        match self.last.try_lock() {
+            Some(mut last) if last.is_none() => *last = Some(spare),
+            _ => drop(self.back.try_send(spare)),
+        }
     }
 }

@@ -97,7 +97,8 @@ pub(crate) struct StreamSettings {
 /// Python's `StreamRequestHandler` has `rfile` and `wfile`; this is both. Reading is buffered with
 /// `rbufsize` bytes, which are allocated by the first read that needs them. Writing is not
 /// buffered unless the transport was given a `wbufsize`: `write_all` hands its bytes to the kernel
-/// before it returns. What a write buffer holds is sent by [`flush`](Write::flush), and after the
+/// before it returns, and `write!` makes a system call for each piece of its text: format it first,
+/// or have a `wbufsize`. What a write buffer holds is sent by [`flush`](Write::flush), and after the
 /// handler; a failed handler's too.
 ///
 /// When the request is over, its sending side is shut down (`SHUT_WR`); where the peer may still
@@ -121,6 +122,7 @@ pub struct StreamRequest<S, A> {
 }
 
 impl<S: StreamSocket, A> StreamRequest<S, A> {
+    #[inline]
     pub(crate) fn new(socket: S, peer: A, settings: StreamSettings) -> Self {
         let reader = ReadBuffer::new(settings.rbufsize);
         let writer = WriteBuffer::new(settings.wbufsize);
@@ -186,7 +188,7 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     pub fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.wire.socket.set_timeouts(timeout)?;
         self.timeout = timeout;
-        if let Some(watch) = &mut self.wire.watch {
+        if let Some(watch) = self.wire.watch() {
             watch.set_timeout(timeout);
         }
         Ok(())
@@ -257,19 +259,22 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
     fn next_exchange(&mut self) -> io::Result<()> {
         self.flush()?;
         let unread = !self.reader.unread().is_empty();
-        if let Some(watch) = &mut self.wire.watch {
-            watch.next_exchange(unread);
-        }
-        match &self.wire.activity {
-            Some(activity) if !unread => activity.idle(),
-            _ => {}
+        if let Some(minders) = &mut self.wire.minders {
+            if let Some(watch) = &mut minders.watch {
+                watch.next_exchange(unread);
+            }
+            match &minders.activity {
+                Some(activity) if !unread => activity.idle(),
+                _ => {}
+            }
         }
         Ok(())
     }
 
     fn watch(&mut self, activity: &Activity) {
-        self.wire.listed = activity.hold();
-        self.wire.activity = Some(activity.clone());
+        let minders = self.wire.minders.get_or_insert_default();
+        minders.listed = activity.hold();
+        minders.activity = Some(activity.clone());
     }
 
     fn connection(&self) -> Option<BorrowedFd<'_>> {
@@ -282,13 +287,12 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
         self.wire.traffic.sent(&sent);
     }
 
-    fn reset_request(self) {
+    fn reset_request(&mut self) {
         // A Unix socket has no such thing, and takes it.
         let _ = SockRef::from(&self.wire.socket).set_linger(Some(Duration::ZERO));
-        self.close_request();
     }
 
-    fn shutdown_request(mut self) {
+    fn shutdown_request(&mut self) {
         // The request has failed already, or has been flushed; a peer that is gone can't be told,
         // and one that does not read is not waited for a second time.
         if !self.writer.has_failed() {
@@ -296,10 +300,9 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
         }
         match self.hangup {
             _ if self.detached => {}
-            Hangup::Reset => return self.reset_request(),
+            Hangup::Reset => self.reset_request(),
             Hangup::Drain { .. } | Hangup::Shutdown => self.hang_up(),
         }
-        self.close_request();
     }
 }
 
@@ -307,8 +310,9 @@ impl<S: StreamSocket, A> Connection for StreamRequest<S, A> {
     fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()> {
         deadlines.check()?;
         let unread = !self.unread().is_empty();
-        let watch = Watch::new(deadlines, self.timeout, unread, self.wire.watch.as_deref());
-        self.wire.watch = Some(Box::new(watch));
+        let timeout = self.timeout;
+        let watch = &mut self.wire.minders.get_or_insert_default().watch;
+        *watch = Some(Watch::new(deadlines, timeout, unread, watch.as_ref()));
         Ok(())
     }
 

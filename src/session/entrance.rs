@@ -15,7 +15,7 @@ use crate::handler::Handler;
 use crate::in_flight::Ticket;
 use crate::request::Request;
 use crate::transport::Transport;
-use crate::worker::{Job, Turned};
+use crate::worker::{Job, Place, Turned};
 
 /// What a session remembers of its entrance.
 #[derive(Debug, Default)]
@@ -140,7 +140,8 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     /// When a request has been taken: whether it is let in.
     #[inline]
-    pub(super) fn admit(&self, job: &mut Job<T::Request>) -> Result<(), Turned> {
+    pub(super) fn admit(&self, place: &mut Place<T::Request>) -> Result<(), Turned> {
+        let Some(job) = place else { return Ok(()) };
         job.parts().1.accept();
         self.worker.tell(Event::Accepted);
         if let Some(books) = &self.books {
@@ -164,19 +165,20 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     }
 
     /// Ends a request that is not let in.
-    pub(super) fn turn(&self, job: Job<T::Request>, turned: Turned) {
+    #[cold]
+    pub(super) fn turn(&self, place: &mut Place<T::Request>, turned: Turned) {
         let limits = self.books.as_ref().and_then(|books| books.asked.limits.as_ref());
         match (turned, limits) {
             (Turned::Failed(fault), _) => {
-                self.worker.failed(job, fault);
+                self.worker.failed(place, fault);
                 self.settle(Outcome::Failed);
             }
             (Turned::Away(why), Some(limits)) if why != Refusal::Rejected => {
-                self.worker.turn_away(job, why, |request| limits.turn_away(request));
+                self.worker.turn_away(place, why, |request| limits.turn_away(request));
                 self.settle(Outcome::Refused);
             }
             (Turned::Away(why), _) => {
-                self.worker.turn_away(job, why, Request::shutdown_request);
+                self.worker.turn_away(place, why, Request::shutdown_request);
                 self.settle(Outcome::Rejected);
             }
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::reaction::Reaction;
 use super::trouble::BACK_OFF;
-use super::{Session, after};
+use super::{Look, Session, after};
 use crate::event::Event;
 use crate::handler::Handler;
 use crate::transport::Transport;
@@ -16,11 +16,28 @@ const ERRORS_IN_A_ROW: u32 = 64;
 /// Nor are so many waits in a row that were over within `HASTE`, and for no request.
 const HASTY_WAITS: u32 = 1000;
 const HASTE: Duration = Duration::from_millis(1);
+/// So many of them are made up for by one that lasted: on a busy machine, some of any that spins do.
+const MADE_UP_FOR: u32 = 10;
 
 impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
+    /// There was this error instead of a request: what the look has come to, or nothing, where
+    /// there is to be another.
+    pub(super) fn without(&self, error: io::Error) -> io::Result<Option<Look>> {
+        if Reaction::to(&error) == Reaction::Wait {
+            self.nothing_there();
+            return Ok(Some(self.idle()));
+        }
+        // After a pause the strategy has its turn: what it frees may be what is lacking.
+        if self.react(error)? == Reaction::BackOff {
+            self.ask_again.set(true);
+            return Ok(Some(Look::Idle));
+        }
+        Ok(self.is_late().then_some(Look::End))
+    }
+
     /// The queue is empty: the errors are over, but for those of waiting, and if a wait has just
     /// ended for no request, it may have been for a bell that a transport polls and does not silence.
-    pub(super) fn nothing_there(&self) {
+    fn nothing_there(&self) {
         if !self.wait_failed.get() {
             self.trouble.clear();
         }
@@ -32,7 +49,12 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// A source that is always ready and never has anything (a handler has shut the socket of its
     /// datagrams down, say) must not make the loop spin.
     pub(super) fn slow_down(&self, begun: Instant) -> io::Result<()> {
-        let hasty = if begun.elapsed() < HASTE { self.hasty.get().saturating_add(1) } else { 0 };
+        let before = self.hasty.get();
+        let hasty = if begun.elapsed() < HASTE {
+            before.saturating_add(1)
+        } else {
+            before.saturating_sub(MADE_UP_FOR)
+        };
         self.hasty.set(hasty);
         if hasty < HASTY_WAITS {
             return Ok(());

@@ -13,6 +13,7 @@ pub use puller::Puller;
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io;
+use std::mem;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +21,6 @@ use std::time::{Duration, Instant};
 use nix::unistd::Pid;
 
 use self::entrance::Entrance;
-use self::reaction::Reaction;
 use self::trouble::Trouble;
 use crate::control::Waiter;
 use crate::drain::Timer;
@@ -28,7 +28,7 @@ use crate::handler::Handler;
 use crate::in_flight::Ticket;
 use crate::sys::{self, Caught, ForkedChild, Threads};
 use crate::transport::Transport;
-use crate::worker::{self, Ending, Job, Worker};
+use crate::worker::{self, Ending, Job, Place, Worker};
 
 /// What a strategy pulls requests from, while the server serves.
 ///
@@ -81,6 +81,14 @@ pub enum Taken<R> {
     Idle,
     /// The session is over: it has been stopped, was for one request only, or the transport has
     /// no more requests.
+    End,
+}
+
+/// The same of a look that puts the request in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Request,
+    Idle,
     End,
 }
 
@@ -166,6 +174,7 @@ impl<T, H> Session<T, H> {
         let control = self.worker.control();
         sys::fork(control.bell(), threads, caught, |child| {
             control.share();
+            child.release_listeners();
             body(child)
         })
     }
@@ -182,11 +191,19 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     ///
     /// Where the transport is broken for good; all that passes is waited out here.
     pub fn next_request(&self) -> io::Result<Option<Job<T::Request>>> {
+        let mut place = None;
+        self.next_into(&mut place)?;
+        Ok(place)
+    }
+
+    /// The same into a place that is empty; returns whether there is one.
+    #[inline]
+    pub(crate) fn next_into(&self, place: &mut Place<T::Request>) -> io::Result<bool> {
         loop {
-            match self.try_next()? {
-                Taken::Request(job) => return Ok(Some(job)),
-                Taken::Idle => self.wait(&[])?,
-                Taken::End => return Ok(None),
+            match self.look(place)? {
+                Look::Request => return Ok(true),
+                Look::Idle => self.wait(&[])?,
+                Look::End => return Ok(false),
             }
         }
     }
@@ -198,61 +215,65 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     ///
     /// As [`next_request`](Self::next_request).
     pub fn try_next(&self) -> io::Result<Taken<T::Request>> {
+        let mut place = None;
+        let look = self.look(&mut place)?;
+        Ok(match (look, place) {
+            (_, Some(job)) => Taken::Request(job),
+            (Look::End, None) => Taken::End,
+            (_, None) => Taken::Idle,
+        })
+    }
+
+    #[inline]
+    fn look(&self, place: &mut Place<T::Request>) -> io::Result<Look> {
         loop {
             self.service_taken();
             if self.is_over() {
-                return Ok(Taken::End);
+                return Ok(Look::End);
             }
             let Some(ticket) = self.enter() else { return Ok(self.idle()) };
-            let got = self.get_request();
-            if let Ok(Some(request)) = got {
-                self.take();
-                let mut job = Job::new(request, ticket);
-                match self.admit(&mut job) {
-                    Ok(()) => return Ok(Taken::Request(job)),
-                    Err(turned) => self.turn(job, turned),
+            match self.get_request(ticket, place) {
+                Ok(true) => {
+                    self.take();
+                    match self.admit(place) {
+                        Ok(()) => return Ok(Look::Request),
+                        Err(turned) => self.turn(place, turned),
+                    }
                 }
-                continue;
-            }
-            self.give_back(ticket);
-            match got {
-                Ok(_) => {
+                Ok(false) => {
                     self.ended.set(Some(Outcome::Exhausted));
                     self.end_for_all();
                 }
-                Err(error) if Reaction::to(&error) == Reaction::Wait => {
-                    self.nothing_there();
-                    return Ok(self.idle());
-                }
                 Err(error) => {
-                    // After a pause the strategy has its turn: what it frees may be what is
-                    // lacking.
-                    if self.react(error)? == Reaction::BackOff {
-                        self.ask_again.set(true);
-                        return Ok(Taken::Idle);
-                    }
-                    if self.is_late() {
-                        return Ok(Taken::End);
+                    if let Some(look) = self.without(error)? {
+                        return Ok(look);
                     }
                 }
             }
         }
     }
 
-    fn get_request(&self) -> io::Result<Option<T::Request>> {
-        // Into a place of its own: what comes out of catch_unwind is copied, and requests are large.
-        let mut got = None;
-        match worker::contain(|| got = Some(self.transport.get_request())) {
-            Ok(()) => got.unwrap_or_else(|| unreachable!("it has been set")),
-            Err(payload) => {
-                self.worker.quietly(|| drop(payload));
-                Err(io::Error::other("get_request panicked"))
-            }
+    /// Gets a request for the ticket; gives that back where there is none. Returns whether there
+    /// is one.
+    #[inline]
+    fn get_request(&self, ticket: Ticket, place: &mut Place<T::Request>) -> io::Result<bool> {
+        let mut ticket = ticket;
+        let got = worker::contain(|| {
+            let Some(request) = self.transport.get_request()? else { return Ok(false) };
+            *place = Some(Job::new(request, mem::take(&mut ticket)));
+            Ok(true)
+        });
+        if place.is_none() {
+            self.give_back(ticket);
         }
+        got.unwrap_or_else(|payload| {
+            self.worker.quietly(|| drop(payload));
+            Err(io::Error::other("get_request panicked"))
+        })
     }
 
-    fn idle(&self) -> Taken<T::Request> {
-        if self.is_late() { Taken::End } else { Taken::Idle }
+    fn idle(&self) -> Look {
+        if self.is_late() { Look::End } else { Look::Idle }
     }
 
     /// Waits until there may be a request, one of `watch` is readable, or the session may be over.
@@ -296,8 +317,14 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     /// See [`Worker::finish_request`]; on this thread, in this process.
     pub fn finish_request(&self, job: Job<T::Request>) -> Ending {
+        self.finish_in(&mut Some(job))
+    }
+
+    /// The same of a job that stays where it is; afterwards the place is empty.
+    #[inline]
+    pub(crate) fn finish_in(&self, place: &mut Place<T::Request>) -> Ending {
         self.set_timer();
-        let ending = self.worker.finish_request(job);
+        let ending = self.worker.finish_in(place);
         if ending != Ending::Finished {
             self.settle(Outcome::Failed);
         }
@@ -314,7 +341,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// [`event`](Handler::event) and, after a panic, [`panicked`](Handler::panicked) are called,
     /// and what it was given is given back.
     pub fn ended(&self, ticket: Ticket, ending: Ending) {
-        self.worker.ended(ticket, ending);
+        self.worker.reaped(ticket, ending);
     }
 
     /// A request has been taken: `handle_request` is content with it, and the errors are over.

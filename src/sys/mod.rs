@@ -10,6 +10,7 @@
 //!   what the kernel has been `ask`ed to say of it; `send`: the reply.
 //! * `fork`: a child that runs one closure and never returns into its caller; `Threads`, how many
 //!   there are before; `Caught`, the signals that are reset in it.
+//! * `Listener`: a listening socket that forked children let go of.
 //! * `reap`: how a child ended; `watch_process`: a descriptor that becomes readable when one does,
 //!   where there is one.
 //! * `Quiet`: no signals, and a descriptor that tells of the ends of children, where there is one.
@@ -26,6 +27,7 @@ mod control;
 mod cut;
 mod exit;
 mod fork;
+mod listener;
 mod parcel;
 mod receive;
 mod send;
@@ -41,6 +43,7 @@ pub(crate) use cut::cut_off;
 pub(crate) use exit::at_exit;
 pub use fork::ForkedChild;
 pub(crate) use fork::fork;
+pub(crate) use listener::Listener;
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
 pub(crate) use receive::receive;
 pub(crate) use send::send;

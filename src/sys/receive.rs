@@ -28,6 +28,7 @@ pub(crate) struct Received {
 /// # Errors
 ///
 /// `WouldBlock` where the queue is empty, whether or not the socket itself is non-blocking.
+#[inline]
 pub(crate) fn receive(
     socket: &impl AsFd,
     buffer: &mut [u8],

@@ -62,7 +62,7 @@ impl<T: Transport<Request: Watched>> Transport for TracedTransport<T> {
         let Some(inner) = self.inner.get_request()? else { return Ok(None) };
         let number = self.trace.taken.fetch_add(1, Ordering::SeqCst) + 1;
         self.trace.note(number, "get_request");
-        Ok(Some(Traced { inner, number, trace: Arc::clone(&self.trace) }))
+        Ok(Some(Traced { inner: Some(inner), number, trace: Arc::clone(&self.trace) }))
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
@@ -102,7 +102,8 @@ impl Watched for UdpRequest {
 
 /// A request of that transport.
 pub struct Traced<R> {
-    inner: R,
+    /// Until it is closed.
+    inner: Option<R>,
     number: usize,
     trace: Arc<Trace>,
 }
@@ -112,13 +113,19 @@ impl<R> Traced<R> {
     pub fn number(&self) -> usize {
         self.number
     }
+
+    fn inner(&mut self) -> &mut R {
+        self.inner.as_mut().expect("it has not been closed")
+    }
 }
 
 impl<R: Watched> Traced<R> {
-    /// A request closes itself inside its two last methods: what is noted is that it did.
-    fn close(self, how: fn(R)) {
-        let socket = self.inner.socket();
-        how(self.inner);
+    /// A request is closed after one of its two last methods: what is noted is that it was.
+    fn close(&mut self, how: fn(&mut R)) {
+        let Some(mut inner) = self.inner.take() else { return };
+        let socket = inner.socket();
+        how(&mut inner);
+        drop(inner);
         let is_open = socket.is_some_and(|(entry, socket)| {
             // Another request's socket may have the number by now.
             fs::read_link(entry).is_ok_and(|now| now == socket)
@@ -129,49 +136,49 @@ impl<R: Watched> Traced<R> {
 
 impl<R: Watched> Request for Traced<R> {
     fn establish(&mut self) -> io::Result<()> {
-        self.inner.establish()
+        self.inner().establish()
     }
 
     fn deliver(&mut self) -> io::Result<()> {
-        self.inner.deliver()
+        self.inner().deliver()
     }
 
     fn classify(&self, error: &io::Error) -> FailureKind {
-        self.inner.classify(error)
+        self.inner.as_ref().map_or(FailureKind::Error, |inner| inner.classify(error))
     }
 
-    fn shutdown_request(self) {
+    fn shutdown_request(&mut self) {
         self.trace.note(self.number, "shutdown_request");
         self.close(R::shutdown_request);
     }
 
-    fn close_request(self) {
+    fn close_request(&mut self) {
         self.close(R::close_request);
     }
 }
 
 impl<R: Read> Read for Traced<R> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(bytes)
+        self.inner().read(bytes)
     }
 }
 
 impl<R: BufRead> BufRead for Traced<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.inner.fill_buf()
+        self.inner().fill_buf()
     }
 
     fn consume(&mut self, amount: usize) {
-        self.inner.consume(amount);
+        self.inner().consume(amount);
     }
 }
 
 impl<R: Write> Write for Traced<R> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.inner.write(bytes)
+        self.inner().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
+        self.inner().flush()
     }
 }

@@ -83,11 +83,11 @@ impl<R: Request + BufRead> Request for Introduced<R> {
         self.request.deliver()
     }
 
-    fn shutdown_request(self) {
+    fn shutdown_request(&mut self) {
         self.request.shutdown_request();
     }
 
-    fn close_request(self) {
+    fn close_request(&mut self) {
         self.request.close_request();
     }
 }

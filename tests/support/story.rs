@@ -99,12 +99,12 @@ impl Request for TracedRequest {
         self.request.classify(error)
     }
 
-    fn shutdown_request(self) {
+    fn shutdown_request(&mut self) {
         self.trace.note("shutdown_request");
         self.request.shutdown_request();
     }
 
-    fn close_request(self) {
+    fn close_request(&mut self) {
         self.trace.note("close_request");
         self.request.close_request();
     }

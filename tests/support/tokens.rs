@@ -69,7 +69,7 @@ impl Request for Token {
         None
     }
 
-    fn shutdown_request(self) {
+    fn shutdown_request(&mut self) {
         assert!(self.0 != Way::PanicsInShutdown, "scripted");
     }
 }

@@ -163,17 +163,17 @@ impl<R: Inner> Request for Visit<R> {
         self.inner.as_ref().map_or(FailureKind::Error, |inner| inner.classify(error))
     }
 
-    fn shutdown_request(mut self) {
+    fn shutdown_request(&mut self) {
         self.record("shutdown_request");
-        if let Some(inner) = self.inner.take() {
+        if let Some(mut inner) = self.inner.take() {
             inner.shutdown_request();
         }
         self.record("closed");
         panic_if(self.guest.script == Script::PanicsInShutdown);
     }
 
-    fn close_request(mut self) {
-        if let Some(inner) = self.inner.take() {
+    fn close_request(&mut self) {
+        if let Some(mut inner) = self.inner.take() {
             inner.close_request();
         }
         self.record("copy closed");
