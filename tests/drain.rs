@@ -95,10 +95,7 @@ fn idle_connections_are_cut_and_all_others_finish() -> Result {
     assert_eq!(all(&new)?, b"");
     (&unread).write_all(b"o\n")?;
     assert_eq!(all(&unread)?, b"two\n");
-    let report = closed.recv_timeout(PATIENCE)??;
-    assert_eq!(numbers(report), [2, 1, 0, 0]);
-    let said = report.to_string();
-    assert!(said.starts_with("finished 2, cut 1, abandoned 0, refused 0, in "), "{said}");
+    assert_eq!(numbers(closed.recv_timeout(PATIENCE)??), [2, 1, 0, 0]);
     Ok(())
 }
 
