@@ -40,6 +40,7 @@ impl Allowance {
     }
 
     /// Takes what a reply of `bytes` needs, all or nothing.
+    #[inline]
     pub(super) fn spend(&self, bytes: usize) -> io::Result<()> {
         let cost = self.cost(bytes);
         let less = |left| if left == UNLIMITED { None } else { u64::checked_sub(left, cost) };

@@ -89,6 +89,7 @@ impl Options<UnixDatagram> {
 impl Transport for UnixDatagram {
     type Request = UnixDatagramRequest;
 
+    #[inline]
     fn get_request(&self) -> io::Result<Option<UnixDatagramRequest>> {
         // There is nothing to forge, and so no limit that would count headers.
         Datagram::receive(&self.packets, |sender| (unix::to_std(sender), 0)).map(Some)
