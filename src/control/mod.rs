@@ -53,10 +53,12 @@ impl Place {
         Ok(place)
     }
 
+    #[inline]
     fn state(&self) -> &AtomicU64 {
         &self.words[0]
     }
 
+    #[inline]
     fn load(&self) -> u64 {
         self.state().load(SeqCst)
     }
@@ -87,6 +89,7 @@ impl Control {
         })
     }
 
+    #[inline]
     fn place(&self) -> &Place {
         let mut place = &self.first;
         while let Some(next) = place.next.get() {
@@ -157,6 +160,7 @@ impl Control {
     }
 
     /// Whether session `number` has been asked to stop, or is over.
+    #[inline]
     pub(crate) fn is_stopping(&self, number: u64) -> bool {
         self.has(number, ASKED)
     }
@@ -171,6 +175,7 @@ impl Control {
         state::is_asked(self.place().load(), born)
     }
 
+    #[inline]
     fn has(&self, number: u64, flag: u64) -> bool {
         state::has(self.place().load(), number, flag)
     }

@@ -20,11 +20,13 @@ pub(super) const fn before(number: u64) -> u64 {
 }
 
 /// The number of the session.
+#[inline]
 pub(super) const fn number(state: u64) -> u64 {
     state >> NUMBER
 }
 
 /// Whether session `of` has this flag, or is over.
+#[inline]
 pub(super) const fn has(state: u64, of: u64, flag: u64) -> bool {
     state & flag != 0 || number(state) != of
 }

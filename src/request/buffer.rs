@@ -12,14 +12,17 @@ pub(super) struct ReadBuffer {
 }
 
 impl ReadBuffer {
+    #[inline]
     pub(super) fn new(capacity: usize) -> Self {
         Self { bytes: Box::default(), capacity, start: 0, end: 0 }
     }
 
+    #[inline]
     pub(super) fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
+    #[inline]
     pub(super) fn consume(&mut self, amount: usize) {
         self.start = self.end.min(self.start + amount);
     }
@@ -36,6 +39,7 @@ impl ReadBuffer {
         Ok(self.unread())
     }
 
+    #[inline]
     pub(super) fn read(&mut self, mut source: impl Read, into: &mut [u8]) -> io::Result<usize> {
         // What does not gain by the buffer goes around it.
         if self.start == self.end && into.len() >= self.capacity {
@@ -56,11 +60,13 @@ pub(super) struct WriteBuffer {
 }
 
 impl WriteBuffer {
+    #[inline]
     pub(super) fn new(capacity: usize) -> Self {
         Self { bytes: Vec::new(), capacity, failed: false }
     }
 
     /// Whether the last attempt to send what is held back has failed.
+    #[inline]
     pub(super) fn has_failed(&self) -> bool {
         self.failed
     }

@@ -140,6 +140,7 @@ impl Traffic {
         }
     }
 
+    #[cold]
     fn failed(&mut self, error: &io::Error) {
         self.broken |= !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted);
     }
@@ -154,6 +155,7 @@ impl Traffic {
     }
 
     /// How the connection is to be drained; `unread` where input was received that nobody wanted.
+    #[inline]
     pub(super) fn need(&self, unread: bool) -> Need {
         let none = self.sent == 0 && self.input == Input::Unknown;
         let unseen = none && self.lent.load(Ordering::Relaxed);

@@ -121,6 +121,7 @@ pub struct StreamRequest<S, A> {
 }
 
 impl<S: StreamSocket, A> StreamRequest<S, A> {
+    #[inline]
     pub(crate) fn new(socket: S, peer: A, settings: StreamSettings) -> Self {
         let reader = ReadBuffer::new(settings.rbufsize);
         let writer = WriteBuffer::new(settings.wbufsize);
@@ -186,7 +187,7 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     pub fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.wire.socket.set_timeouts(timeout)?;
         self.timeout = timeout;
-        if let Some(watch) = &mut self.wire.watch {
+        if let Some(watch) = self.wire.watch() {
             watch.set_timeout(timeout);
         }
         Ok(())
@@ -257,19 +258,22 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
     fn next_exchange(&mut self) -> io::Result<()> {
         self.flush()?;
         let unread = !self.reader.unread().is_empty();
-        if let Some(watch) = &mut self.wire.watch {
-            watch.next_exchange(unread);
-        }
-        match &self.wire.activity {
-            Some(activity) if !unread => activity.idle(),
-            _ => {}
+        if let Some(minders) = &mut self.wire.minders {
+            if let Some(watch) = &mut minders.watch {
+                watch.next_exchange(unread);
+            }
+            match &minders.activity {
+                Some(activity) if !unread => activity.idle(),
+                _ => {}
+            }
         }
         Ok(())
     }
 
     fn watch(&mut self, activity: &Activity) {
-        self.wire.listed = activity.hold();
-        self.wire.activity = Some(activity.clone());
+        let minders = self.wire.minders.get_or_insert_default();
+        minders.listed = activity.hold();
+        minders.activity = Some(activity.clone());
     }
 
     fn connection(&self) -> Option<BorrowedFd<'_>> {
@@ -305,8 +309,9 @@ impl<S: StreamSocket, A> Connection for StreamRequest<S, A> {
     fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()> {
         deadlines.check()?;
         let unread = !self.unread().is_empty();
-        let watch = Watch::new(deadlines, self.timeout, unread, self.wire.watch.as_deref());
-        self.wire.watch = Some(Box::new(watch));
+        let timeout = self.timeout;
+        let watch = &mut self.wire.minders.get_or_insert_default().watch;
+        *watch = Some(Watch::new(deadlines, timeout, unread, watch.as_ref()));
         Ok(())
     }
 

@@ -10,42 +10,45 @@ use super::stream::StreamSocket;
 use super::watch::{Watch, Way};
 use crate::in_flight::{Activity, Listed};
 
-/// A socket, what has gone over it, and the clocks that run for it.
+/// A socket, what has gone over it, and who minds it.
 #[derive(Debug)]
 pub(super) struct Wire<S> {
-    /// Among those that a drain may cut; dropped before the socket is.
-    pub(super) listed: Listed,
+    /// There where anybody minds it; dropped before the socket is.
+    pub(super) minders: Option<Box<Minders>>,
     pub(super) socket: S,
     pub(super) traffic: Traffic,
-    /// There where the connection is held to deadlines.
-    pub(super) watch: Option<Box<Watch>>,
+}
+
+/// Those who mind a connection.
+#[derive(Debug, Default)]
+pub(super) struct Minders {
+    /// Among those that a drain may cut.
+    pub(super) listed: Listed,
     /// Where to say that something has come, to a server that wants to know.
     pub(super) activity: Option<Activity>,
+    /// There where the connection is held to deadlines.
+    pub(super) watch: Option<Watch>,
 }
 
 impl<S> Wire<S> {
+    #[inline]
     pub(super) fn new(socket: S) -> Self {
-        Self {
-            listed: Listed::default(),
-            socket,
-            traffic: Traffic::default(),
-            watch: None,
-            activity: None,
-        }
+        Self { minders: None, socket, traffic: Traffic::default() }
+    }
+
+    pub(super) fn watch(&mut self) -> Option<&mut Watch> {
+        self.minders.as_mut()?.watch.as_mut()
     }
 }
 
 impl<S: StreamSocket> Read for Wire<S> {
     #[inline]
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let received = match &mut self.watch {
+        let received = match &mut self.minders {
             None => self.socket.recv(bytes),
-            Some(watch) => watched_read(watch, &self.socket, bytes),
+            Some(minders) => minded_read(minders, &self.socket, bytes),
         };
         self.traffic.received(bytes.len(), &received);
-        if let (Some(activity), Ok(1..)) = (&self.activity, &received) {
-            activity.busy();
-        }
         received
     }
 }
@@ -53,9 +56,9 @@ impl<S: StreamSocket> Read for Wire<S> {
 impl<S: StreamSocket> Write for Wire<S> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = match &mut self.watch {
+        let sent = match &mut self.minders {
             None => self.socket.send(bytes),
-            Some(watch) => watched_write(watch, &self.socket, bytes),
+            Some(minders) => minded_write(minders, &self.socket, bytes),
         };
         self.traffic.sent(&sent);
         sent
@@ -66,8 +69,23 @@ impl<S: StreamSocket> Write for Wire<S> {
     }
 }
 
-/// One call where the peer has spoken; otherwise it is waited for as long as the clocks allow.
 #[inline(never)]
+fn minded_read<S: StreamSocket>(
+    minders: &mut Minders,
+    socket: &S,
+    bytes: &mut [u8],
+) -> io::Result<usize> {
+    let received = match &mut minders.watch {
+        None => socket.recv(bytes),
+        Some(watch) => watched_read(watch, socket, bytes),
+    };
+    if let (Some(activity), Ok(1..)) = (&minders.activity, &received) {
+        activity.busy();
+    }
+    received
+}
+
+/// One call where the peer has spoken; otherwise it is waited for as long as the clocks allow.
 fn watched_read<S: StreamSocket>(
     watch: &mut Watch,
     socket: &S,
@@ -89,9 +107,20 @@ fn watched_read<S: StreamSocket>(
     }
 }
 
+#[inline(never)]
+fn minded_write<S: StreamSocket>(
+    minders: &mut Minders,
+    socket: &S,
+    bytes: &[u8],
+) -> io::Result<usize> {
+    match &mut minders.watch {
+        None => socket.send(bytes),
+        Some(watch) => watched_write(watch, socket, bytes),
+    }
+}
+
 /// One call where the peer takes what is sent. What it takes at once is sent even after a deadline
 /// has passed: the last word of a handler to a peer that was late.
-#[inline(never)]
 fn watched_write<S: StreamSocket>(
     watch: &mut Watch,
     socket: &S,

@@ -116,6 +116,7 @@ fn named(address: SocketAddr, error: &io::Error) -> io::Error {
 }
 
 /// An IPv4 address that a dual-stack socket shows as `::ffff:a.b.c.d`, as itself.
+#[inline]
 pub(super) fn unmapped(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         IpAddr::V4(ip) if address.is_ipv6() => SocketAddr::from((ip, address.port())),

@@ -97,6 +97,7 @@ impl Listening for Tcp {
 impl Transport for Tcp {
     type Request = TcpRequest;
 
+    #[inline]
     fn get_request(&self) -> io::Result<Option<TcpRequest>> {
         let (socket, peer) = self.listener.accept()?;
         // Only Linux gives the connection flags of its own; elsewhere it has the listener's.
