@@ -30,15 +30,13 @@ pub type UnixStreamRequest = StreamRequest<UnixStream, unix::SocketAddr>;
 pub trait StreamSocket: sealed::StreamSocket + AsFd + fmt::Debug {}
 
 mod sealed {
-    use super::{Duration, Shutdown, io};
+    use super::{Duration, Read, Shutdown, Write, io};
 
-    pub trait StreamSocket: Sized {
+    pub trait StreamSocket: Sized + Read + Write {
         fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()>;
         fn disable_nagle(&self) -> io::Result<()>;
         fn shutdown(&self, how: Shutdown) -> io::Result<()>;
         fn try_clone(&self) -> io::Result<Self>;
-        fn recv(&self, bytes: &mut [u8]) -> io::Result<usize>;
-        fn send(&self, bytes: &[u8]) -> io::Result<usize>;
     }
 }
 
@@ -62,16 +60,6 @@ macro_rules! stream_socket {
 
             fn try_clone(&self) -> io::Result<Self> {
                 self.try_clone()
-            }
-
-            #[inline]
-            fn recv(&self, bytes: &mut [u8]) -> io::Result<usize> {
-                (&*self).read(bytes)
-            }
-
-            #[inline]
-            fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-                (&*self).write(bytes)
             }
         }
     )*};

@@ -45,8 +45,8 @@ impl<S: StreamSocket> Read for Wire<S> {
     #[inline]
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let received = match &mut self.minders {
-            None => self.socket.recv(bytes),
-            Some(minders) => minded_read(minders, &self.socket, bytes),
+            None => self.socket.read(bytes),
+            Some(minders) => minded_read(minders, &mut self.socket, bytes),
         };
         self.traffic.received(bytes.len(), &received);
         received
@@ -57,8 +57,8 @@ impl<S: StreamSocket> Write for Wire<S> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let sent = match &mut self.minders {
-            None => self.socket.send(bytes),
-            Some(minders) => minded_write(minders, &self.socket, bytes),
+            None => self.socket.write(bytes),
+            Some(minders) => minded_write(minders, &mut self.socket, bytes),
         };
         self.traffic.sent(&sent);
         sent
@@ -72,11 +72,11 @@ impl<S: StreamSocket> Write for Wire<S> {
 #[inline(never)]
 fn minded_read<S: StreamSocket>(
     minders: &mut Minders,
-    socket: &S,
+    socket: &mut S,
     bytes: &mut [u8],
 ) -> io::Result<usize> {
     let received = match &mut minders.watch {
-        None => socket.recv(bytes),
+        None => socket.read(bytes),
         Some(watch) => watched_read(watch, socket, bytes),
     };
     if let (Some(activity), Ok(1..)) = (&minders.activity, &received) {
@@ -110,11 +110,11 @@ fn watched_read<S: StreamSocket>(
 #[inline(never)]
 fn minded_write<S: StreamSocket>(
     minders: &mut Minders,
-    socket: &S,
+    socket: &mut S,
     bytes: &[u8],
 ) -> io::Result<usize> {
     match &mut minders.watch {
-        None => socket.send(bytes),
+        None => socket.write(bytes),
         Some(watch) => watched_write(watch, socket, bytes),
     }
 }
