@@ -77,10 +77,10 @@ impl Packet {
             // SAFETY: shorter than before, so all of it has been written by recvmsg(2).
             unsafe { self.sender.set_length(LONGEST_UNIX) };
         }
-        self.told = match room.get(..message.msg_controllen as usize) {
-            None | Some([]) => Told::Nothing,
-            Some(messages) => control::told(messages),
-        };
+        self.told = Told::Nothing;
+        if let Some(messages @ [_, ..]) = room.get(..message.msg_controllen as usize) {
+            self.told = control::told(messages);
+        }
         Ok(())
     }
 }
