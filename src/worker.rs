@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::control::Control;
 use crate::event::{Event, Refusal};
-use crate::failure::{Cause, Failure, FailureKind, Stage};
+use crate::failure::{Cause, Failure, FailureKind, Stage, complain};
 use crate::handler::{Handler, Next, OnPanic};
 use crate::in_flight::{Listed, Ticket};
 use crate::request::Request;
@@ -222,8 +222,12 @@ impl<H> Worker<H> {
     }
 
     /// Closes a request that is not let in by `close`.
-    pub(crate) fn turn_away<R>(&self, place: &mut Place<R>, why: Refusal, close: impl FnOnce(&mut R))
-    where
+    pub(crate) fn turn_away<R>(
+        &self,
+        place: &mut Place<R>,
+        why: Refusal,
+        close: impl FnOnce(&mut R),
+    ) where
         H: Handler<R>,
     {
         self.leave(place, close).end(Event::Refused(why));
@@ -262,7 +266,10 @@ impl<H> Worker<H> {
         quietly(|| answer = self.handler().panicked());
         match answer {
             OnPanic::Contain => {}
-            OnPanic::Stop => self.control().ask(self.session),
+            OnPanic::Stop => {
+                quietly(|| complain(format_args!("the server is asked to stop, after a panic")));
+                self.control().ask(self.session);
+            }
             OnPanic::Crash => process::abort(),
         }
     }

@@ -137,11 +137,8 @@ impl Control {
             return;
         }
         place.update(|state| state::entered(state, number, flags));
+        // A stop for what comes now, if it has rung in between, is seen there before anybody waits.
         place.bell.drain();
-        // A stop for what comes now may have rung in between, and must still be heard.
-        if self.has_ended(number) || place.load() & HURRIED != 0 {
-            place.bell.ring();
-        }
     }
 
     /// The number of the session that runs, or else of the next one.

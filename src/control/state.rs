@@ -67,10 +67,7 @@ pub(super) const fn stopped(state: u64, born: u64, announces: bool) -> u64 {
 
 /// What a stop makes of a state that is none but the first; nothing, where there has been one.
 pub(super) fn asked(state: u64, born: u64, announces: bool) -> Option<u64> {
-    if state & CLOSING != 0 || is_asked(state, born) {
-        return None;
-    }
-    Some(stopped(state, born, announces))
+    (!is_asked(state, born)).then(|| stopped(state, born, announces))
 }
 
 /// Session `of` takes no further request.

@@ -122,3 +122,15 @@ impl fmt::Display for Report {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_reads_as_its_documentation_says() {
+        let took = Duration::from_millis(5210);
+        let report = Report { finished: 12, cut: 1, abandoned: 0, refused: 3, took };
+        assert_eq!(report.to_string(), "finished 12, cut 1, abandoned 0, refused 3, in 5.2 s");
+    }
+}

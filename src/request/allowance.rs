@@ -20,6 +20,7 @@ impl Allowance {
     }
 
     /// Up to `factor` times what a packet of `received` bytes was on the wire.
+    #[inline]
     pub(crate) fn new(received: usize, header: usize, factor: u32) -> Self {
         let bytes = (received + header) as u64 * u64::from(factor);
         Self { left: AtomicU64::new(bytes), header }

@@ -49,8 +49,8 @@ pub(crate) struct Packets<S> {
     pub(crate) socket: S,
     settings: PacketSettings,
     truncations: AtomicU64,
-    /// The one that was given back last: most often the next to be taken. It is tried and never
-    /// waited for, as a child may have been forked while another thread had the lock.
+    /// The one that came back last: at hand without the queue's bookkeeping. Nobody waits for the
+    /// lock, a forked child least of all.
     last: Mutex<Option<Box<Spare>>>,
     back: Sender<Box<Spare>>,
     waiting: Receiver<Box<Spare>>,
@@ -65,8 +65,8 @@ impl<S> Packets<S> {
 
     pub(crate) fn new(socket: S, settings: PacketSettings) -> Self {
         let (back, waiting) = crossbeam_channel::bounded(Self::MOST);
-        let truncations = AtomicU64::new(0);
-        Self { socket, settings, truncations, last: Mutex::default(), back, waiting }
+        let (truncations, last) = (AtomicU64::new(0), Mutex::default());
+        Self { socket, settings, truncations, last, back, waiting }
     }
 
     /// How many packets have been too long.
@@ -121,26 +121,31 @@ impl<S> Packets<S> {
     #[inline]
     pub(super) fn take(&self) -> Box<Spare> {
         let last = self.last.try_lock().and_then(|mut last| last.take());
-        last.or_else(|| self.waiting.try_recv().ok()).unwrap_or_else(|| {
-            Box::new(Spare {
-                packet: Packet::new(self.settings.size),
-                allowance: Allowance::unlimited(),
-                output: Vec::new(),
-            })
+        last.or_else(|| self.waiting.try_recv().ok()).unwrap_or_else(|| self.another())
+    }
+
+    #[cold]
+    fn another(&self) -> Box<Spare> {
+        Box::new(Spare {
+            packet: Packet::new(self.settings.size),
+            allowance: Allowance::unlimited(),
+            output: Vec::new(),
         })
     }
 
     /// Where enough are waiting, one is freed.
     #[inline]
     pub(super) fn give_back(&self, mut spare: Box<Spare>) {
-        spare.output.clear();
-        spare.output.shrink_to(self.settings.size);
+        if spare.output.capacity() > 0 {
+            spare.output.clear();
+            spare.output.shrink_to(self.settings.size);
+        }
         let one_more = match self.last.try_lock() {
             Some(mut last) => last.replace(spare),
             None => Some(spare),
         };
         if let Some(spare) = one_more {
-            let _ = self.back.try_send(spare);
+            drop(self.back.try_send(spare));
         }
     }
 }
