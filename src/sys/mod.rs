@@ -8,6 +8,7 @@
 //! * `cut_off`: the end of a connection that another thread reads from.
 //! * `Packet`: one datagram, received without waiting, with its sender, whether it was cut, and what
 //!   the kernel has been `ask`ed to say of it; `send`: the reply.
+//! * `receive_more`: what has come over a connection, into memory that need not be zeroed.
 //! * `fork`: a child that runs one closure and never returns into its caller; `Threads`, how many
 //!   there are before; `Caught`, the signals that are reset in it.
 //! * `reap`: how a child ended; `watch_process`: a descriptor that becomes readable when one does,
@@ -42,7 +43,7 @@ pub(crate) use exit::at_exit;
 pub use fork::ForkedChild;
 pub(crate) use fork::fork;
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
-pub(crate) use receive::Packet;
+pub(crate) use receive::{Packet, receive_more};
 pub(crate) use send::send;
 pub(crate) use shared::SharedWords;
 pub(crate) use signals::{Caught, Quiet};

@@ -6,11 +6,30 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::libc;
-use socket2::{SockAddr, SockAddrStorage};
+use nix::sys::socket::MsgFlags;
+use socket2::{SockAddr, SockAddrStorage, SockRef};
 
 use super::control::{self, Room, Told, Wanted};
 
 const LONGEST_UNIX: libc::socklen_t = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+
+/// Receives what has come over a connection, as much as there is room left in `bytes`: one
+/// `recv(2)`. What it does not fill need not have been zeroed for it.
+///
+/// # Errors
+///
+/// What it says.
+pub(crate) fn receive_more(
+    socket: &impl AsFd,
+    bytes: &mut Vec<u8>,
+    flags: MsgFlags,
+) -> io::Result<usize> {
+    let room = bytes.spare_capacity_mut();
+    let count = SockRef::from(socket).recv_with_flags(room, flags.bits())?;
+    // SAFETY: so much of the room has been filled, and is a part of the capacity.
+    unsafe { bytes.set_len(bytes.len() + count) };
+    Ok(count)
+}
 
 /// A datagram, in a place that is used again for the next one.
 #[derive(Debug)]
