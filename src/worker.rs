@@ -208,6 +208,18 @@ impl<H> Worker<H> {
         }
     }
 
+    /// The same of a request whose process has ended. That tells of the panic by which the request
+    /// has failed; the others have been noted.
+    pub(crate) fn reaped<R>(&self, ticket: Ticket, ending: Ending)
+    where
+        H: Handler<R>,
+    {
+        self.ended(ticket, ending);
+        for _ in 0..self.control().take_panics() {
+            self.panicked();
+        }
+    }
+
     /// Whether the handler accepts the request.
     #[inline]
     pub(crate) fn verify<R: Request>(&self, job: &Job<R>) -> Result<(), Turned>
@@ -252,7 +264,7 @@ impl<H> Worker<H> {
         }
     }
 
-    /// Does what the handler wants to be done about a panic; in a forked child, its end tells the
+    /// Does what the handler wants to be done about a panic; in a forked child it is noted for the
     /// parent, which then asks.
     #[cold]
     fn panicked<R>(&self)
@@ -260,7 +272,7 @@ impl<H> Worker<H> {
         H: Handler<R>,
     {
         if self.in_child {
-            return;
+            return self.control().note_panic();
         }
         let mut answer = OnPanic::Contain;
         quietly(|| answer = self.handler().panicked());

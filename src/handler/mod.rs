@@ -212,7 +212,8 @@ pub trait Handler<R> {
     /// mixins [`StopAfterPanics`] and [`CrashOnPanic`] say otherwise.
     ///
     /// It is called in the process of the server: under [`Forking`](crate::Forking) and
-    /// [`ForkServer`](crate::ForkServer) when the end of the child that panicked is known. (Python catches every `Exception`, and lets no one choose.)
+    /// [`ForkServer`](crate::ForkServer) when the end of the child that panicked is known, or that of
+    /// another before. (Python catches every `Exception`, and lets no one choose.)
     fn panicked(&self) -> OnPanic {
         OnPanic::Contain
     }

@@ -231,7 +231,9 @@ impl Ticket {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        if self.accepted {
+        // In a copy that the application has forked it is not lost: the owner has it, and counts in
+        // the same memory.
+        if self.accepted && self.flight.is_ours() {
             self.flight.counters.note(Event::Failed(FailureKind::Lost));
         }
         // The keys of sources are the user's, and so is what dropping one does.

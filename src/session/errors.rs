@@ -16,6 +16,8 @@ const ERRORS_IN_A_ROW: u32 = 64;
 /// Nor are so many waits in a row that were over within `HASTE`, and for no request.
 const HASTY_WAITS: u32 = 1000;
 const HASTE: Duration = Duration::from_millis(1);
+/// So many of them are made up for by one that lasted: on a busy machine, some of any that spins do.
+const MADE_UP_FOR: u32 = 10;
 
 impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// There was this error instead of a request: what the look has come to, or nothing, where
@@ -47,7 +49,12 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// A source that is always ready and never has anything (a handler has shut the socket of its
     /// datagrams down, say) must not make the loop spin.
     pub(super) fn slow_down(&self, begun: Instant) -> io::Result<()> {
-        let hasty = if begun.elapsed() < HASTE { self.hasty.get().saturating_add(1) } else { 0 };
+        let before = self.hasty.get();
+        let hasty = if begun.elapsed() < HASTE {
+            before.saturating_add(1)
+        } else {
+            before.saturating_sub(MADE_UP_FOR)
+        };
         self.hasty.set(hasty);
         if hasty < HASTY_WAITS {
             return Ok(());

@@ -174,6 +174,7 @@ impl<T, H> Session<T, H> {
         let control = self.worker.control();
         sys::fork(control.bell(), threads, caught, |child| {
             control.share();
+            child.release_listeners();
             body(child)
         })
     }
@@ -340,7 +341,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// [`event`](Handler::event) and, after a panic, [`panicked`](Handler::panicked) are called,
     /// and what it was given is given back.
     pub fn ended(&self, ticket: Ticket, ending: Ending) {
-        self.worker.ended(ticket, ending);
+        self.worker.reaped(ticket, ending);
     }
 
     /// A request has been taken: `handle_request` is content with it, and the errors are over.

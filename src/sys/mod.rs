@@ -11,6 +11,7 @@
 //! * `receive_more`: what has come over a connection, into memory that need not be zeroed.
 //! * `fork`: a child that runs one closure and never returns into its caller; `Threads`, how many
 //!   there are before; `Caught`, the signals that are reset in it.
+//! * `Listener`: a listening socket that forked children let go of.
 //! * `reap`: how a child ended; `watch_process`: a descriptor that becomes readable when one does,
 //!   where there is one.
 //! * `Quiet`: no signals, and a descriptor that tells of the ends of children, where there is one.
@@ -27,6 +28,7 @@ mod control;
 mod cut;
 mod exit;
 mod fork;
+mod listener;
 mod parcel;
 mod receive;
 mod send;
@@ -42,6 +44,7 @@ pub(crate) use cut::cut_off;
 pub(crate) use exit::at_exit;
 pub use fork::ForkedChild;
 pub(crate) use fork::fork;
+pub(crate) use listener::Listener;
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
 pub(crate) use receive::{Packet, receive_more};
 pub(crate) use send::send;

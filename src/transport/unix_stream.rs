@@ -11,6 +11,7 @@ use super::socket_file::SocketFile;
 use super::unix::{self, ToUnixAddr};
 use super::{Bind, Bound, LocalAddr, Options, Transport};
 use crate::request::{StreamRequest, StreamSettings, UnixStreamRequest};
+use crate::sys::Listener;
 use crate::{ForkedChild, Waiter};
 
 /// Connections over a Unix socket: the transport of Python's `UnixStreamServer`.
@@ -27,7 +28,7 @@ use crate::{ForkedChild, Waiter};
 pub struct UnixStream {
     // Before the socket: see `SocketFile`.
     file: Option<SocketFile>,
-    listener: UnixListener,
+    listener: Listener<UnixListener>,
     pub(super) settings: StreamSettings,
 }
 
@@ -103,7 +104,8 @@ impl Listening for UnixStream {
         options: &Options<Self>,
     ) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { file, listener: OwnedFd::from(socket).into(), settings: options.stream })
+        let listener = Listener::new(OwnedFd::from(socket).into());
+        Ok(Self { file, listener, settings: options.stream })
     }
 }
 
@@ -128,7 +130,7 @@ impl Transport for UnixStream {
     }
 
     fn after_fork(&self, child: &ForkedChild<'_>) {
-        child.release(&self.listener);
+        self.listener.after_fork(child);
     }
 }
 
