@@ -83,11 +83,12 @@ pub(crate) struct StreamSettings {
 /// A connection: [`BufRead`] and [`Write`], with the socket underneath to be had on request.
 ///
 /// Python's `StreamRequestHandler` has `rfile` and `wfile`; this is both. Reading is buffered with
-/// `rbufsize` bytes, which are allocated by the first read that needs them. Writing is not
-/// buffered unless the transport was given a `wbufsize`: `write_all` hands its bytes to the kernel
-/// before it returns, and `write!` makes a system call for each piece of its text: format it first,
-/// or have a `wbufsize`. What a write buffer holds is sent by [`flush`](Write::flush), and after the
-/// handler; a failed handler's too.
+/// `rbufsize` bytes, which are allocated by the first read that needs them, and given back by one
+/// that finds them empty and is long enough to go around them. Writing is not buffered unless the
+/// transport was given a `wbufsize`: `write_all` hands its bytes to the kernel before it returns,
+/// and `write!` makes a system call for each piece of its text: format it first, or have a
+/// `wbufsize`. What a write buffer holds is sent by [`flush`](Write::flush), and after the handler; a
+/// failed handler's too.
 ///
 /// When the request is over, its sending side is shut down (`SHUT_WR`); where the peer may still
 /// send what nobody reads, that is discarded for a while, so that nothing of the reply is lost; and
