@@ -149,3 +149,47 @@ impl<S> Packets<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem;
+
+    use super::*;
+
+    fn packets() -> Packets<()> {
+        let (size, truncation, amplification) = (16, Truncation::Deliver, None);
+        Packets::new(
+            (),
+            PacketSettings { size, truncation, amplification, wanted: Wanted::Nothing },
+        )
+    }
+
+    /// The next spare, and what was in its buffer before `mark`; zero in a new one.
+    fn take(packets: &Packets<()>, mark: u8) -> (Box<Spare>, u8) {
+        let mut spare = packets.take();
+        let before = mem::replace(&mut spare.packet.buffer[0], mark);
+        (spare, before)
+    }
+
+    #[test]
+    fn what_comes_back_is_taken_again_the_last_one_first() {
+        let packets = packets();
+        let [(first, 0), (second, 0)] = [1, 2].map(|mark| take(&packets, mark)) else {
+            panic!("nothing has come back yet");
+        };
+        packets.give_back(first);
+        packets.give_back(second);
+        assert_eq!([3, 4, 5].map(|mark| take(&packets, mark).1), [2, 1, 0]);
+    }
+
+    #[test]
+    fn nobody_waits_for_the_one_at_hand() {
+        let packets = packets();
+        let [(lost, _), (other, _)] = [1, 2].map(|mark| take(&packets, mark));
+        packets.give_back(lost);
+        // As in a child that was forked while a thread that it does not have held the lock.
+        let _held = packets.last.lock();
+        packets.give_back(other);
+        assert_eq!([3, 4].map(|mark| take(&packets, mark).1), [2, 0]);
+    }
+}
