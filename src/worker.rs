@@ -294,6 +294,7 @@ impl<H> Worker<H> {
         }
     }
 
+    #[inline]
     fn run<R: Request>(&self, request: &mut R) -> Result<(), Fault>
     where
         H: Handler<R>,

@@ -260,7 +260,8 @@ fn without_descriptors() -> Result {
     clients.iter().try_for_each(release)?;
 
     assert_eq!(server.handle_request()?, Outcome::Handled);
-    assert_eq!(server.handle_request_timeout(PATIENCE)?, Outcome::Handled);
+    // Without a deadline, which would have it look too.
+    assert_eq!(server.handle_request()?, Outcome::Handled);
     descriptors_up_to(u64::MAX);
     server.close()?;
     assert_eq!(counters.finished(), 2);

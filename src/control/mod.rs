@@ -144,6 +144,10 @@ impl Control {
         place.update(|state| state::entered(state, number, flags));
         // A stop for what comes now, if it has rung in between, is seen there before anybody waits.
         place.bell.drain();
+        // A hurry outlives the session, and wakes whoever waits for its end, having looked or not.
+        if self.is_hurried() {
+            place.bell.ring();
+        }
     }
 
     /// The number of the session that runs, or else of the next one.

@@ -134,6 +134,7 @@ thread_local! {
 pub(crate) struct Here(Option<*const InFlight>);
 
 impl Drop for Here {
+    #[inline]
     fn drop(&mut self) {
         if let Some(before) = self.0 {
             RUNNING.set(before);
@@ -175,6 +176,7 @@ impl Ticket {
     }
 
     /// There is a request that it is for, and somebody who answers for its end.
+    #[inline]
     pub(crate) fn accept(&mut self) {
         if let Some(entry) = &mut self.0 {
             entry.accepted = true;

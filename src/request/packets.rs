@@ -1,16 +1,14 @@
 //! The socket that packets come through, and their buffers.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
-use socket2::SockAddr;
 
 use super::allowance::Allowance;
-use crate::sys::{self, Told, Wanted};
+use crate::sys::{Packet, Wanted};
 
 /// What becomes of a packet that is longer than `max_packet_size`. Either way it is counted:
 /// [`Udp::truncations`](crate::Udp::truncations),
@@ -35,24 +33,13 @@ pub(crate) struct PacketSettings {
     pub(crate) wanted: Wanted,
 }
 
-/// What a packet needs beside itself, used again for the next one; apart from the request, so that
-/// this is cheap to move.
+/// A packet and what it needs beside itself, used again for the next one; apart from the request,
+/// so that this is cheap to move.
 #[derive(Debug)]
 pub(super) struct Spare {
-    pub(super) bytes: Box<[u8]>,
-    pub(super) length: usize,
-    pub(super) truncated: bool,
-    pub(super) sender: SockAddr,
-    pub(super) told: Told,
+    pub(super) packet: Packet,
     pub(super) allowance: Allowance,
     pub(super) output: Vec<u8>,
-}
-
-impl Spare {
-    #[inline]
-    pub(super) fn packet(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
 }
 
 /// A socket, and the buffers that wait for its next packet: any worker gives one back, and the
@@ -62,8 +49,8 @@ pub(crate) struct Packets<S> {
     pub(crate) socket: S,
     settings: PacketSettings,
     truncations: AtomicU64,
-    /// The one that came back last, where nothing else does: at hand without the queue's
-    /// bookkeeping. Nobody waits for the lock, a forked child least of all.
+    /// The one that came back last: at hand without the queue's bookkeeping. Nobody waits for the
+    /// lock, a forked child least of all.
     last: Mutex<Option<Box<Spare>>>,
     back: Sender<Box<Spare>>,
     waiting: Receiver<Box<Spare>>,
@@ -109,17 +96,13 @@ impl<S> Packets<S> {
         S: AsFd,
     {
         for _ in 0..Self::DROPS_AT_ONCE {
-            let received = sys::receive(&self.socket, &mut spare.bytes, self.settings.wanted)?;
-            if received.truncated {
+            spare.packet.receive(&self.socket, self.settings.wanted)?;
+            if spare.packet.truncated {
                 self.truncations.fetch_add(1, Relaxed);
                 if self.settings.truncation == Truncation::Drop {
                     continue;
                 }
             }
-            spare.length = received.length;
-            spare.truncated = received.truncated;
-            spare.sender = received.sender;
-            spare.told = received.told;
             return Ok(());
         }
         // As after a signal: there may be more, and whoever asks looks for a stop first.
@@ -138,32 +121,75 @@ impl<S> Packets<S> {
     #[inline]
     pub(super) fn take(&self) -> Box<Spare> {
         let last = self.last.try_lock().and_then(|mut last| last.take());
-        last.unwrap_or_else(|| self.waiting.try_recv().unwrap_or_else(|_| self.another()))
+        last.or_else(|| self.waiting.try_recv().ok()).unwrap_or_else(|| self.another())
     }
 
     #[cold]
     fn another(&self) -> Box<Spare> {
         Box::new(Spare {
-            bytes: vec![0; self.settings.size].into(),
-            length: 0,
-            truncated: false,
-            sender: SocketAddr::from(([0, 0, 0, 0], 0)).into(),
-            told: Told::Nothing,
+            packet: Packet::new(self.settings.size),
             allowance: Allowance::unlimited(),
             output: Vec::new(),
         })
     }
 
-    /// Where enough are waiting, this one is freed.
+    /// Where enough are waiting, one is freed.
     #[inline]
     pub(super) fn give_back(&self, mut spare: Box<Spare>) {
         if spare.output.capacity() > 0 {
             spare.output.clear();
             spare.output.shrink_to(self.settings.size);
         }
-        match self.last.try_lock() {
-            Some(mut last) if last.is_none() => *last = Some(spare),
-            _ => drop(self.back.try_send(spare)),
+        let one_more = match self.last.try_lock() {
+            Some(mut last) => last.replace(spare),
+            None => Some(spare),
+        };
+        if let Some(spare) = one_more {
+            drop(self.back.try_send(spare));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem;
+
+    use super::*;
+
+    fn packets() -> Packets<()> {
+        let (size, truncation, amplification) = (16, Truncation::Deliver, None);
+        Packets::new(
+            (),
+            PacketSettings { size, truncation, amplification, wanted: Wanted::Nothing },
+        )
+    }
+
+    /// The next spare, and what was in its buffer before `mark`; zero in a new one.
+    fn take(packets: &Packets<()>, mark: u8) -> (Box<Spare>, u8) {
+        let mut spare = packets.take();
+        let before = mem::replace(&mut spare.packet.buffer[0], mark);
+        (spare, before)
+    }
+
+    #[test]
+    fn what_comes_back_is_taken_again_the_last_one_first() {
+        let packets = packets();
+        let [(first, 0), (second, 0)] = [1, 2].map(|mark| take(&packets, mark)) else {
+            panic!("nothing has come back yet");
+        };
+        packets.give_back(first);
+        packets.give_back(second);
+        assert_eq!([3, 4, 5].map(|mark| take(&packets, mark).1), [2, 1, 0]);
+    }
+
+    #[test]
+    fn nobody_waits_for_the_one_at_hand() {
+        let packets = packets();
+        let [(lost, _), (other, _)] = [1, 2].map(|mark| take(&packets, mark));
+        packets.give_back(lost);
+        // As in a child that was forked while a thread that it does not have held the lock.
+        let _held = packets.last.lock();
+        packets.give_back(other);
+        assert_eq!([3, 4].map(|mark| take(&packets, mark).1), [2, 0]);
     }
 }

@@ -6,8 +6,9 @@
 //!   called in a signal handler.
 //! * `SharedWords`: atomic words that forked children share with their parent.
 //! * `cut_off`: the end of a connection that another thread reads from.
-//! * `receive`: one datagram into a slice, without waiting, with its sender, whether it was cut, and
-//!   what the kernel has been `ask`ed to say of it; `send`: the reply.
+//! * `Packet`: one datagram, received without waiting, with its sender, whether it was cut, and what
+//!   the kernel has been `ask`ed to say of it; `send`: the reply.
+//! * `receive_more`: what has come over a connection, into memory that need not be zeroed.
 //! * `fork`: a child that runs one closure and never returns into its caller; `Threads`, how many
 //!   there are before; `Caught`, the signals that are reset in it.
 //! * `forks`: whether the application has forked by itself, and this is the child.
@@ -52,7 +53,7 @@ pub(crate) use fork::fork;
 pub(crate) use forks::{count_forks, forks};
 pub(crate) use listener::Listener;
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
-pub(crate) use receive::receive;
+pub(crate) use receive::{Packet, receive_more};
 pub(crate) use send::send;
 pub(crate) use shared::SharedWords;
 pub(crate) use signals::{Caught, Quiet};
