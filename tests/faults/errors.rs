@@ -15,7 +15,7 @@ use crate::subject::{self, Fate, Held};
 use crate::time::let_pass;
 use crate::trials::{Need, STRACE, trial};
 
-/// What accept(2) can say of one connection or of the system, and what recvmsg(2) can.
+/// What accept(2) can say of one connection or of the system, and what recvfrom(2) can.
 const ACCEPT_PASSES: [&str; 20] = [
     "EAGAIN",
     "ECONNABORTED",
@@ -71,13 +71,13 @@ pub(crate) fn trials() -> Vec<Trial> {
         }));
     }
     for errno in RECEIVE_PASSES {
-        all.push(trial(format!("recvmsg_{errno}_passes"), &[STRACE, Need::Ours], move || {
+        all.push(trial(format!("receive_{errno}_passes"), &[STRACE, Need::Ours], move || {
             receive_passes(errno)
         }));
     }
     for errno in FATAL {
         all.push(trial(
-            format!("recvmsg_{errno}_ends_the_server"),
+            format!("receive_{errno}_ends_the_server"),
             &[STRACE, Need::Ours],
             move || ends_udp(errno),
         ));
@@ -169,7 +169,7 @@ fn goes_on(server: Served, log: &Path) -> Tested<String> {
 }
 
 fn start_udp(log: &Path, fault: &str) -> Tested<Served> {
-    let (trace, inject) = ("-etrace=recvmsg", format!("-einject=recvmsg:{fault}"));
+    let (trace, inject) = ("-etrace=recvfrom", format!("-einject=recvfrom:{fault}"));
     let before = injected(log.to_str().ok_or("not UTF-8")?, trace, &inject);
     let mut command = subject::command(&before, "threading", "echo")?;
     Served::run(command.args(["--transport", "udp"]))
