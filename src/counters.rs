@@ -10,8 +10,8 @@ use crate::failure::FailureKind;
 use crate::sys::SharedWords;
 
 /// How many requests a server has accepted, and what became of them: readable at any time, from
-/// every thread, and from the children of [`Forking`](crate::Forking), as the numbers lie in memory
-/// that forked processes share.
+/// every thread, and from the children of [`Forking`](crate::Forking) and
+/// [`ForkServer`](crate::ForkServer), as the numbers lie in memory that forked processes share.
 ///
 /// Made first, given to the server by [`Server::counters`](crate::Server::counters), and to
 /// whoever wants to read them, the handler included. One may be given to several servers, and
@@ -24,7 +24,7 @@ use crate::sys::SharedWords;
 ///
 /// ```
 /// use std::io::Write;
-/// use socketserver::{Counters, TcpServer};
+/// use socketserver::{Counters, FailureKind, TcpServer};
 ///
 /// let counters = Counters::new()?;
 /// let seen = counters.clone();
@@ -36,6 +36,11 @@ use crate::sys::SharedWords;
 /// server.handle_request()?;
 /// assert_eq!((counters.accepted(), counters.finished(), counters.active()), (1, 1, 0));
 /// println!("{counters}"); // accepted 1, active 0, finished 1, failed 0, refused 0
+///
+/// // One by one, for whatever collects them:
+/// for kind in FailureKind::ALL {
+///     println!("failed_requests_total{{kind=\"{kind:?}\"}} {}", counters.failed_by(*kind));
+/// }
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone)]

@@ -41,7 +41,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub(crate) const ALL: [Self; 4] = [Self::Full, Self::Source, Self::Rate, Self::Rejected];
+    /// Every reason, for those who show what has been [counted](crate::Counters::refused_for) of
+    /// each.
+    pub const ALL: &'static [Self] = &[Self::Full, Self::Source, Self::Rate, Self::Rejected];
 }
 
 /// In words, for a log: "too many requests at once".

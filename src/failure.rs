@@ -45,8 +45,9 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::PeerGone, Self::TimedOut, Self::Error, Self::Panic, Self::NotStarted, Self::Lost];
+    /// Every kind, for those who show what has been [counted](crate::Counters::failed_by) of each.
+    pub const ALL: &'static [Self] =
+        &[Self::PeerGone, Self::TimedOut, Self::Error, Self::Panic, Self::NotStarted, Self::Lost];
 
     /// What an error of a connection says of it.
     pub(crate) fn of_connection(error: &io::Error) -> Self {
@@ -60,6 +61,20 @@ impl FailureKind {
             ErrorKind::TimedOut | ErrorKind::WouldBlock => Self::TimedOut,
             _ => Self::Error,
         }
+    }
+}
+
+/// In words, for a log: "the peer went away".
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PeerGone => "the peer went away",
+            Self::TimedOut => "timed out",
+            Self::Error => "an error",
+            Self::Panic => "a panic",
+            Self::NotStarted => "could not be started",
+            Self::Lost => "its end was not seen",
+        })
     }
 }
 

@@ -22,6 +22,7 @@
 //! [`Drain`]: crate::Drain
 //! [`Limits`]: crate::Limits
 //! [`Deadlines`]: crate::Deadlines
+//! [`Hangup`]: crate::Hangup
 //! [`StopAfterPanics`]: crate::StopAfterPanics
 //! [`CrashOnPanic`]: crate::CrashOnPanic
 //! [`event`]: crate::Handler::event

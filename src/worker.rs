@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::control::Control;
 use crate::event::{Event, Refusal};
-use crate::failure::{Cause, Failure, FailureKind, Stage};
+use crate::failure::{Cause, Failure, FailureKind, Stage, complain};
 use crate::handler::{Handler, Next, OnPanic};
 use crate::in_flight::{Listed, Ticket};
 use crate::request::Request;
@@ -181,7 +181,15 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        self.failed(&mut Some(job), Fault(Stage::Start, Cause::Error(error)));
+        self.refuse_in(&mut Some(job), error);
+    }
+
+    /// The same of a job that stays where it is; afterwards the place is empty.
+    pub(crate) fn refuse_in<R: Request>(&self, place: &mut Place<R>, error: io::Error)
+    where
+        H: Handler<R>,
+    {
+        self.failed(place, Fault(Stage::Start, Cause::Error(error)));
     }
 
     /// Ends a request that has failed before it was handled.
@@ -204,6 +212,18 @@ impl<H> Worker<H> {
         ticket.end(ending.into());
         self.tell(ending.into());
         if ending == Ending::Failed(FailureKind::Panic) {
+            self.panicked();
+        }
+    }
+
+    /// The same of a request whose process has ended. That tells of the panic by which the request
+    /// has failed; the others have been noted.
+    pub(crate) fn reaped<R>(&self, ticket: Ticket, ending: Ending)
+    where
+        H: Handler<R>,
+    {
+        self.ended(ticket, ending);
+        for _ in 0..self.control().take_panics() {
             self.panicked();
         }
     }
@@ -252,7 +272,7 @@ impl<H> Worker<H> {
         }
     }
 
-    /// Does what the handler wants to be done about a panic; in a forked child, its end tells the
+    /// Does what the handler wants to be done about a panic; in a forked child it is noted for the
     /// parent, which then asks.
     #[cold]
     fn panicked<R>(&self)
@@ -260,17 +280,21 @@ impl<H> Worker<H> {
         H: Handler<R>,
     {
         if self.in_child {
-            return;
+            return self.control().note_panic();
         }
         let mut answer = OnPanic::Contain;
         quietly(|| answer = self.handler().panicked());
         match answer {
             OnPanic::Contain => {}
-            OnPanic::Stop => self.control().ask(self.session),
+            OnPanic::Stop => {
+                quietly(|| complain(format_args!("the server is asked to stop, after a panic")));
+                self.control().ask(self.session);
+            }
             OnPanic::Crash => process::abort(),
         }
     }
 
+    #[inline]
     fn run<R: Request>(&self, request: &mut R) -> Result<(), Fault>
     where
         H: Handler<R>,

@@ -8,14 +8,14 @@ use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{SigHandler, Signal};
 use socketserver::{
-    Concurrency, Counters, Drain, FailureKind, ForkServer, Forking, Handler, Next, Outcome, Server,
-    Tcp, TcpRequest,
+    Concurrency, Counters, Drain, Failure, FailureKind, ForkServer, Forking, Handler, Next,
+    OnPanic, Outcome, Server, Tcp, TcpRequest,
 };
 use support::net;
 use support::one_byte::{release, tcp};
@@ -37,6 +37,8 @@ fn main() -> ExitCode {
         ("children_of_a_fork_server_that_will_not_go_are_killed", || killed(ForkServer::new)),
         ("one_more_stop_ends_the_wait_for_forkings_children", || hurried(Forking::new)),
         ("one_more_stop_ends_the_wait_for_a_fork_servers_children", || hurried(ForkServer::new)),
+        ("panics_that_forkings_children_live_through_are_told", || outlived(Forking::new)),
+        ("panics_that_a_fork_servers_children_live_through_are_told", || outlived(ForkServer::new)),
         ("child_init_is_called_in_each_child_of_forking", || initialized(Forking::new)),
         ("child_init_is_called_in_each_child_of_a_fork_server", || initialized(ForkServer::new)),
     ])
@@ -213,5 +215,48 @@ fn initialized<C: Concurrency<Tcp, Initialized>>(strategy: impl Fn() -> C) -> Re
     assert!(net::is_closed(client)?);
     server.close()?;
     assert_eq!(counters.failed_by(FailureKind::Panic), 1);
+    Ok(())
+}
+
+/// All that can panic beside `handle` does.
+#[derive(Default)]
+struct Clumsy {
+    panics: AtomicUsize,
+}
+
+impl Handler<TcpRequest> for Clumsy {
+    fn handle(&self, _: &mut TcpRequest) -> io::Result<Next> {
+        Err(io::Error::other("as it is told"))
+    }
+
+    fn finish(&self, _: &mut TcpRequest) -> io::Result<()> {
+        panic!("after it has failed");
+    }
+
+    fn handle_error(&self, _: &mut TcpRequest, _: &Failure) {
+        panic!("about that");
+    }
+
+    fn panicked(&self) -> OnPanic {
+        self.panics.fetch_add(1, SeqCst);
+        OnPanic::Contain
+    }
+}
+
+fn outlived<C: Concurrency<Tcp, Clumsy>>(strategy: impl Fn() -> C) -> Result {
+    let counters = Counters::new()?;
+    let mut server =
+        Server::new(tcp()?, strategy(), Clumsy::default())?.counters(&counters).drain(Drain::new());
+    for _ in 0..2 {
+        let client = net::connect(server.local_addr()?)?;
+        assert_eq!(server.handle_request()?, Outcome::Handled);
+        assert!(net::is_closed(client)?);
+        while counters.active() > 0 {
+            assert_eq!(server.handle_request_timeout(MOMENT)?, Outcome::TimedOut);
+        }
+    }
+    assert_eq!(server.handler().panics.load(SeqCst), 4);
+    server.close()?;
+    assert_eq!(counters.failed_by(FailureKind::Error), 2);
     Ok(())
 }

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
             ("signals_for_the_group_leave_the_helper_alone", signals_for_the_group),
             ("a_server_that_is_dropped_has_its_helper_ended", dropped_server),
             ("close_need_not_wait", close_at_once),
+            ("a_helper_does_not_listen_for_another_server", listens_for_another),
             ("a_server_made_before_a_fork_serves_where_it_was_made", forked_later),
         ])
     })
@@ -272,6 +273,19 @@ fn close_at_once() -> Result {
     release(&client)?;
     assert_eq!(net::all(client)?, b"x");
     assert!(matches!(waitpid(pid(helper)?, None)?, WaitStatus::Exited(_, 0)));
+    Ok(())
+}
+
+fn listens_for_another() -> Result {
+    let (other, mut server) = (made()?, made()?);
+    let address = other.local_addr()?;
+    // Its helper has begun.
+    let (client, _) = started(&mut server)?;
+    other.close()?;
+    let refused = net::connect(address).expect_err("nobody listens");
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    release(&client)?;
+    server.close()?;
     Ok(())
 }
 

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         ("a_handler_that_comes_later_counts_in_the_next_session", handlers_of_the_next_session),
         ("siblings_hash_with_seeds_of_their_own", seeds),
         ("a_child_holds_what_it_needs_and_no_more", descriptors),
+        ("a_child_does_not_listen_for_another_server", listens_for_another),
         ("a_process_with_threads_forks_where_somebody_has_promised", promised),
     ])
 }
@@ -168,6 +169,19 @@ fn descriptors() -> Result {
     for child in server.active_children() {
         signal(child, Signal::SIGKILL)?;
     }
+    server.close()?;
+    Ok(())
+}
+
+fn listens_for_another() -> Result {
+    let other = ForkingTcpServer::bind_fn("127.0.0.1:0", ask)?;
+    let mut server = ForkingTcpServer::bind_fn("127.0.0.1:0", ask)?;
+    let address = other.local_addr()?;
+    let client = begun(&mut server)?;
+    other.close()?;
+    let refused = net::connect(address).expect_err("nobody listens");
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    release(&client)?;
     server.close()?;
     Ok(())
 }

@@ -146,7 +146,7 @@ fn a_slow_thread_local_of_one_request_holds_up_close_and_no_other_request() -> R
     let over = Arc::<AtomicUsize>::default();
     let first = Cell::new(Some(Slow { entered, go_on: closed, over: Arc::clone(&over) }));
     let first = parking_lot::Mutex::new(first);
-    let server = Server::new_fn(transport, Threading::new(), move |conn| {
+    let server = Server::new_fn(transport, Threading::new().fresh_threads(true), move |conn| {
         if let Some(slow) = first.lock().take() {
             SLOW.set(Some(slow));
         }
@@ -225,13 +225,13 @@ where
     }
 }
 
-/// How a session of three ends when the last to wait meets `end`.
+/// How a session of three ends when one of them meets `end`, once the last has begun to wait.
 fn end_of_three(end: fn() -> io::Result<Option<Token>>) -> Result<io::Result<()>> {
     without_hanging(move || {
         let waiting = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&waiting);
         let transport = Scripted {
-            get: move || if seen.load(SeqCst) < 3 { nothing() } else { end() },
+            get: move || seen.compare_exchange(3, 4, SeqCst, SeqCst).map_or(nothing(), |_| end()),
             wait: move |waiter: &Waiter<'_>| {
                 if waiting.fetch_add(1, SeqCst) < 2 { waiter.pause() } else { Ok(()) }
             },

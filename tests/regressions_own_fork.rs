@@ -13,7 +13,10 @@ use std::process::ExitCode;
 use nix::libc;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, alarm};
-use socketserver::{Handler, Outcome, Server, Tcp, TcpRequest, Threading, handler_fn};
+use socketserver::{
+    Concurrency, Counters, ForkServer, Forking, Handler, Next, Outcome, Server, Tcp, TcpRequest,
+    Threading, handler_fn,
+};
 
 use support::alone;
 use support::one_byte::{echo_one, release, tcp};
@@ -30,6 +33,15 @@ fn main() -> ExitCode {
             child_drops_server,
         ),
         ("a_server_made_before_a_fork_serves_in_the_child_and_in_the_parent", serves_on_both_sides),
+        ("a_copy_that_is_dropped_has_not_lost_the_children", || copied(Forking::new(), drops)),
+        ("a_fork_servers_copy_that_is_dropped_has_not_lost_the_children", || {
+            copied(ForkServer::new(), drops)
+        }),
+        ("a_copy_that_is_closed_has_not_lost_the_children", || copied(Forking::new(), closes)),
+        ("a_fork_servers_copy_that_is_closed_has_not_lost_the_children", || {
+            copied(ForkServer::new(), closes)
+        }),
+        ("a_copy_that_serves_has_not_lost_the_children", || copied(Forking::new(), serves)),
     ])
 }
 
@@ -171,5 +183,59 @@ fn serves_on_both_sides() -> Result {
             assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, 0));
         }
     }
+    Ok(())
+}
+
+type Echoing<C> = Server<Tcp, C, Echo>;
+
+/// Answers one byte by an `x`.
+struct Echo;
+
+impl Handler<TcpRequest> for Echo {
+    fn handle(&self, conn: &mut TcpRequest) -> io::Result<Next> {
+        echo_one(conn).map(Next::from)
+    }
+}
+
+fn drops<C>(server: Echoing<C>) -> io::Result<()> {
+    drop(server);
+    Ok(())
+}
+
+fn closes<C: Concurrency<Tcp, Echo>>(server: Echoing<C>) -> io::Result<()> {
+    server.close().map(drop)
+}
+
+fn serves<C: Concurrency<Tcp, Echo>>(mut server: Echoing<C>) -> io::Result<()> {
+    release(&TcpStream::connect(server.local_addr()?)?)?;
+    server.handle_request()?;
+    server.close().map(drop)
+}
+
+/// A child of the server is none of its copy's in a child of the application, whatever that `does`.
+fn copied<C: Concurrency<Tcp, Echo>>(
+    strategy: C,
+    does: fn(Echoing<C>) -> io::Result<()>,
+) -> Result {
+    let counters = Counters::new()?;
+    let mut server = Server::new(tcp()?, strategy, Echo)?.counters(&counters);
+    let client = TcpStream::connect(server.local_addr()?)?;
+    assert_eq!(server.handle_request()?, Outcome::Handled);
+
+    // SAFETY: this process has one thread.
+    let child = match unsafe { nix::unistd::fork() }? {
+        ForkResult::Child => {
+            alarm::set(10);
+            std::process::exit(i32::from(does(server).is_err()));
+        }
+        ForkResult::Parent { child } => child,
+    };
+
+    assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, 0));
+    assert_eq!(counters.failed(), 0);
+    release(&client)?;
+    server.close()?;
+    assert_eq!((counters.active(), counters.failed()), (0, 0));
+    assert_eq!(counters.accepted(), counters.finished());
     Ok(())
 }

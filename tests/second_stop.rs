@@ -35,17 +35,41 @@ where
 }
 
 #[test]
-fn a_second_stop_between_serving_and_closing_is_a_hurry() -> Result {
+fn each_stop_between_serving_and_closing_is_a_hurry() -> Result {
+    for more in 1..=2 {
+        let (tell, called) = unbounded();
+        let server = ThreadingTcpServer::bind("127.0.0.1:0", Lines(tell))?.drain(Drain::new());
+        let (address, stop) = (server.local_addr()?, server.stop_handle());
+        let served = serving(server);
+        let silent = client(address, &called)?;
+        stop.stop();
+        let server = served.recv_timeout(PATIENCE)?;
+        (0..more).for_each(|_| stop.stop());
+        assert_eq!(numbers(without_hanging(|| server.close())??), [0, 1, 0, 0]);
+        assert_eq!(all(&silent)?, b"");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_hurry_is_no_concern_of_the_next_session() -> Result {
     let (tell, called) = unbounded();
     let server = ThreadingTcpServer::bind("127.0.0.1:0", Lines(tell))?.drain(Drain::new());
     let (address, stop) = (server.local_addr()?, server.stop_handle());
+    stop.stop();
+    let server = serving(server).recv_timeout(PATIENCE)?;
+    stop.stop();
+    assert!(stop.is_stopping() && !server.stop_handle().is_stopping());
+
     let served = serving(server);
-    let silent = client(address, &called)?;
+    let busy = client(address, &called)?;
     stop.stop();
     let server = served.recv_timeout(PATIENCE)?;
-    stop.stop();
-    assert_eq!(numbers(without_hanging(|| server.close())??), [0, 1, 0, 0]);
-    assert_eq!(all(&silent)?, b"");
+    let (tell, closed) = bounded(1);
+    thread::spawn(move || tell.send(server.close()));
+    let_pass(A_WHILE);
+    exchange(&busy, b"one\n")?;
+    assert_eq!(numbers(closed.recv_timeout(PATIENCE)??), [1, 0, 0, 0]);
     Ok(())
 }
 

@@ -70,8 +70,10 @@ impl Crowd {
 
     /// Only under these can connections live that nobody reads from.
     fn alive(&self) -> impl Iterator<Item = Kind> {
-        let threads =
-            |kind: &Kind| kind.transport.is_stream() && kind.strategy == Strategy::Threading;
+        let threads = |kind: &Kind| {
+            let strategy = matches!(kind.strategy, Strategy::Threading | Strategy::Fresh);
+            kind.transport.is_stream() && strategy
+        };
         self.kinds.iter().copied().filter(threads)
     }
 

@@ -93,14 +93,17 @@ impl Pace {
             client.send_again()?;
         } else {
             client.send()?;
-            poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
+            // Another thread may have taken it by now.
+            if role.strategy != Strategy::Threading {
+                poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
+            }
         }
         Ok(())
     }
 
     /// Waits until the worker of this request is gone.
     fn see_off_worker(&self) -> io::Result<()> {
-        if self.0.role.strategy == Strategy::Sync {
+        if !self.0.role.strategy.starts_workers() {
             return Ok(());
         }
         let mut pid = [0; 4];
@@ -142,7 +145,7 @@ impl Hooks for Pace {
     fn handled(&self) {
         if self.0.role.load == Load::PingPong {
             self.uncounted(|| self.step());
-        } else if self.0.role.strategy != Strategy::Sync {
+        } else if self.0.role.strategy.starts_workers() {
             self.uncounted(|| self.wait_at_gate());
         }
     }

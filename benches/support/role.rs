@@ -10,10 +10,10 @@ use super::Fallible;
 const ROLE: &str = "SOCKETSERVER_BENCH_ROLE";
 
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident = $word:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name { $($variant,)* }
+        pub enum $name { $($(#[$about])* $variant,)* }
 
         impl $name {
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
@@ -60,6 +60,8 @@ words! {
     Strategy {
         Sync = "sync",
         Threading = "threading",
+        /// `Threading` with fresh threads.
+        Fresh = "fresh",
         Forking = "forking",
     }
 }
@@ -78,6 +80,13 @@ words! {
 impl Transport {
     pub fn is_stream(self) -> bool {
         matches!(self, Self::Tcp | Self::UnixStream)
+    }
+}
+
+impl Strategy {
+    /// Whether each request has a thread or process that is started for it.
+    pub fn starts_workers(self) -> bool {
+        matches!(self, Self::Fresh | Self::Forking)
     }
 }
 

@@ -9,7 +9,7 @@ use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use nix::unistd::alarm;
 use socketserver::{
-    Concurrency, Datagram, DatagramSocket, Forking, Handler, Next, Server, StreamRequest,
+    Concurrency, Datagram, DatagramSocket, Event, Forking, Handler, Next, Server, StreamRequest,
     StreamSocket, Sync, Tcp, Threading, Transport, Udp,
 };
 
@@ -27,6 +27,16 @@ const LIMIT: u32 = 300;
 /// The echo that the composed servers are given.
 struct Echo<K> {
     hooks: K,
+    /// The thread that takes a request also ends it, and that is when it has been served.
+    ends: bool,
+}
+
+impl<K: Hooks> Echo<K> {
+    fn served(&self, ended: bool) {
+        if self.ends == ended {
+            self.hooks.served();
+        }
+    }
 }
 
 impl<S: StreamSocket, A, K: Hooks> Handler<StreamRequest<S, A>> for Echo<K> {
@@ -39,7 +49,13 @@ impl<S: StreamSocket, A, K: Hooks> Handler<StreamRequest<S, A>> for Echo<K> {
     }
 
     fn service_actions(&self) {
-        self.hooks.served();
+        self.served(false);
+    }
+
+    fn event(&self, event: Event) {
+        if event == Event::Finished {
+            self.served(true);
+        }
     }
 }
 
@@ -51,7 +67,13 @@ impl<S: DatagramSocket, A, K: Hooks> Handler<Datagram<S, A>> for Echo<K> {
     }
 
     fn service_actions(&self) {
-        self.hooks.served();
+        self.served(false);
+    }
+
+    fn event(&self, event: Event) {
+        if event == Event::Finished {
+            self.served(true);
+        }
     }
 }
 
@@ -118,14 +140,15 @@ fn serve(role: Role, bound: Bound, hooks: &impl Hooks) -> io::Result<()> {
 
 fn compose<T, K>(role: Role, transport: T, hooks: &K) -> io::Result<()>
 where
-    T: Transport<Request: Send + 'static>,
+    T: Transport<Request: Send + 'static> + Send + std::marker::Sync + 'static,
     K: Hooks,
     Echo<K>: Handler<T::Request>,
 {
-    let handler = Echo { hooks: hooks.clone() };
+    let handler = Echo { hooks: hooks.clone(), ends: role.strategy == Strategy::Threading };
     match role.strategy {
         Strategy::Sync => run(transport, Sync, handler),
         Strategy::Threading => run(transport, Threading::new(), handler),
+        Strategy::Fresh => run(transport, Threading::new().fresh_threads(true), handler),
         Strategy::Forking => run(transport, Forking::new(), handler),
     }
 }
@@ -157,16 +180,17 @@ fn serve_twin(role: Role, bound: Bound, hooks: &impl Hooks) -> io::Result<()> {
     }
 }
 
-fn stream_twin<L: stream::Listener>(
+fn stream_twin<L: stream::Listener + Send + std::marker::Sync + 'static>(
     role: Role,
     listener: L,
-    stop: &Stop,
+    stop: &Arc<Stop>,
     hooks: &impl Hooks,
 ) -> io::Result<()> {
     match role.strategy {
         _ if role.load == Load::PingPong => stream::ping_pong(&listener, hooks),
         Strategy::Sync => stream::sync(&listener, stop, hooks),
-        Strategy::Threading => stream::threading(&listener, stop, hooks),
+        Strategy::Threading => stream::threading(listener, stop, hooks),
+        Strategy::Fresh => stream::fresh(&listener, stop, hooks),
         Strategy::Forking => stream::forking(listener, stop, hooks),
     }
 }
@@ -174,12 +198,13 @@ fn stream_twin<L: stream::Listener>(
 fn datagram_twin<S: datagram::Socket>(
     role: Role,
     socket: S,
-    stop: &Stop,
+    stop: &Arc<Stop>,
     hooks: &impl Hooks,
 ) -> io::Result<()> {
     match role.strategy {
         Strategy::Sync => datagram::sync(&socket, stop, hooks),
         Strategy::Threading => datagram::threading(socket, stop, hooks),
+        Strategy::Fresh => datagram::fresh(socket, stop, hooks),
         Strategy::Forking => datagram::forking(&socket, stop, hooks),
     }
 }

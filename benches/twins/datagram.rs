@@ -1,5 +1,6 @@
 //! Packets: each is sent back.
 
+use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::fork::Children;
-use super::{Hooks, Running, Stop, passes};
+use super::{Hooks, Running, Stop, crew, passes};
 
 /// The longest packet, as the composed server has it by default.
 const LONGEST: usize = 65_535;
@@ -77,7 +78,40 @@ pub fn sync<S: Socket>(socket: &S, stop: &Stop, hooks: &impl Hooks) -> io::Resul
     Ok(())
 }
 
-pub fn threading<S: Socket>(socket: S, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; LONGEST]);
+}
+
+struct Service<S, K> {
+    socket: S,
+    hooks: K,
+}
+
+impl<S: Socket, K: Hooks> crew::Service for Service<S, K> {
+    type Socket = S;
+    /// What there is of it in the thread's buffer, and whose it is.
+    type Request = (usize, S::Peer);
+
+    fn socket(&self) -> &S {
+        &self.socket
+    }
+
+    fn take(&self) -> io::Result<(usize, S::Peer)> {
+        BUFFER.with_borrow_mut(|buffer| self.socket.recv_from(buffer))
+    }
+
+    fn handle(&self, (length, peer): (usize, S::Peer)) {
+        BUFFER.with_borrow(|buffer| handle(&self.socket, &buffer[..length], &peer, &self.hooks));
+        self.hooks.served();
+    }
+}
+
+pub fn threading<S: Socket>(socket: S, stop: &Arc<Stop>, hooks: &impl Hooks) -> io::Result<()> {
+    socket.set_nonblocking()?;
+    crew::serve(Service { socket, hooks: hooks.clone() }, stop)
+}
+
+pub fn fresh<S: Socket>(socket: S, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
     socket.set_nonblocking()?;
     let socket = Arc::new(socket);
     let running = Running::default();

@@ -4,10 +4,11 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::{self as unix, UnixListener, UnixStream};
+use std::sync::Arc;
 use std::thread;
 
 use super::fork::Children;
-use super::{Hooks, Running, Stop, passes};
+use super::{Hooks, Running, Stop, crew, passes};
 
 /// The two listeners of `std`, which have no trait in common.
 pub trait Listener: AsFd {
@@ -89,7 +90,39 @@ pub fn sync<L: Listener>(listener: &L, stop: &Stop, hooks: &impl Hooks) -> io::R
     Ok(())
 }
 
-pub fn threading<L: Listener>(listener: &L, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
+struct Service<L, K> {
+    listener: L,
+    hooks: K,
+}
+
+impl<L: Listener + Send + Sync + 'static, K: Hooks> crew::Service for Service<L, K> {
+    type Socket = L;
+    type Request = (L::Stream, L::Peer);
+
+    fn socket(&self) -> &L {
+        &self.listener
+    }
+
+    fn take(&self) -> io::Result<(L::Stream, L::Peer)> {
+        self.listener.accept()
+    }
+
+    fn handle(&self, (stream, peer): (L::Stream, L::Peer)) {
+        handle::<L>(stream, peer, &self.hooks);
+        self.hooks.served();
+    }
+}
+
+pub fn threading<L: Listener + Send + Sync + 'static>(
+    listener: L,
+    stop: &Arc<Stop>,
+    hooks: &impl Hooks,
+) -> io::Result<()> {
+    listener.set_nonblocking()?;
+    crew::serve(Service { listener, hooks: hooks.clone() }, stop)
+}
+
+pub fn fresh<L: Listener>(listener: &L, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
     listener.set_nonblocking()?;
     let running = Running::default();
     while !stop.asked() {

@@ -83,7 +83,8 @@ pub enum Refuse {
     /// It is closed without a word: the peer of a connection sees its end.
     #[default]
     Close,
-    /// These bytes are sent, as far as the peer takes them at once, and it is closed.
+    /// These bytes are sent, as far as the peer takes them at once, and it is closed. Over UDP, only
+    /// where they are no more than [`max_amplification`](crate::Options::max_amplification) allows.
     Answer(Cow<'static, [u8]>),
     /// It is reset: the peer of a connection over TCP sees `ECONNRESET`, and the server's machine
     /// keeps nothing of it (no `TIME_WAIT`). Elsewhere the same as [`Close`](Self::Close).
@@ -273,11 +274,12 @@ impl<T> Default for Limits<T> {
 
 impl<T> fmt::Debug for Limits<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let per_source: Vec<usize> = self.sources.iter().map(|table| table.most()).collect();
         f.debug_struct("Limits")
             .field("at_once", &self.most)
             .field("when_full", &self.full)
             .field("refuse", &self.refusal)
-            .field("per_source", &self.sources.len())
+            .field("per_source", &per_source)
             .field("rate", &self.tempo)
             .finish()
     }

@@ -14,8 +14,8 @@ pub(super) struct Rate {
     full_at: Mutex<Option<Instant>>,
 }
 
-/// A century: nobody waits longer, and times that far away can still be told.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// More than a century: nobody waits longer, and times that far away can still be told.
+const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
 impl Rate {
     pub(super) fn new(most: u32, per: Duration) -> Self {

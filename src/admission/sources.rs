@@ -19,6 +19,9 @@ pub(super) trait Sources<T>: Send + Sync {
     fn enter(self: Arc<Self>, request: &T::Request) -> Option<Box<dyn Any + Send + Sync>>
     where
         T: Transport;
+
+    /// How many there may be.
+    fn most(&self) -> usize;
 }
 
 /// How many requests are in flight for each key.
@@ -50,6 +53,10 @@ where
         }
         *count += 1;
         Some(Box::new(Place { key, counts: Arc::clone(&self.counts) }))
+    }
+
+    fn most(&self) -> usize {
+        self.most
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
+use std::process;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -49,9 +50,10 @@ const LOOK_AFTER: Duration = Duration::from_millis(10);
 /// It never returns into the caller of `serve_forever`, runs no destructor of the parent's values
 /// and no `atexit` function.
 ///
-/// * Descriptors: over streams it has let go of the listening socket (over datagrams it needs the
-///   socket for its reply), and of what the server has for its other children. The wake-up it keeps,
-///   so that a stop from its handler reaches the server. Those of the application are all there.
+/// * Descriptors: it has let go of the listening sockets of all servers of the process, and of what
+///   the server has for its other children. Sockets for datagrams it has, as it needs one for its
+///   reply, and the wake-up, so that a stop from its handler reaches the server. Those of the
+///   application are all there.
 /// * Signals: those that the process handles when a session begins do in a child what they do by
 ///   default, so that a SIGTERM ends the child and a stop handler stops nothing. Ignored signals
 ///   stay ignored, the mask is the parent's, and the handlers of SIGSEGV and SIGBUS stay, which the
@@ -74,6 +76,8 @@ pub struct Forking {
     max_children: usize,
     block_on_close: bool,
     children: VecDeque<Child>,
+    /// The process whose children these are.
+    owner: u32,
     /// With so many children, all are looked at, and not only the oldest.
     look_at_all: usize,
     threads: Threads,
@@ -98,6 +102,7 @@ impl Forking {
             max_children: children::MOST,
             block_on_close: true,
             children: VecDeque::new(),
+            owner: process::id(),
             look_at_all: UNREAPED,
             threads: Threads::LikelyOne,
             caught: Caught::default(),
@@ -137,6 +142,15 @@ impl Forking {
         self.children.iter().map(|child| child.pid.as_raw().unsigned_abs())
     }
 
+    /// Forgets the children of a process that the application has forked this one from: here, they
+    /// can't be waited for, and their numbers may come to be those of others.
+    fn disown(&mut self) {
+        let own = process::id();
+        if mem::replace(&mut self.owner, own) != own {
+            self.children.clear();
+        }
+    }
+
     /// A refused fork makes it likely that the next is refused too.
     fn learn(&mut self, started: &io::Result<Pid>) {
         if !matches!(self.threads, Threads::Assumed(_)) {
@@ -158,6 +172,7 @@ impl Default for Forking {
 
 impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
+        self.disown();
         let number = session.worker().session();
         if self.looked != Some(number) {
             (self.looked, self.caught) = (Some(number), Caught::now());
@@ -166,6 +181,7 @@ impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
     }
 
     fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
+        self.disown();
         if !self.block_on_close {
             closing.report(0, 0, self.children.len());
             return Ok(());

@@ -37,7 +37,8 @@ use crate::session::Session;
 ///
 /// A strategy for all transports and handlers is generic over `T` and `H`, with the bounds it
 /// needs; for one that runs requests on other threads these are
-/// `T::Request: Send` and `H: Send + Sync + 'static`.
+/// `T::Request: Send` and `H: Send + Sync + 'static`, and where these threads pull,
+/// `T: Send + Sync + 'static`.
 ///
 /// # Examples
 ///
@@ -71,8 +72,8 @@ use crate::session::Session;
     note = "strategies are `Sync`, `Threading`, `Forking`, `ForkServer`, and types that implement \
             `Concurrency<T, H>`; a strategy is the second parameter of \
             `Server<Transport, Concurrency, Handler>`",
-    note = "the handler has to handle the transport's requests, and under `Threading` it has to be \
-            `Send + Sync + 'static`"
+    note = "the handler has to handle the transport's requests, and under `Threading` both have to \
+            be `Send + Sync + 'static`"
 )]
 #[doc(alias("ThreadingMixIn", "ForkingMixIn", "process_request"))]
 pub trait Concurrency<T, H> {

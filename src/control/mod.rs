@@ -38,8 +38,9 @@ pub(crate) struct Control {
 /// An application may fork too, and serve in its child, or in both: the process that begins a
 /// session where the place is another's gets one of its own.
 struct Place {
-    /// The state, and whether requests are taken for a while after a stop.
-    words: SharedWords<2>,
+    /// The state, whether requests are taken for a while after a stop, and how many panics there
+    /// have been in children that nobody has been told of yet.
+    words: SharedWords<3>,
     bell: Bell,
     owner: u32,
     next: OnceLock<Box<Self>>,
@@ -65,6 +66,10 @@ impl Place {
 
     fn announces(&self) -> &AtomicU64 {
         &self.words[1]
+    }
+
+    fn panics(&self) -> &AtomicU64 {
+        &self.words[2]
     }
 
     /// Puts what `next` makes of the state in its place, and returns what was there.
@@ -139,6 +144,10 @@ impl Control {
         place.update(|state| state::entered(state, number, flags));
         // A stop for what comes now, if it has rung in between, is seen there before anybody waits.
         place.bell.drain();
+        // A hurry outlives the session, and wakes whoever waits for its end, having looked or not.
+        if self.is_hurried() {
+            place.bell.ring();
+        }
     }
 
     /// The number of the session that runs, or else of the next one.
@@ -195,6 +204,16 @@ impl Control {
     /// Whether this is a child that the strategy has forked.
     pub(crate) fn is_child(&self) -> bool {
         self.is_child.load(SeqCst)
+    }
+
+    /// Called in such a child, for a panic that its end does not tell of.
+    pub(crate) fn note_panic(&self) {
+        self.place().panics().fetch_add(1, SeqCst);
+    }
+
+    /// How many of those have been noted since the last look.
+    pub(crate) fn take_panics(&self) -> u64 {
+        self.place().panics().swap(0, SeqCst)
     }
 
     /// Posts a stop, for whoever was `born` when so many sessions had ended.

@@ -65,7 +65,8 @@ pub(super) const fn stopped(state: u64, born: u64, announces: bool) -> u64 {
     }
 }
 
-/// What a stop makes of a state that is none but the first; nothing, where there has been one.
+/// What a stop makes of a state that is none but the first; nothing, where there has been one, or
+/// the session is over that it would be for.
 pub(super) fn asked(state: u64, born: u64, announces: bool) -> Option<u64> {
     (!is_asked(state, born)).then(|| stopped(state, born, announces))
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags};
 
 use super::Control;
-use crate::sys;
+use crate::sys::{self, Turn, Woken};
 
 /// What a transport's [`wait`](crate::Transport::wait) waits for beside its own requests: the
 /// wake-up of a stop, descriptors that the strategy watches, and a point in time.
@@ -17,6 +17,8 @@ pub struct Waiter<'a> {
     number: u64,
     watch: &'a [BorrowedFd<'a>],
     deadline: Option<Instant>,
+    /// Its place among others that wait for the same requests.
+    turn: Option<&'a Turn>,
     /// Whoever waits knows that the session has been asked to stop, and waits for its end.
     announced: bool,
 }
@@ -28,12 +30,17 @@ impl<'a> Waiter<'a> {
         watch: &'a [BorrowedFd<'a>],
         deadline: Option<Instant>,
     ) -> Self {
-        Self { control, number, watch, deadline, announced: false }
+        Self { control, number, watch, deadline, turn: None, announced: false }
     }
 
     /// For one who knows of a stop that is announced, where it is `announced`.
     pub(crate) fn knowing(self, announced: bool) -> Self {
         Self { announced, ..self }
+    }
+
+    /// For one of several that wait.
+    pub(crate) fn at(self, turn: Option<&'a Turn>) -> Self {
+        Self { turn, ..self }
     }
 
     /// Waits until `source` is readable, or for one of the other reasons. Spurious returns are
@@ -43,7 +50,24 @@ impl<'a> Waiter<'a> {
     ///
     /// What poll(2) says, `EINTR` excepted.
     pub fn readable(&self, source: &impl AsFd) -> io::Result<()> {
-        self.poll(Some(source.as_fd()))
+        self.wait_at(source.as_fd(), false)
+    }
+
+    /// As [`readable`](Self::readable), for a `source` that is the same for as long as its transport
+    /// lives.
+    pub(crate) fn readable_as_ever(&self, source: &impl AsFd) -> io::Result<()> {
+        self.wait_at(source.as_fd(), true)
+    }
+
+    fn wait_at(&self, source: BorrowedFd<'_>, as_ever: bool) -> io::Result<()> {
+        // Where there is no memory for turns, all are woken.
+        let turn = self.turn.filter(|_| self.watch.is_empty());
+        match turn.map(|turn| turn.wait(source, as_ever, self.deadline)) {
+            Some(Ok(Woken::ByBell)) => self.control.hush(self.number),
+            Some(Ok(Woken::Otherwise)) => {}
+            Some(Err(_)) | None => self.poll(Some(source))?,
+        }
+        Ok(())
     }
 
     /// Waits for the other reasons alone.

@@ -117,7 +117,7 @@ impl<H> Closing<H> {
     where
         H: Handler<R>,
     {
-        self.worker.ended(ticket, ending);
+        self.worker.reaped(ticket, ending);
     }
 
     pub(crate) fn end(&self) -> Report {

@@ -33,7 +33,7 @@ impl<R, H: Handler<R>> Handler<R> for Logged<H> {
             Event::Accepted => log::trace!(target: "socketserver", "a request was accepted"),
             Event::Finished => log::trace!(target: "socketserver", "a request was handled"),
             Event::Failed(kind) => {
-                log::debug!(target: "socketserver", "a request failed: {kind:?}");
+                log::debug!(target: "socketserver", "a request failed: {kind}");
             }
             Event::Refused(why) => {
                 log::debug!(target: "socketserver", "a request was turned away: {why}");

@@ -56,9 +56,11 @@ impl From<()> for Next {
 ///   ([`TcpRequest`](crate::TcpRequest)), for several, or for all that can be read and written,
 ///   as below.
 /// * `Box<dyn Handler<R>>`, `Arc<H>` and `&H`, which are handlers too.
-/// * A mixin around any of them: [`Guarded`], [`StopAfterPanics`],
-///   [`CrashOnPanic`], one of your own with [`forward_hooks!`](crate::forward_hooks).
-/// * Another handler with something around it: [`Deadlines::guard`](crate::Deadlines::guard).
+/// * A mixin around any of them, and around another mixin: [`Deadlines::guard`] for slow peers,
+///   [`StopAfterPanics`] and [`CrashOnPanic`] for panics, `Logged` (with the feature `log`) for
+///   events, and your own with [`forward_hooks!`](crate::forward_hooks).
+///
+/// [`Deadlines::guard`]: crate::Deadlines::guard
 ///
 /// # Implementing your own
 ///
@@ -209,8 +211,9 @@ pub trait Handler<R> {
     /// after each, once it has been contained and told to `handle_error`. By default, nothing. The
     /// mixins [`StopAfterPanics`] and [`CrashOnPanic`] say otherwise.
     ///
-    /// It is called in the process of the server: under [`Forking`](crate::Forking) when the child
-    /// that panicked has been reaped. (Python catches every `Exception`, and lets no one choose.)
+    /// It is called in the process of the server: under [`Forking`](crate::Forking) and
+    /// [`ForkServer`](crate::ForkServer) when the end of the child that panicked is known, or that of
+    /// another before. (Python catches every `Exception`, and lets no one choose.)
     fn panicked(&self) -> OnPanic {
         OnPanic::Contain
     }
@@ -220,8 +223,8 @@ pub trait Handler<R> {
     /// writes them down, stands here; [`Counters`](crate::Counters) have been made already.
     fn event(&self, _event: Event) {}
 
-    /// Called in each process that [`Forking`](crate::Forking) has forked, before its request is
-    /// established. For what children must not share: random number generators are to be seeded
+    /// Called in each process that [`Forking`](crate::Forking) or [`ForkServer`](crate::ForkServer)
+    /// has made for a request, before that is established. For what children must not share: random number generators are to be seeded
     /// anew here, or all children draw the same numbers. A panic here ends the child.
     ///
     /// # Examples
@@ -263,7 +266,8 @@ pub trait Handler<R> {
 
     /// Called in the serve loop after each request that it took, and every
     /// [`service_interval`](crate::Server::service_interval) where one is set; never in
-    /// [`handle_request`](crate::Server::handle_request).
+    /// [`handle_request`](crate::Server::handle_request). Under [`Threading`](crate::Threading) the
+    /// thread that has taken a request calls it, before it handles that, so several may at once.
     fn service_actions(&self) {}
 
     /// Called for an error that belongs to no request: the loop can't get requests for now, as

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,8 @@ pub enum OnPanic {
     #[default]
     Contain,
     /// The server is asked to stop, as by [`StopHandle::stop`](crate::StopHandle::stop): what is in
-    /// flight is finished. State that a panic has left half changed serves nobody any more.
+    /// flight is finished. State that a panic has left half changed serves nobody any more. One line
+    /// on stderr says why it stops, or, with the feature `log`, a warning.
     Stop,
     /// The process is aborted: SIGABRT, with a core dump where those are kept, and no destructor
     /// run. The panic's message has been printed by then.
@@ -25,6 +27,10 @@ pub enum OnPanic {
 
 /// A handler whose server stops after so many panics within so much time: the policy for those who
 /// take one panic for bad luck, and many for a sign that something is broken.
+///
+/// For [`serve_forever`](crate::Server::serve_forever) it is a stop like any other, and no error: a
+/// program that is to be started anew looks at [`has_stopped`](Self::has_stopped), and ends with a
+/// status that says so.
 ///
 /// # Examples
 ///
@@ -35,7 +41,12 @@ pub enum OnPanic {
 ///
 /// let handler = handler_fn(|_conn: &mut TcpRequest| Ok(()));
 /// let handler = StopAfterPanics::new(handler, 10, Duration::from_secs(60))?;
-/// let server = ThreadingTcpServer::bind("127.0.0.1:0", handler)?;
+/// let mut server = ThreadingTcpServer::bind("127.0.0.1:0", handler)?;
+/// # server.stop_handle().stop();
+/// server.serve_forever()?;
+/// if server.handler().has_stopped() {
+///     return Err(io::Error::other("too many panics"));
+/// }
 /// # Ok::<(), io::Error>(())
 /// ```
 #[derive(Debug)]
@@ -46,6 +57,7 @@ pub struct StopAfterPanics<H> {
     /// When the last of them were. The lock is std's: it is taken in the server's process alone,
     /// and for a moment.
     seen: Mutex<VecDeque<Instant>>,
+    stopped: AtomicBool,
 }
 
 impl<H> StopAfterPanics<H> {
@@ -61,7 +73,12 @@ impl<H> StopAfterPanics<H> {
                 "a server can't stop before the first panic: the number of them has to be at least 1",
             )
         })?;
-        Ok(Self { inner, most, within, seen: Mutex::default() })
+        Ok(Self { inner, most, within, seen: Mutex::default(), stopped: AtomicBool::new(false) })
+    }
+
+    /// Whether there have been that many panics, and the server was asked to stop.
+    pub fn has_stopped(&self) -> bool {
+        self.stopped.load(Relaxed)
     }
 
     fn is_too_many(&self, now: Instant) -> bool {
@@ -73,6 +90,7 @@ impl<H> StopAfterPanics<H> {
         let many = seen.len() >= self.most.get();
         if many {
             seen.clear();
+            self.stopped.store(true, Relaxed);
         }
         many
     }
@@ -128,7 +146,9 @@ mod tests {
         assert!(!policy.is_too_many(at(0)));
         assert!(!policy.is_too_many(at(9)));
         assert!(!policy.is_too_many(at(15)), "the first is too old by now");
+        assert!(!policy.has_stopped());
         assert!(policy.is_too_many(at(16)));
+        assert!(policy.has_stopped());
         assert!(!policy.is_too_many(at(17)), "they are counted anew after a stop");
         Ok(())
     }

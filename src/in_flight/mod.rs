@@ -134,6 +134,7 @@ thread_local! {
 pub(crate) struct Here(Option<*const InFlight>);
 
 impl Drop for Here {
+    #[inline]
     fn drop(&mut self) {
         if let Some(before) = self.0 {
             RUNNING.set(before);
@@ -175,6 +176,7 @@ impl Ticket {
     }
 
     /// There is a request that it is for, and somebody who answers for its end.
+    #[inline]
     pub(crate) fn accept(&mut self) {
         if let Some(entry) = &mut self.0 {
             entry.accepted = true;
@@ -229,7 +231,9 @@ impl Ticket {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        if self.accepted {
+        // In a copy that the application has forked it is not lost: the owner has it, and counts in
+        // the same memory.
+        if self.accepted && self.flight.is_ours() {
             self.flight.counters.note(Event::Failed(FailureKind::Lost));
         }
         // The keys of sources are the user's, and so is what dropping one does.

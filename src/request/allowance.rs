@@ -20,6 +20,7 @@ impl Allowance {
     }
 
     /// Up to `factor` times what a packet of `received` bytes was on the wire.
+    #[inline]
     pub(crate) fn new(received: usize, header: usize, factor: u32) -> Self {
         let bytes = (received + header) as u64 * u64::from(factor);
         Self { left: AtomicU64::new(bytes), header }
@@ -40,6 +41,7 @@ impl Allowance {
     }
 
     /// Takes what a reply of `bytes` needs, all or nothing.
+    #[inline]
     pub(super) fn spend(&self, bytes: usize) -> io::Result<()> {
         let cost = self.cost(bytes);
         let less = |left| if left == UNLIMITED { None } else { u64::checked_sub(left, cost) };

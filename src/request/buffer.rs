@@ -2,47 +2,54 @@
 
 use std::io::{self, Read, Write};
 
-/// What has been read and not yet been consumed; holds no memory before the first buffered read.
+use super::stream::StreamSocket;
+use super::wire::Wire;
+
+/// What has been read and not yet been consumed; holds no memory before the first buffered read,
+/// nor after one that has gone around it.
 #[derive(Debug)]
 pub(super) struct ReadBuffer {
-    bytes: Box<[u8]>,
-    capacity: usize,
+    bytes: Vec<u8>,
     start: usize,
-    end: usize,
+    capacity: usize,
 }
 
 impl ReadBuffer {
     #[inline]
     pub(super) fn new(capacity: usize) -> Self {
-        Self { bytes: Box::default(), capacity, start: 0, end: 0 }
+        Self { bytes: Vec::new(), start: 0, capacity }
     }
 
     #[inline]
     pub(super) fn unread(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
+        &self.bytes[self.start..]
     }
 
     #[inline]
     pub(super) fn consume(&mut self, amount: usize) {
-        self.start = self.end.min(self.start + amount);
+        self.start = self.bytes.len().min(self.start + amount);
     }
 
     /// Reads from `source` once if nothing is left.
-    pub(super) fn fill(&mut self, mut source: impl Read) -> io::Result<&[u8]> {
-        if self.start == self.end {
-            if self.bytes.is_empty() {
-                self.bytes = vec![0; self.capacity.max(1)].into();
-            }
-            (self.start, self.end) = (0, 0);
-            self.end = source.read(&mut self.bytes)?;
+    pub(super) fn fill<S: StreamSocket>(&mut self, source: &mut Wire<S>) -> io::Result<&[u8]> {
+        if self.start == self.bytes.len() {
+            self.start = 0;
+            self.bytes.clear();
+            self.bytes.reserve_exact(self.capacity.max(1));
+            source.fill(&mut self.bytes)?;
         }
         Ok(self.unread())
     }
 
     #[inline]
-    pub(super) fn read(&mut self, mut source: impl Read, into: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn read<S: StreamSocket>(
+        &mut self,
+        source: &mut Wire<S>,
+        into: &mut [u8],
+    ) -> io::Result<usize> {
         // What does not gain by the buffer goes around it.
-        if self.start == self.end && into.len() >= self.capacity {
+        if self.start == self.bytes.len() && into.len() >= self.capacity {
+            *self = Self::new(self.capacity);
             return source.read(into);
         }
         let count = self.fill(source)?.read(into)?;
@@ -104,6 +111,53 @@ impl WriteBuffer {
             }
         }
         self.failed = false;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn memory_is_held_from_the_first_buffered_read_to_the_next_one_around_it() -> io::Result<()> {
+        let (own, mut other) = UnixStream::pair()?;
+        let (mut wire, mut reader) = (Wire::new(own), ReadBuffer::new(16));
+        other.write_all(b"a line\nand a body of so many bytes")?;
+        assert_eq!(reader.bytes.capacity(), 0);
+
+        assert_eq!(reader.fill(&mut wire)?, b"a line\nand a bod");
+        reader.consume(7);
+        let mut body = [0; 16];
+        assert_eq!(reader.read(&mut wire, &mut body)?, 9);
+        assert_eq!(&body[..9], b"and a bod");
+        assert_eq!(reader.bytes.capacity(), 16);
+
+        assert_eq!(reader.read(&mut wire, &mut body)?, 16);
+        assert_eq!(&body, b"y of so many byt");
+        assert_eq!((reader.bytes.capacity(), reader.unread()), (0, &[][..]));
+
+        assert_eq!(reader.read(&mut wire, &mut body[..1])?, 1);
+        assert_eq!(reader.unread(), b"s");
+        Ok(())
+    }
+
+    #[test]
+    fn a_buffer_is_filled_again_when_it_is_empty_and_holds_what_came() -> io::Result<()> {
+        let (own, mut other) = UnixStream::pair()?;
+        let (mut wire, mut reader) = (Wire::new(own), ReadBuffer::new(16));
+        for word in [&b"first"[..], b"and second"] {
+            other.write_all(word)?;
+            assert_eq!(reader.fill(&mut wire)?, word);
+            assert_eq!(reader.fill(&mut wire)?, word, "nothing is read while something is left");
+            reader.consume(word.len());
+            assert_eq!(reader.bytes.capacity(), 16);
+        }
+        drop(other);
+        assert_eq!(reader.fill(&mut wire)?, b"");
+        assert_eq!(reader.fill(&mut wire)?, b"");
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use socket2::SockAddr;
 use super::packets::{Packets, Spare};
 use super::{Credentials, Request};
 use crate::failure::FailureKind;
-use crate::sys::{self, Told};
+use crate::sys::{self, Packet, Told};
 
 /// A packet of [`Udp`](crate::Udp).
 pub type UdpRequest = Datagram<UdpSocket, SocketAddr>;
@@ -69,23 +69,24 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
     /// Takes one datagram from the socket's queue into a spare buffer, which goes back when the
     /// request is over. `peer` says who the sender is, and how long the headers of packets between
     /// the two are.
+    #[inline]
     pub(crate) fn receive(
         packets: &Arc<Packets<S>>,
         peer: impl FnOnce(&SockAddr) -> (A, usize),
     ) -> io::Result<Self> {
         let mut spare = packets.receive()?;
-        let (peer, header) = peer(&spare.sender);
-        spare.allowance = packets.allowance(spare.length, header);
+        let (peer, header) = peer(&spare.packet.sender);
+        spare.allowance = packets.allowance(spare.packet.length, header);
         Ok(Self { spare: Some(spare), read: 0, peer, packets: Arc::clone(packets) })
     }
 
     /// Puts all that there is of the packet but its sender, for another process of this program.
     pub(crate) fn pack(&self, bytes: &mut Vec<u8>) {
-        let Spare { truncated, told, allowance, .. } = self.spare();
-        bytes.push(u8::from(*truncated));
+        let Spare { packet, allowance, .. } = self.spare();
+        bytes.push(u8::from(packet.truncated));
         bytes.extend(allowance.left().to_ne_bytes());
-        told.put(bytes);
-        bytes.extend(self.data());
+        packet.told.put(bytes);
+        bytes.extend(packet.data());
     }
 
     /// A packet that another process has received through the same socket, and packed.
@@ -99,12 +100,12 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
         let (left, rest) = rest.split_first_chunk()?;
         let (told, data) = Told::take(rest)?;
         let mut spare = packets.take();
-        spare.bytes.get_mut(..data.len())?.copy_from_slice(data);
+        spare.packet.buffer.get_mut(..data.len())?.copy_from_slice(data);
         let (peer, header) = peer(&sender);
-        spare.length = data.len();
-        spare.truncated = *truncated != 0;
-        spare.sender = sender;
-        spare.told = told;
+        spare.packet.length = data.len();
+        spare.packet.truncated = *truncated != 0;
+        spare.packet.sender = sender;
+        spare.packet.told = told;
         spare.allowance = packets.allowance(data.len(), header);
         spare.allowance.set_left(u64::from_ne_bytes(*left));
         Some(Self { spare: Some(spare), read: 0, peer, packets: Arc::clone(packets) })
@@ -112,12 +113,12 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
 
     /// Where a reply goes.
     pub(crate) fn sender(&self) -> &SockAddr {
-        &self.spare().sender
+        &self.spare().packet.sender
     }
 
     /// The packet's bytes, at most `max_packet_size` of them.
     pub fn data(&self) -> &[u8] {
-        self.spare().packet()
+        self.spare().packet.data()
     }
 
     /// Who sent it: Python's `client_address`.
@@ -129,7 +130,7 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
     /// Whether the packet was longer than `max_packet_size` bytes, and its end has been lost.
     /// Python does not tell.
     pub fn is_truncated(&self) -> bool {
-        self.spare().truncated
+        self.spare().packet.truncated
     }
 
     /// How many packets of the server have been longer than `max_packet_size` so far, and were cut
@@ -154,8 +155,9 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
         self.send(bytes, S::SEND_FLAGS)
     }
 
+    #[inline]
     fn send(&self, bytes: &[u8], flags: c_int) -> io::Result<()> {
-        let Spare { sender, told, allowance, .. } = self.spare();
+        let Spare { packet: Packet { sender, told, .. }, allowance, .. } = self.spare();
         if sender.len() == 0 || sender.is_unnamed() {
             return Err(io::Error::new(
                 io::ErrorKind::NotConnected,
@@ -182,7 +184,7 @@ impl<A> Datagram<UdpSocket, A> {
     /// (`0.0.0.0`, `[::]`): the one that replies leave from. `None` where it is bound to one
     /// address, and where the packet was sent to many machines (IPv6 multicast).
     pub fn local_ip(&self) -> Option<IpAddr> {
-        match self.spare().told {
+        match self.spare().packet.told {
             Told::CameTo(local) => Some(local.ip),
             _ => None,
         }
@@ -203,7 +205,7 @@ impl<A> Datagram<UnixDatagram, A> {
     /// ([`credentials`](crate::Options::credentials)): the process's ids when it sent it. A
     /// privileged one may have named others (unix(7), `SCM_CREDENTIALS`).
     pub fn credentials(&self) -> Option<Credentials> {
-        match self.spare().told {
+        match self.spare().packet.told {
             Told::SentBy(credentials) => Some(credentials),
             _ => None,
         }
@@ -211,6 +213,7 @@ impl<A> Datagram<UnixDatagram, A> {
 }
 
 impl<S, A> Datagram<S, A> {
+    #[inline]
     fn spare(&self) -> &Spare {
         match &self.spare {
             Some(spare) => spare,
@@ -244,6 +247,7 @@ impl<S: DatagramSocket, A> Request for Datagram<S, A> {
 
 impl<S, A> Drop for Datagram<S, A> {
     /// Gives the buffer back for the next packet; where enough are waiting, it is freed.
+    #[inline]
     fn drop(&mut self) {
         if let Some(spare) = self.spare.take() {
             self.packets.give_back(spare);
@@ -261,7 +265,7 @@ impl<S: DatagramSocket, A> Read for Datagram<S, A> {
 
 impl<S: DatagramSocket, A> BufRead for Datagram<S, A> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        Ok(&self.spare().packet()[self.read..])
+        Ok(&self.spare().packet.data()[self.read..])
     }
 
     fn consume(&mut self, amount: usize) {
@@ -294,8 +298,8 @@ impl<S: AsFd, A> AsFd for Datagram<S, A> {
 impl<S, A: fmt::Debug> fmt::Debug for Datagram<S, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Datagram")
-            .field("length", &self.spare().length)
-            .field("truncated", &self.spare().truncated)
+            .field("length", &self.spare().packet.length)
+            .field("truncated", &self.spare().packet.truncated)
             .field("peer", &self.peer)
             .finish_non_exhaustive()
     }

@@ -38,7 +38,7 @@ use crate::handler::Guarded;
 /// use std::time::Duration;
 /// use socketserver::{Deadlines, TcpRequest, ThreadingTcpServer, handler_fn};
 ///
-/// let deadlines = Deadlines::new()
+/// const DEADLINES: Deadlines = Deadlines::new()
 ///     .first_byte(Duration::from_secs(10))
 ///     .request(Duration::from_secs(30))
 ///     .write(Duration::from_secs(10));
@@ -47,7 +47,7 @@ use crate::handler::Guarded;
 ///     conn.read_until(b'\n', &mut line)?;
 ///     conn.write_all(&line)
 /// });
-/// let server = ThreadingTcpServer::bind("127.0.0.1:0", deadlines.guard(echo)?)?;
+/// let server = ThreadingTcpServer::bind("127.0.0.1:0", DEADLINES.guard(echo)?)?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -62,20 +62,20 @@ pub struct Deadlines {
 
 impl Deadlines {
     /// None yet.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self { first_byte: None, idle: None, request: None, rate: None, write: None }
     }
 
     /// How long a new connection may say nothing, from the first time that it is waited for. Where
     /// this is not set, `idle` counts in its place, and then `request`.
-    pub fn first_byte(mut self, time: Duration) -> Self {
+    pub const fn first_byte(mut self, time: Duration) -> Self {
         self.first_byte = Some(time);
         self
     }
 
     /// How long the peer may be silent, once it has begun to speak: in the middle of a request, or
     /// between two. Where this is not set, a silence between two may last as long as a `request`.
-    pub fn idle(mut self, time: Duration) -> Self {
+    pub const fn idle(mut self, time: Duration) -> Self {
         self.idle = Some(time);
         self
     }
@@ -84,7 +84,7 @@ impl Deadlines {
     /// however diligently the peer sends or takes byte after byte. It holds by itself: the silence
     /// before a request, and a write to a peer that takes nothing, may last no longer where no
     /// deadline of their own is set.
-    pub fn request(mut self, time: Duration) -> Self {
+    pub const fn request(mut self, time: Duration) -> Self {
         self.request = Some(time);
         self
     }
@@ -92,14 +92,14 @@ impl Deadlines {
     /// How slowly a request may come: for every `bytes` of it, the peer is waited for no longer
     /// than `per` in all. Time in which the handler does something else does not count, nor does
     /// the silence before the request; what came quickly is not credited to what follows.
-    pub fn min_rate(mut self, bytes: usize, per: Duration) -> Self {
+    pub const fn min_rate(mut self, bytes: usize, per: Duration) -> Self {
         self.rate = Some((bytes, per));
         self
     }
 
     /// How long a write may make no progress, as the peer takes nothing. A peer that takes a little
     /// at a time is ended by `request`.
-    pub fn write(mut self, time: Duration) -> Self {
+    pub const fn write(mut self, time: Duration) -> Self {
         self.write = Some(time);
         self
     }

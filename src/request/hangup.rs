@@ -182,10 +182,15 @@ pub(super) enum Need {
 
 /// Discards input until the peer ends its side, or one of the bounds is reached. An error ends it:
 /// there is nothing left to save.
-pub(super) fn drain(socket: &impl AsFd, need: Need, mut bytes: usize, time: Duration) {
-    if need == Need::Nothing {
-        return;
+#[inline]
+pub(super) fn drain(socket: &impl AsFd, need: Need, bytes: usize, time: Duration) {
+    if need != Need::Nothing {
+        discard(socket, need, bytes, time);
     }
+}
+
+#[cold]
+fn discard(socket: &impl AsFd, need: Need, mut bytes: usize, time: Duration) {
     let mut waits = need == Need::Drain;
     let until = Instant::now().checked_add(time);
     let mut discarded = [0; 16 * 1024];

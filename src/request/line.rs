@@ -1,7 +1,7 @@
 //! Lines with a bound.
 
 use std::io::{self, BufRead, ErrorKind};
-use std::{error, fmt};
+use std::{error, fmt, mem};
 
 /// Reading lines that a peer can't make longer than the server allows.
 ///
@@ -35,19 +35,22 @@ pub trait ReadLine: BufRead {
     /// appended to `line` if it is UTF-8, so after a timeout the next call goes on where this one
     /// stopped; its `max` should be that much less.
     fn read_line_bounded(&mut self, line: &mut String, max: usize) -> io::Result<usize> {
-        let mut bytes = Vec::new();
+        // The line's own memory, where nothing is in it.
+        let mut bytes = if line.is_empty() { mem::take(line).into_bytes() } else { Vec::new() };
         let read = self.read_bytes_bounded(&mut bytes, max);
         if read.as_ref().is_err_and(is_too_long) {
             return read;
         }
-        let text = std::str::from_utf8(&bytes);
-        // What no more bytes can mend must not look like the beginning of a line after a timeout.
-        if let Err(error) = text.as_ref().map_err(|error| *error) {
-            if error.error_len().is_some() || read.is_ok() {
+        match String::from_utf8(bytes).map_err(|error| error.utf8_error()) {
+            Ok(text) if line.is_empty() => *line = text,
+            Ok(text) => line.push_str(&text),
+            // What no more bytes can mend must not look like the beginning of a line after a
+            // timeout.
+            Err(error) if error.error_len().is_some() || read.is_ok() => {
                 return Err(io::Error::new(ErrorKind::InvalidData, error));
             }
+            Err(_) => {}
         }
-        line.push_str(text.unwrap_or_default());
         read
     }
 
@@ -101,3 +104,22 @@ impl fmt::Display for LineTooLong {
 }
 
 impl error::Error for LineTooLong {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_used_again_keeps_its_memory() -> io::Result<()> {
+        let (mut input, mut line) = (&b"one\ntwo\nthree\n"[..], String::with_capacity(16));
+        let place = line.as_ptr();
+        for wanted in ["one\n", "two\n"] {
+            line.clear();
+            input.read_line_bounded(&mut line, 16)?;
+            assert_eq!((&*line, line.as_ptr()), (wanted, place));
+        }
+        input.read_line_bounded(&mut line, 16)?;
+        assert_eq!(line, "two\nthree\n");
+        Ok(())
+    }
+}

@@ -1,15 +1,14 @@
 //! The socket that packets come through, and their buffers.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crossbeam_channel::{Receiver, Sender};
-use socket2::SockAddr;
+use parking_lot::Mutex;
 
 use super::allowance::Allowance;
-use crate::sys::{self, Told, Wanted};
+use crate::sys::{Packet, Wanted};
 
 /// What becomes of a packet that is longer than `max_packet_size`. Either way it is counted:
 /// [`Udp::truncations`](crate::Udp::truncations),
@@ -34,23 +33,13 @@ pub(crate) struct PacketSettings {
     pub(crate) wanted: Wanted,
 }
 
-/// What a packet needs beside itself, used again for the next one; apart from the request, so that
-/// this is cheap to move.
+/// A packet and what it needs beside itself, used again for the next one; apart from the request,
+/// so that this is cheap to move.
 #[derive(Debug)]
 pub(super) struct Spare {
-    pub(super) bytes: Box<[u8]>,
-    pub(super) length: usize,
-    pub(super) truncated: bool,
-    pub(super) sender: SockAddr,
-    pub(super) told: Told,
+    pub(super) packet: Packet,
     pub(super) allowance: Allowance,
     pub(super) output: Vec<u8>,
-}
-
-impl Spare {
-    pub(super) fn packet(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
 }
 
 /// A socket, and the buffers that wait for its next packet: any worker gives one back, and the
@@ -60,6 +49,9 @@ pub(crate) struct Packets<S> {
     pub(crate) socket: S,
     settings: PacketSettings,
     truncations: AtomicU64,
+    /// The one that came back last: at hand without the queue's bookkeeping. Nobody waits for the
+    /// lock, a forked child least of all.
+    last: Mutex<Option<Box<Spare>>>,
     back: Sender<Box<Spare>>,
     waiting: Receiver<Box<Spare>>,
 }
@@ -73,7 +65,8 @@ impl<S> Packets<S> {
 
     pub(crate) fn new(socket: S, settings: PacketSettings) -> Self {
         let (back, waiting) = crossbeam_channel::bounded(Self::MOST);
-        Self { socket, settings, truncations: AtomicU64::new(0), back, waiting }
+        let (truncations, last) = (AtomicU64::new(0), Mutex::default());
+        Self { socket, settings, truncations, last, back, waiting }
     }
 
     /// How many packets have been too long.
@@ -82,6 +75,7 @@ impl<S> Packets<S> {
     }
 
     /// Takes the next packet from the socket's queue, into a spare buffer.
+    #[inline]
     pub(super) fn receive(&self) -> io::Result<Box<Spare>>
     where
         S: AsFd,
@@ -96,22 +90,19 @@ impl<S> Packets<S> {
         }
     }
 
+    #[inline]
     fn fill(&self, spare: &mut Spare) -> io::Result<()>
     where
         S: AsFd,
     {
         for _ in 0..Self::DROPS_AT_ONCE {
-            let received = sys::receive(&self.socket, &mut spare.bytes, self.settings.wanted)?;
-            if received.truncated {
+            spare.packet.receive(&self.socket, self.settings.wanted)?;
+            if spare.packet.truncated {
                 self.truncations.fetch_add(1, Relaxed);
                 if self.settings.truncation == Truncation::Drop {
                     continue;
                 }
             }
-            spare.length = received.length;
-            spare.truncated = received.truncated;
-            spare.sender = received.sender;
-            spare.told = received.told;
             return Ok(());
         }
         // As after a signal: there may be more, and whoever asks looks for a stop first.
@@ -119,6 +110,7 @@ impl<S> Packets<S> {
     }
 
     /// What may be sent in reply to a packet of so many bytes.
+    #[inline]
     pub(super) fn allowance(&self, length: usize, header: usize) -> Allowance {
         match self.settings.amplification {
             Some(factor) => Allowance::new(length, header, factor),
@@ -126,24 +118,78 @@ impl<S> Packets<S> {
         }
     }
 
+    #[inline]
     pub(super) fn take(&self) -> Box<Spare> {
-        self.waiting.try_recv().unwrap_or_else(|_| {
-            Box::new(Spare {
-                bytes: vec![0; self.settings.size].into(),
-                length: 0,
-                truncated: false,
-                sender: SocketAddr::from(([0, 0, 0, 0], 0)).into(),
-                told: Told::Nothing,
-                allowance: Allowance::unlimited(),
-                output: Vec::new(),
-            })
+        let last = self.last.try_lock().and_then(|mut last| last.take());
+        last.or_else(|| self.waiting.try_recv().ok()).unwrap_or_else(|| self.another())
+    }
+
+    #[cold]
+    fn another(&self) -> Box<Spare> {
+        Box::new(Spare {
+            packet: Packet::new(self.settings.size),
+            allowance: Allowance::unlimited(),
+            output: Vec::new(),
         })
     }
 
-    /// Where enough are waiting, this one is freed.
+    /// Where enough are waiting, one is freed.
+    #[inline]
     pub(super) fn give_back(&self, mut spare: Box<Spare>) {
-        spare.output.clear();
-        spare.output.shrink_to(self.settings.size);
-        let _ = self.back.try_send(spare);
+        if spare.output.capacity() > 0 {
+            spare.output.clear();
+            spare.output.shrink_to(self.settings.size);
+        }
+        let one_more = match self.last.try_lock() {
+            Some(mut last) => last.replace(spare),
+            None => Some(spare),
+        };
+        if let Some(spare) = one_more {
+            drop(self.back.try_send(spare));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem;
+
+    use super::*;
+
+    fn packets() -> Packets<()> {
+        let (size, truncation, amplification) = (16, Truncation::Deliver, None);
+        Packets::new(
+            (),
+            PacketSettings { size, truncation, amplification, wanted: Wanted::Nothing },
+        )
+    }
+
+    /// The next spare, and what was in its buffer before `mark`; zero in a new one.
+    fn take(packets: &Packets<()>, mark: u8) -> (Box<Spare>, u8) {
+        let mut spare = packets.take();
+        let before = mem::replace(&mut spare.packet.buffer[0], mark);
+        (spare, before)
+    }
+
+    #[test]
+    fn what_comes_back_is_taken_again_the_last_one_first() {
+        let packets = packets();
+        let [(first, 0), (second, 0)] = [1, 2].map(|mark| take(&packets, mark)) else {
+            panic!("nothing has come back yet");
+        };
+        packets.give_back(first);
+        packets.give_back(second);
+        assert_eq!([3, 4, 5].map(|mark| take(&packets, mark).1), [2, 1, 0]);
+    }
+
+    #[test]
+    fn nobody_waits_for_the_one_at_hand() {
+        let packets = packets();
+        let [(lost, _), (other, _)] = [1, 2].map(|mark| take(&packets, mark));
+        packets.give_back(lost);
+        // As in a child that was forked while a thread that it does not have held the lock.
+        let _held = packets.last.lock();
+        packets.give_back(other);
+        assert_eq!([3, 4].map(|mark| take(&packets, mark).1), [2, 0]);
     }
 }

@@ -30,15 +30,13 @@ pub type UnixStreamRequest = StreamRequest<UnixStream, unix::SocketAddr>;
 pub trait StreamSocket: sealed::StreamSocket + AsFd + fmt::Debug {}
 
 mod sealed {
-    use super::{Duration, Shutdown, io};
+    use super::{Duration, Read, Shutdown, Write, io};
 
-    pub trait StreamSocket: Sized {
+    pub trait StreamSocket: Sized + Read + Write {
         fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()>;
         fn disable_nagle(&self) -> io::Result<()>;
         fn shutdown(&self, how: Shutdown) -> io::Result<()>;
         fn try_clone(&self) -> io::Result<Self>;
-        fn recv(&self, bytes: &mut [u8]) -> io::Result<usize>;
-        fn send(&self, bytes: &[u8]) -> io::Result<usize>;
     }
 }
 
@@ -63,16 +61,6 @@ macro_rules! stream_socket {
             fn try_clone(&self) -> io::Result<Self> {
                 self.try_clone()
             }
-
-            #[inline]
-            fn recv(&self, bytes: &mut [u8]) -> io::Result<usize> {
-                (&*self).read(bytes)
-            }
-
-            #[inline]
-            fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-                (&*self).write(bytes)
-            }
         }
     )*};
 }
@@ -95,10 +83,12 @@ pub(crate) struct StreamSettings {
 /// A connection: [`BufRead`] and [`Write`], with the socket underneath to be had on request.
 ///
 /// Python's `StreamRequestHandler` has `rfile` and `wfile`; this is both. Reading is buffered with
-/// `rbufsize` bytes, which are allocated by the first read that needs them. Writing is not
-/// buffered unless the transport was given a `wbufsize`: `write_all` hands its bytes to the kernel
-/// before it returns. What a write buffer holds is sent by [`flush`](Write::flush), and after the
-/// handler; a failed handler's too.
+/// `rbufsize` bytes, which are allocated by the first read that needs them, and given back by one
+/// that finds them empty and is long enough to go around them. Writing is not buffered unless the
+/// transport was given a `wbufsize`: `write_all` hands its bytes to the kernel before it returns,
+/// and `write!` makes a system call for each piece of its text: format it first, or have a
+/// `wbufsize`. What a write buffer holds is sent by [`flush`](Write::flush), and after the handler; a
+/// failed handler's too.
 ///
 /// When the request is over, its sending side is shut down (`SHUT_WR`); where the peer may still
 /// send what nobody reads, that is discarded for a while, so that nothing of the reply is lost; and

@@ -9,6 +9,7 @@ use super::hangup::Traffic;
 use super::stream::StreamSocket;
 use super::watch::{Watch, Way};
 use crate::in_flight::{Activity, Listed};
+use crate::sys;
 
 /// A socket, what has gone over it, and who minds it.
 #[derive(Debug)]
@@ -41,15 +42,35 @@ impl<S> Wire<S> {
     }
 }
 
+impl<S: StreamSocket> Wire<S> {
+    /// Reads once, into the room that `bytes` have left.
+    pub(super) fn fill(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        let room = bytes.capacity() - bytes.len();
+        self.receive(room, |socket, flags| sys::receive_more(socket, bytes, flags))
+    }
+
+    /// Receives into so much room by `call`, a recv(2) with these flags.
+    #[inline]
+    fn receive(
+        &mut self,
+        room: usize,
+        mut call: impl FnMut(&S, MsgFlags) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let received = match &mut self.minders {
+            None => call(&self.socket, MsgFlags::empty()),
+            Some(minders) => minded_read(minders, &self.socket, call),
+        };
+        self.traffic.received(room, &received);
+        received
+    }
+}
+
 impl<S: StreamSocket> Read for Wire<S> {
     #[inline]
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let received = match &mut self.minders {
-            None => self.socket.recv(bytes),
-            Some(minders) => minded_read(minders, &self.socket, bytes),
-        };
-        self.traffic.received(bytes.len(), &received);
-        received
+        self.receive(bytes.len(), |socket, flags| {
+            Ok(recv(socket.as_fd().as_raw_fd(), bytes, flags)?)
+        })
     }
 }
 
@@ -57,8 +78,8 @@ impl<S: StreamSocket> Write for Wire<S> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let sent = match &mut self.minders {
-            None => self.socket.send(bytes),
-            Some(minders) => minded_write(minders, &self.socket, bytes),
+            None => self.socket.write(bytes),
+            Some(minders) => minded_write(minders, &mut self.socket, bytes),
         };
         self.traffic.sent(&sent);
         sent
@@ -73,11 +94,11 @@ impl<S: StreamSocket> Write for Wire<S> {
 fn minded_read<S: StreamSocket>(
     minders: &mut Minders,
     socket: &S,
-    bytes: &mut [u8],
+    mut call: impl FnMut(&S, MsgFlags) -> io::Result<usize>,
 ) -> io::Result<usize> {
     let received = match &mut minders.watch {
-        None => socket.recv(bytes),
-        Some(watch) => watched_read(watch, socket, bytes),
+        None => call(socket, MsgFlags::empty()),
+        Some(watch) => watched_read(watch, socket, call),
     };
     if let (Some(activity), Ok(1..)) = (&minders.activity, &received) {
         activity.busy();
@@ -89,12 +110,12 @@ fn minded_read<S: StreamSocket>(
 fn watched_read<S: StreamSocket>(
     watch: &mut Watch,
     socket: &S,
-    bytes: &mut [u8],
+    mut call: impl FnMut(&S, MsgFlags) -> io::Result<usize>,
 ) -> io::Result<usize> {
     watch.check()?;
     let mut since = None;
     loop {
-        match recv_now(socket, bytes) {
+        match call(socket, MsgFlags::MSG_DONTWAIT) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 watch.wait(Way::Read, &mut since, socket)?;
             }
@@ -110,11 +131,11 @@ fn watched_read<S: StreamSocket>(
 #[inline(never)]
 fn minded_write<S: StreamSocket>(
     minders: &mut Minders,
-    socket: &S,
+    socket: &mut S,
     bytes: &[u8],
 ) -> io::Result<usize> {
     match &mut minders.watch {
-        None => socket.send(bytes),
+        None => socket.write(bytes),
         Some(watch) => watched_write(watch, socket, bytes),
     }
 }

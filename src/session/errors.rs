@@ -16,6 +16,8 @@ const ERRORS_IN_A_ROW: u32 = 64;
 /// Nor are so many waits in a row that were over within `HASTE`, and for no request.
 const HASTY_WAITS: u32 = 1000;
 const HASTE: Duration = Duration::from_millis(1);
+/// So many of them are made up for by one that lasted: on a busy machine, some of any that spins do.
+const MADE_UP_FOR: u32 = 10;
 
 impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// There was this error instead of a request: what the look has come to, or nothing, where
@@ -41,13 +43,21 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         }
         if self.waited.take() {
             self.worker.control().hush(self.worker.session());
+            if let Some(books) = &self.books {
+                books.flight.pass_on();
+            }
         }
     }
 
     /// A source that is always ready and never has anything (a handler has shut the socket of its
     /// datagrams down, say) must not make the loop spin.
     pub(super) fn slow_down(&self, begun: Instant) -> io::Result<()> {
-        let hasty = if begun.elapsed() < HASTE { self.hasty.get().saturating_add(1) } else { 0 };
+        let before = self.hasty.get();
+        let hasty = if begun.elapsed() < HASTE {
+            before.saturating_add(1)
+        } else {
+            before.saturating_sub(MADE_UP_FOR)
+        };
         self.hasty.set(hasty);
         if hasty < HASTY_WAITS {
             return Ok(());
@@ -80,7 +90,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     /// Others that pull from a transport that is at its end would wait for ever. There is nothing to
     /// announce, and nobody is in a hurry.
-    pub(super) fn end_for_all(&self) {
+    pub(crate) fn end_for_all(&self) {
         if !self.scope.once {
             self.worker.control().conclude(self.worker.session());
         }

@@ -1,5 +1,6 @@
 //! The first half of a request's life, and the loop: wait, get, verify.
 
+mod attend;
 mod books;
 mod entrance;
 mod errors;
@@ -26,7 +27,7 @@ use crate::control::Waiter;
 use crate::drain::Timer;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
-use crate::sys::{self, Caught, ForkedChild, Threads};
+use crate::sys::{self, Caught, ForkedChild, Threads, Turn, Turns};
 use crate::transport::Transport;
 use crate::worker::{self, Ending, Job, Place, Worker};
 
@@ -37,7 +38,8 @@ use crate::worker::{self, Ending, Job, Place, Worker};
 ///
 /// It belongs to the thread that serves; other threads pull through a [`Puller`].
 pub struct Session<T, H> {
-    transport: Arc<T>,
+    /// None while a thread that pulls does without.
+    transport: Option<Arc<T>>,
     worker: Worker<H>,
     scope: Scope,
     books: Option<Arc<Books<T>>>,
@@ -59,6 +61,10 @@ pub struct Session<T, H> {
     /// When `service_actions` is due although nothing happens.
     next_service: Cell<Option<Instant>>,
     trouble: Arc<Trouble>,
+    /// What those who pull wait at.
+    turns: OnceCell<Option<Arc<Turns>>>,
+    /// The place there of one who pulls.
+    turn: Option<Turn>,
 }
 
 /// How long a session goes on, and what it does meanwhile.
@@ -122,7 +128,7 @@ impl<T, H> Session<T, H> {
         scope: Scope,
     ) -> Self {
         Self {
-            transport,
+            transport: Some(transport),
             worker,
             scope,
             books,
@@ -136,13 +142,18 @@ impl<T, H> Session<T, H> {
             ended: Cell::new(None),
             next_service: Cell::new(scope.service_interval.and_then(after)),
             trouble: Arc::default(),
+            turns: OnceCell::new(),
+            turn: None,
         }
     }
 
     /// The transport that the requests come from.
     #[must_use]
     pub fn transport(&self) -> &T {
-        &self.transport
+        let Some(transport) = &self.transport else {
+            unreachable!("who has let go of it holds it again before there is a request")
+        };
+        transport
     }
 
     /// What finishes requests elsewhere: to be moved to another thread.
@@ -174,8 +185,14 @@ impl<T, H> Session<T, H> {
         let control = self.worker.control();
         sys::fork(control.bell(), threads, caught, |child| {
             control.share();
+            child.release_listeners();
             body(child)
         })
+    }
+
+    /// Whether it is for one request alone.
+    pub(crate) fn is_for_one(&self) -> bool {
+        self.scope.once
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
@@ -258,7 +275,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     fn get_request(&self, ticket: Ticket, place: &mut Place<T::Request>) -> io::Result<bool> {
         let mut ticket = ticket;
         let got = worker::contain(|| {
-            let Some(request) = self.transport.get_request()? else { return Ok(false) };
+            let Some(request) = self.transport().get_request()? else { return Ok(false) };
             *place = Some(Job::new(request, mem::take(&mut ticket)));
             Ok(true)
         });
@@ -287,7 +304,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         }
         let begun = Instant::now();
         let waited = self.waiting(watch, None, |waiter| {
-            worker::contain(|| self.transport.wait(waiter)).unwrap_or_else(|payload| {
+            worker::contain(|| self.transport().wait(waiter)).unwrap_or_else(|payload| {
                 self.worker.quietly(|| drop(payload));
                 Err(io::Error::other("the transport's wait panicked"))
             })
@@ -340,12 +357,15 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// [`event`](Handler::event) and, after a panic, [`panicked`](Handler::panicked) are called,
     /// and what it was given is given back.
     pub fn ended(&self, ticket: Ticket, ending: Ending) {
-        self.worker.ended(ticket, ending);
+        self.worker.reaped(ticket, ending);
     }
 
     /// A request has been taken: `handle_request` is content with it, and the errors are over.
     fn take(&self) {
         self.taken.set(true);
+        if let Some(turn) = &self.turn {
+            turn.pass_on();
+        }
         self.settle(Outcome::Handled);
         self.waited.set(false);
         self.trouble.clear();
@@ -387,7 +407,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         let reasons = [until, self.scope.deadline, self.next_service.get(), announced];
         let until = reasons.into_iter().flatten().min();
         let waiter = Waiter::new(self.worker.control(), self.worker.session(), watch, until);
-        let value = wait(&waiter.knowing(announced.is_some()));
+        let value = wait(&waiter.knowing(announced.is_some()).at(self.turn.as_ref()));
         if let Some(books) = &self.books {
             books.flight.pass_on();
         }
@@ -397,7 +417,8 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         value
     }
 
-    fn service_taken(&self) {
+    /// Calls `service_actions` for the request that has been taken, if it has not been called yet.
+    pub(crate) fn service_taken(&self) {
         if self.taken.take() && !self.scope.once {
             self.service();
         }

@@ -5,11 +5,14 @@ use std::sync::{Arc, Weak};
 
 use super::trouble::Trouble;
 use super::{Books, Scope, Session};
+use crate::sys::{Turn, Turns};
 use crate::worker::Worker;
 
 /// The way for other threads to pull from a session: [`Session::puller`].
 ///
 /// It does not keep the transport open, so a thread may hold on to one while it handles a request.
+/// Of the threads that wait for a request one is woken for each where the system can do so (epoll(7)
+/// of Linux), and the transport waits with [`Waiter::readable`](crate::Waiter::readable).
 /// Only the thread that serves calls [`service_actions`](crate::Handler::service_actions) by the
 /// clock.
 pub struct Puller<T, H> {
@@ -18,16 +21,18 @@ pub struct Puller<T, H> {
     books: Option<Arc<Books<T>>>,
     scope: Scope,
     trouble: Arc<Trouble>,
+    turns: Option<Arc<Turns>>,
 }
 
 impl<T, H> Puller<T, H> {
     pub(super) fn new(session: &Session<T, H>) -> Self {
         Self {
-            transport: Arc::downgrade(&session.transport),
+            transport: session.transport.as_ref().map_or_else(Weak::new, Arc::downgrade),
             worker: session.worker.clone(),
             books: session.books.clone(),
             scope: session.scope,
             trouble: Arc::clone(&session.trouble),
+            turns: session.turns(),
         }
     }
 
@@ -42,7 +47,32 @@ impl<T, H> Puller<T, H> {
         let scope = Scope { service_interval: None, ..self.scope };
         let (worker, books) = (self.worker.clone(), self.books.clone());
         let session = Session::new(self.transport.upgrade()?, worker, books, scope);
-        Some(Session { trouble: Arc::clone(&self.trouble), ..session })
+        let turn = self.turns.as_ref().map(Turn::new);
+        Some(Session { trouble: Arc::clone(&self.trouble), turn, ..session })
+    }
+}
+
+/// For a thread that pulls for long, and must not keep the transport open while it handles a
+/// request.
+impl<T, H> Session<T, H> {
+    /// Has pullers wait in turns. Where they can't, all that wait are woken for each request.
+    fn turns(&self) -> Option<Arc<Turns>> {
+        let turns = self.turns.get_or_init(|| {
+            let turns = Turns::new(self.worker.control().bell()).ok()?;
+            Some(Arc::new(turns))
+        });
+        turns.clone()
+    }
+
+    /// Does without the transport from now on.
+    pub(crate) fn let_go(&mut self) {
+        self.transport = None;
+    }
+
+    /// Has the transport again, where the server has not closed it.
+    pub(crate) fn hold(&mut self, puller: &Puller<T, H>) -> bool {
+        self.transport = puller.transport.upgrade();
+        self.transport.is_some()
     }
 }
 
@@ -54,6 +84,7 @@ impl<T, H> Clone for Puller<T, H> {
             books: self.books.clone(),
             scope: self.scope,
             trouble: Arc::clone(&self.trouble),
+            turns: self.turns.clone(),
         }
     }
 }

@@ -21,6 +21,7 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
+    #[inline]
     pub(super) fn clear(&self) {
         self.in_a_row.store(0, Relaxed);
         self.pauses.store(0, Relaxed);

@@ -86,7 +86,7 @@ pub(crate) fn poll(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Res
 
 /// What is left until `deadline` in whole milliseconds, rounded up so that the wait that ends is
 /// never followed by one of zero length.
-fn timeout_until(deadline: Option<Instant>) -> PollTimeout {
+pub(super) fn timeout_until(deadline: Option<Instant>) -> PollTimeout {
     let Some(deadline) = deadline else { return PollTimeout::NONE };
     let left = deadline.saturating_duration_since(Instant::now());
     let millis = left.saturating_add(Duration::from_nanos(999_999)).as_millis();

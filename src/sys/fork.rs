@@ -82,7 +82,7 @@ impl ForkedChild<'_> {
         // It can't fail for two open descriptors that differ.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         // SAFETY: both are open, and `fd` is still owned by its owner afterwards: a transport of
-        // this crate, which calls this for its own listening socket and expects it to change.
+        // this crate, which expects its listening socket to change in a child.
         let _ = unsafe { libc::dup3(blank, fd, libc::O_CLOEXEC) };
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         // SAFETY: as above.

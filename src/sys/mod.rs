@@ -6,15 +6,20 @@
 //!   called in a signal handler.
 //! * `SharedWords`: atomic words that forked children share with their parent.
 //! * `cut_off`: the end of a connection that another thread reads from.
-//! * `receive`: one datagram into a slice, without waiting, with its sender, whether it was cut, and
-//!   what the kernel has been `ask`ed to say of it; `send`: the reply.
+//! * `Packet`: one datagram, received without waiting, with its sender, whether it was cut, and what
+//!   the kernel has been `ask`ed to say of it; `send`: the reply.
+//! * `receive_more`: what has come over a connection, into memory that need not be zeroed.
 //! * `fork`: a child that runs one closure and never returns into its caller; `Threads`, how many
 //!   there are before; `Caught`, the signals that are reset in it.
+//! * `forks`: whether the application has forked by itself, and this is the child.
+//! * `Listener`: a listening socket that forked children let go of.
 //! * `reap`: how a child ended; `watch_process`: a descriptor that becomes readable when one does,
 //!   where there is one.
 //! * `Quiet`: no signals, and a descriptor that tells of the ends of children, where there is one.
 //! * `parcel_pair`, `send_parcel`, `receive_parcel`: messages with descriptors between processes.
 //! * `address_bytes`, `address_of`: an address on its way to another process.
+//! * `Turns`: a descriptor that many threads wait for, of whom one is woken at a time, where there
+//!   can be one.
 //! * `at_exit`: a function that runs when the process exits normally.
 #![expect(unsafe_code, reason = "the one audited module; every block states what it relies on")]
 
@@ -26,12 +31,16 @@ mod control;
 mod cut;
 mod exit;
 mod fork;
+mod forks;
+mod listener;
 mod parcel;
 mod receive;
 mod send;
 mod shared;
 mod signals;
 mod threads;
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "turns_elsewhere.rs")]
+mod turns;
 
 pub(crate) use address::{address_bytes, address_of};
 pub(crate) use bell::{Bell, poll};
@@ -41,10 +50,13 @@ pub(crate) use cut::cut_off;
 pub(crate) use exit::at_exit;
 pub use fork::ForkedChild;
 pub(crate) use fork::fork;
+pub(crate) use forks::{count_forks, forks};
+pub(crate) use listener::Listener;
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
-pub(crate) use receive::receive;
+pub(crate) use receive::{Packet, receive_more};
 pub(crate) use send::send;
 pub(crate) use shared::SharedWords;
 pub(crate) use signals::{Caught, Quiet};
 pub(crate) use threads::Threads;
 pub use threads::{AssumeForkSafe, ForkRefused};
+pub(crate) use turns::{Turn, Turns, Woken};

@@ -14,6 +14,7 @@ use super::control::{Local, Room};
 /// # Errors
 ///
 /// What they say. The datagram has not been sent then.
+#[inline]
 pub(crate) fn send(
     socket: &impl AsFd,
     bytes: &[u8],

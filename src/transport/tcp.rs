@@ -9,6 +9,7 @@ use socket2::{Socket, Type};
 use super::options::sealed::Listening;
 use super::{Bind, Bound, LocalAddr, Options, ToIpAddrs, Transport, ip, unix};
 use crate::request::{StreamRequest, StreamSettings, TcpRequest};
+use crate::sys::Listener;
 use crate::{ForkedChild, Waiter};
 
 /// Connections over IPv4 or IPv6: the transport of Python's `TCPServer`.
@@ -19,7 +20,7 @@ use crate::{ForkedChild, Waiter};
 #[derive(Debug)]
 #[doc(alias("TCPServer", "AF_INET", "AF_INET6", "SOCK_STREAM"))]
 pub struct Tcp {
-    listener: TcpListener,
+    listener: Listener<TcpListener>,
     pub(super) settings: StreamSettings,
 }
 
@@ -90,7 +91,7 @@ impl Listening for Tcp {
 
     fn listening(socket: Socket, (): (), options: &Options<Self>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { listener: socket.into(), settings: options.stream })
+        Ok(Self { listener: Listener::new(socket.into()), settings: options.stream })
     }
 }
 
@@ -107,11 +108,11 @@ impl Transport for Tcp {
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
-        waiter.readable(&self.listener)
+        waiter.readable_as_ever(&self.listener)
     }
 
     fn after_fork(&self, child: &ForkedChild<'_>) {
-        child.release(&self.listener);
+        self.listener.after_fork(child);
     }
 }
 

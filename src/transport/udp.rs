@@ -92,17 +92,19 @@ impl Options<Udp> {
 impl Transport for Udp {
     type Request = UdpRequest;
 
+    #[inline]
     fn get_request(&self) -> io::Result<Option<UdpRequest>> {
         Datagram::receive(&self.packets, peer).map(Some)
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
-        waiter.readable(&self.packets.socket)
+        waiter.readable_as_ever(&self.packets.socket)
     }
 }
 
 /// The sender's address, which the kernel always says, and how long the headers of IP and UDP are
 /// between it and us: RFC 791, RFC 8200, RFC 768.
+#[inline]
 pub(super) fn peer(sender: &SockAddr) -> (SocketAddr, usize) {
     let peer = sender.as_socket().map_or(SocketAddr::from(([0, 0, 0, 0], 0)), ip::unmapped);
     (peer, if peer.is_ipv4() { 20 + 8 } else { 40 + 8 })

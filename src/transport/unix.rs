@@ -161,7 +161,11 @@ pub(super) fn local_addr(socket: &Socket) -> io::Result<SocketAddr> {
 
 /// The same error with the address in its text.
 fn named(address: &SocketAddr, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("can't bind to {address:?}: {error}"))
+    let text = match address.as_pathname() {
+        Some(path) => format!("can't bind to {}: {error}", path.display()),
+        None => format!("can't bind to {address:?}: {error}"),
+    };
+    io::Error::new(error.kind(), text)
 }
 
 /// The same error with a hint where a file is in the way.

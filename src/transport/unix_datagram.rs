@@ -89,13 +89,14 @@ impl Options<UnixDatagram> {
 impl Transport for UnixDatagram {
     type Request = UnixDatagramRequest;
 
+    #[inline]
     fn get_request(&self) -> io::Result<Option<UnixDatagramRequest>> {
         // There is nothing to forge, and so no limit that would count headers.
         Datagram::receive(&self.packets, |sender| (unix::to_std(sender), 0)).map(Some)
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
-        waiter.readable(&self.packets.socket)
+        waiter.readable_as_ever(&self.packets.socket)
     }
 
     fn server_close(self) -> io::Result<()> {

@@ -11,6 +11,7 @@ use super::socket_file::SocketFile;
 use super::unix::{self, ToUnixAddr};
 use super::{Bind, Bound, LocalAddr, Options, Transport};
 use crate::request::{StreamRequest, StreamSettings, UnixStreamRequest};
+use crate::sys::Listener;
 use crate::{ForkedChild, Waiter};
 
 /// Connections over a Unix socket: the transport of Python's `UnixStreamServer`.
@@ -27,7 +28,7 @@ use crate::{ForkedChild, Waiter};
 pub struct UnixStream {
     // Before the socket: see `SocketFile`.
     file: Option<SocketFile>,
-    listener: UnixListener,
+    listener: Listener<UnixListener>,
     pub(super) settings: StreamSettings,
 }
 
@@ -103,13 +104,15 @@ impl Listening for UnixStream {
         options: &Options<Self>,
     ) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { file, listener: OwnedFd::from(socket).into(), settings: options.stream })
+        let listener = Listener::new(OwnedFd::from(socket).into());
+        Ok(Self { file, listener, settings: options.stream })
     }
 }
 
 impl Transport for UnixStream {
     type Request = UnixStreamRequest;
 
+    #[inline]
     fn get_request(&self) -> io::Result<Option<UnixStreamRequest>> {
         let (socket, peer) = self.listener.accept()?;
         // Only Linux gives the connection flags of its own; elsewhere it has the listener's.
@@ -119,7 +122,7 @@ impl Transport for UnixStream {
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
-        waiter.readable(&self.listener)
+        waiter.readable_as_ever(&self.listener)
     }
 
     fn server_close(self) -> io::Result<()> {
@@ -127,7 +130,7 @@ impl Transport for UnixStream {
     }
 
     fn after_fork(&self, child: &ForkedChild<'_>) {
-        child.release(&self.listener);
+        self.listener.after_fork(child);
     }
 }
 

@@ -32,7 +32,7 @@ pub fn serve(arguments: &[String]) -> Result<(), Box<dyn Error>> {
 
 fn run<T>(inner: T, strategy: &str, script: Script, trace: Arc<Trace>) -> Result<(), Box<dyn Error>>
 where
-    T: Transport + LocalAddr<Addr: Display>,
+    T: Transport + LocalAddr<Addr: Display> + Send + std::marker::Sync + 'static,
     T::Request: Watched + BufRead + Write + Send + 'static,
 {
     println!("LISTENING {}", inner.local_addr()?);

@@ -5,8 +5,8 @@ use std::io::{self, BufRead, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
 use socketserver::{FailureKind, ForkedChild, Request, TcpRequest, Transport, UdpRequest, Waiter};
@@ -16,21 +16,31 @@ pub struct Trace {
     file: File,
     loop_at: (u32, ThreadId),
     taken: AtomicUsize,
+    /// The requests that their worker has begun with.
+    begun: Mutex<Vec<usize>>,
 }
 
 impl Trace {
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).open(path)?;
-        Ok(Self { file, loop_at: here(), taken: AtomicUsize::new(0) })
+        Ok(Self { file, loop_at: here(), taken: AtomicUsize::new(0), begun: Mutex::default() })
     }
 
     /// One write(2) for the line, so that those of forked children land whole.
+    ///
+    /// Under `Threading` the thread that takes a request also handles it: what it does before that
+    /// is the loop's part.
     pub fn note(&self, number: usize, hook: &str) {
-        let place = if here() == self.loop_at { "loop" } else { "worker" };
+        let in_loop = here() == self.loop_at || !self.begun().contains(&number);
+        let place = if in_loop { "loop" } else { "worker" };
         let line = format!("{number} {place} {hook}\n");
         if let Err(error) = (&self.file).write_all(line.as_bytes()) {
             panic!("the trace can't be written: {error}");
         }
+    }
+
+    fn begun(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many requests there have been.
@@ -115,7 +125,8 @@ impl<R> Traced<R> {
     }
 
     fn inner(&mut self) -> &mut R {
-        self.inner.as_mut().expect("it has not been closed")
+        let Some(inner) = &mut self.inner else { unreachable!("it has not been closed") };
+        inner
     }
 }
 
@@ -136,6 +147,7 @@ impl<R: Watched> Traced<R> {
 
 impl<R: Watched> Request for Traced<R> {
     fn establish(&mut self) -> io::Result<()> {
+        self.trace.begun().push(self.number);
         self.inner().establish()
     }
 

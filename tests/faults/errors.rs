@@ -15,7 +15,7 @@ use crate::subject::{self, Fate, Held};
 use crate::time::let_pass;
 use crate::trials::{Need, STRACE, trial};
 
-/// What accept(2) can say of one connection or of the system, and what recvmsg(2) can.
+/// What accept(2) can say of one connection or of the system, and what recvfrom(2) can.
 const ACCEPT_PASSES: [&str; 20] = [
     "EAGAIN",
     "ECONNABORTED",
@@ -71,19 +71,23 @@ pub(crate) fn trials() -> Vec<Trial> {
         }));
     }
     for errno in RECEIVE_PASSES {
-        all.push(trial(format!("recvmsg_{errno}_passes"), &[STRACE, Need::Ours], move || {
+        all.push(trial(format!("receive_{errno}_passes"), &[STRACE, Need::Ours], move || {
             receive_passes(errno)
         }));
     }
     for errno in FATAL {
         all.push(trial(
-            format!("recvmsg_{errno}_ends_the_server"),
+            format!("receive_{errno}_ends_the_server"),
             &[STRACE, Need::Ours],
             move || ends_udp(errno),
         ));
     }
-    all.push(trial("a_thread_that_cannot_be_had", &[STRACE], || refused("threading")));
-    all.push(trial("a_process_that_cannot_be_had", &[STRACE], || refused("forking")));
+    all.push(trial("a_thread_that_cannot_be_had", &[STRACE], || refused("threading", START, 1)));
+    all.push(trial("a_process_that_cannot_be_had", &[STRACE], || refused("forking", START, 1)));
+    all.push(trial("no_memory_between_server_and_helper", &[STRACE, Need::Ours], || {
+        // That of the server, whose request is refused, and that of the helper, which says it again.
+        refused("fork-server", ("sendmsg", "ENOBUFS"), 2)
+    }));
     all
 }
 
@@ -165,7 +169,7 @@ fn goes_on(server: Served, log: &Path) -> Tested<String> {
 }
 
 fn start_udp(log: &Path, fault: &str) -> Tested<Served> {
-    let (trace, inject) = ("-etrace=recvmsg", format!("-einject=recvmsg:{fault}"));
+    let (trace, inject) = ("-etrace=recvfrom", format!("-einject=recvfrom:{fault}"));
     let before = injected(log.to_str().ok_or("not UTF-8")?, trace, &inject);
     let mut command = subject::command(&before, "threading", "echo")?;
     Served::run(command.args(["--transport", "udp"]))
@@ -216,16 +220,18 @@ fn is_refused(error: &std::io::Error) -> bool {
     error.kind() == ErrorKind::ConnectionRefused
 }
 
-/// The first request finds no thread or process: its peer sees the end, and the next is served.
-fn refused(strategy: &str) -> Tested<String> {
+/// What starts a thread or a process, and what it says where there can't be another.
+const START: (&str, &str) = ("clone,clone3,?fork,?vfork", "EAGAIN");
+
+/// The first request finds no thread or process: its peer sees the end, and the next are served.
+fn refused(strategy: &str, (calls, errno): (&str, &str), failed: usize) -> Tested<String> {
     let folder = tempfile::tempdir()?;
     let log = folder.path().join("log");
-    let calls = "clone,clone3,?fork,?vfork";
-    let server = start(&log, strategy, "echo", calls, "error=EAGAIN:when=1")?;
-    let fate = Held::open(&server.address)?.fate(Duration::from_secs(10))?;
-    let next = Held::open(&server.address)?.fate(Duration::from_secs(10))?;
-    let figures = format!("the first was {fate:?}, the second was {next:?}");
-    if (fate, next, failures(&log)?) == (Fate::Closed, Fate::Served, 1) {
+    let server = start(&log, strategy, "echo", calls, &format!("error={errno}:when=1"))?;
+    let ask = |_| Held::open(&server.address)?.fate(Duration::from_secs(10));
+    let fates = (0..3).map(ask).collect::<Tested<Vec<_>>>()?;
+    let figures = format!("one after the other: {fates:?}");
+    if (fates, failures(&log)?) == (vec![Fate::Closed, Fate::Served, Fate::Served], failed) {
         Ok(figures)
     } else {
         Err(figures.into())

@@ -4,6 +4,7 @@
 mod channel;
 mod owning;
 mod second_stage;
+mod waiting;
 mod wrapping;
 
 use std::io::{self, Read, Write};

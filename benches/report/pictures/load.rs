@@ -25,28 +25,32 @@ const MEASURES: [Measure; 3] = [
 ];
 
 pub(super) fn living(all: &[Alive]) -> Fallible<Vec<Option<Figure>>> {
-    let mut figures = Vec::new();
-    for alive in all {
-        for measure in MEASURES {
-            figures.push(living_measure(alive, measure)?);
-        }
-    }
-    Ok(figures)
+    let figures = Transport::ALL.iter().flat_map(|transport| {
+        let here: Vec<&Alive> = all.iter().filter(|one| one.kind.transport == *transport).collect();
+        MEASURES.map(|measure| living_measure(*transport, &here, measure))
+    });
+    figures.collect()
 }
 
-fn living_measure(alive: &Alive, (file, what, title, of): Measure) -> Fallible<Option<Figure>> {
+fn living_measure(
+    transport: Transport,
+    all: &[&Alive],
+    (file, what, title, of): Measure,
+) -> Fallible<Option<Figure>> {
     let point =
         |rounds: &[Living]| (rounds[0].connections as f64, Spread::median(rounds.iter().map(of)));
-    let all = (0..alive.points()).map(|at| alive.at(at));
-    let ours = all.clone().map(|rounds| point(&rounds.ours)).collect();
-    let twin = all.map(|rounds| point(&rounds.twin)).collect();
-    let series = Vec::from(series(alive.kind.strategy, Pair { ours, twin }));
+    let lines = |alive: &&Alive| {
+        let rounds = (0..alive.points()).map(|at| alive.at(at));
+        let ours = rounds.clone().map(|rounds| point(&rounds.ours)).collect();
+        let twin = rounds.map(|rounds| point(&rounds.twin)).collect();
+        series(alive.kind.strategy, Pair { ours, twin })
+    };
+    let series: Vec<Series> = all.iter().flat_map(lines).collect();
     let [connections, costs] = values(&series);
     let x = Axis::of_each("living connections", connections);
     // Whether a cost is flat is seen where the axis begins at nothing.
     let flat = title == PROCESSOR;
     let y = if flat { Axis::from_zero(title, costs) } else { Axis::logarithmic(title, costs) };
-    let transport = alive.kind.transport;
     let chart = Chart { size: SIZE, left: LEFT, x, y, series };
     Figure::of(format!("{file}-{transport}"), format!("{transport}: {what}"), &chart)
 }

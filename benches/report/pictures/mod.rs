@@ -64,6 +64,7 @@ fn colour(strategy: Strategy) -> RGBColor {
     match strategy {
         Strategy::Sync => RGBColor(0x00, 0x72, 0xb2),
         Strategy::Threading => RGBColor(0xd5, 0x5e, 0x00),
+        Strategy::Fresh => RGBColor(0xcc, 0x79, 0xa7),
         Strategy::Forking => RGBColor(0x00, 0x9e, 0x73),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::libc;
 use nix::poll::{PollFd, PollFlags};
@@ -35,6 +36,14 @@ where
     };
     while helper.turn().is_some() {}
     0
+}
+
+/// How long memory is waited for.
+const A_MOMENT: Duration = Duration::from_millis(5);
+
+/// Whether it may be otherwise in a moment.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM))
 }
 
 struct Helper<'a, T, H> {
@@ -154,10 +163,13 @@ where
         }
     }
 
-    /// A server that is gone does not hear it, and has asked for nothing any more.
+    /// A server that is gone does not hear it, and has asked for nothing any more. One that is there
+    /// waits for it, and would do so for ever: it is said again where the system has no memory.
     fn tell(&self, report: Report) {
-        if let Some(desk) = &self.desk {
-            let _ = sys::send_parcel(&desk.socket, &report.bytes(), None);
+        let Some(desk) = &self.desk else { return };
+        while sys::send_parcel(&desk.socket, &report.bytes(), None).is_err_and(|e| is_passing(&e)) {
+            let soon = Instant::now().checked_add(A_MOMENT);
+            let _ = sys::poll(&mut [], soon);
         }
     }
 

@@ -57,3 +57,24 @@ impl<const N: usize> Deref for SharedWords<N> {
         &self.0
     }
 }
+
+/// Nobody waits in turns here: that is between epoll(7) and the session.
+#[derive(Debug)]
+pub(crate) enum Turn {}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Woken {
+    ByBell,
+    Otherwise,
+}
+
+impl Turn {
+    pub(crate) fn wait(
+        &self,
+        _source: BorrowedFd<'_>,
+        _as_ever: bool,
+        _deadline: Option<Instant>,
+    ) -> io::Result<Woken> {
+        match *self {}
+    }
+}

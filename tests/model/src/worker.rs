@@ -27,7 +27,7 @@ impl<H> Worker<H> {
         self.session
     }
 
-    pub(crate) fn ended<R>(&self, ticket: Ticket, _ending: Ending)
+    pub(crate) fn reaped<R>(&self, ticket: Ticket, _ending: Ending)
     where
         H: Handler<R>,
     {

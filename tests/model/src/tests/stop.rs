@@ -157,16 +157,13 @@ fn an_announcement_that_is_over_ends_its_own_session_alone() {
     });
 }
 
-/// 2 threads: a second stop, before the server is closed or afterwards.
+/// 2 threads: a second and a third stop, before the server is closed or afterwards.
 #[test]
 fn a_stop_too_many_is_a_hurry_whenever_the_server_is_closed() {
     model(|| {
         let (control, stop) = control();
         let number = control.begin().unwrap();
-        let stops = thread::spawn(move || {
-            stop.stop();
-            stop.stop();
-        });
+        let stops = thread::spawn(move || (0..3).for_each(|_| stop.stop()));
         serve(&control, number);
         control.close();
         let closed = control.number();

@@ -1,0 +1,112 @@
+//! The threads of a server, and the requests that run on them, as its strategy is configured.
+
+use std::borrow::Borrow;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread::{self, JoinHandle};
+
+use parking_lot::Mutex;
+
+use super::awaited::Awaited;
+use super::table::Threads;
+
+/// What the server and its threads share, of all its sessions.
+#[derive(Debug, Clone)]
+pub(super) struct Roster {
+    pub(super) block_on_close: bool,
+    pub(super) daemon_threads: bool,
+    threads: Arc<Mutex<Threads>>,
+    active: Arc<AtomicUsize>,
+}
+
+impl Roster {
+    pub(super) fn new() -> Self {
+        Self {
+            block_on_close: true,
+            daemon_threads: false,
+            threads: Arc::default(),
+            active: Arc::default(),
+        }
+    }
+
+    /// Whether `close` joins the threads.
+    pub(super) fn joins(&self) -> bool {
+        self.block_on_close && !self.daemon_threads
+    }
+
+    /// How many requests run right now.
+    pub(super) fn active(&self) -> usize {
+        self.active.load(SeqCst)
+    }
+
+    /// Starts a thread.
+    pub(super) fn spawn(&self, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        if !self.joins() {
+            return spawn(run).map(drop);
+        }
+        let threads = Arc::clone(&self.threads);
+        let handle = spawn(move || {
+            run();
+            threads.lock().end(thread::current().id());
+        })?;
+        self.threads.lock().start(handle);
+        Ok(())
+    }
+
+    /// See [`Threads::disown`].
+    pub(super) fn disown(&self) {
+        self.threads.lock().disown();
+    }
+
+    /// Joins all threads, those included that are started meanwhile by others.
+    pub(super) fn join(&self) {
+        self.disown();
+        loop {
+            let all = self.threads.lock().all();
+            if all.is_empty() {
+                break;
+            }
+            for thread in all {
+                // A server that is closed by one of its own handlers can't wait for that one.
+                if thread.thread().id() != thread::current().id() {
+                    // A worker contains every panic, so there is no other result.
+                    let _ = thread.join();
+                }
+            }
+        }
+    }
+}
+
+/// A request runs, or is about to, until this is dropped.
+pub(super) struct Running<R: Borrow<Roster>> {
+    roster: R,
+    awaited: Option<Awaited>,
+}
+
+impl<R: Borrow<Roster>> Running<R> {
+    pub(super) fn new(roster: R) -> io::Result<Self> {
+        let Roster { block_on_close, daemon_threads, active, .. } = roster.borrow();
+        let awaited = (!block_on_close && !daemon_threads).then(Awaited::new).transpose()?;
+        active.fetch_add(1, SeqCst);
+        Ok(Self { roster, awaited })
+    }
+
+    /// It runs on this thread.
+    pub(super) fn here(&mut self) {
+        if let Some(awaited) = &mut self.awaited {
+            awaited.here();
+        }
+    }
+}
+
+impl<R: Borrow<Roster>> Drop for Running<R> {
+    fn drop(&mut self) {
+        self.roster.borrow().active.fetch_sub(1, SeqCst);
+    }
+}
+
+/// `thread::spawn` panics where no thread can be had; this returns.
+fn spawn(run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().spawn(run)
+}

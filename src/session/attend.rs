@@ -1,0 +1,48 @@
+//! The wait of the thread that serves, while others pull.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use nix::poll::{PollFd, PollFlags};
+
+use super::Session;
+use crate::handler::Handler;
+use crate::sys::{self, Bell};
+use crate::transport::Transport;
+
+impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
+    /// Waits until the session is over, and meanwhile calls
+    /// [`service_actions`](Handler::service_actions) by the clock, and minds that of a stop that is
+    /// announced.
+    ///
+    /// It waits at a `bell` of its own, which each stop rings: those who pull silence the common
+    /// one, which also rings for them alone when there is a permit.
+    pub(crate) fn attend(&self, bell: Bell) -> io::Result<()> {
+        let bell = Arc::new(bell);
+        let ring = Arc::clone(&bell);
+        self.worker.control().waking(
+            move || ring.ring(),
+            |_| {
+                while !self.is_over() {
+                    self.wait_at(&bell)?;
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn wait_at(&self, bell: &Bell) -> io::Result<()> {
+        let reasons = [self.next_service.get(), self.entrance.announced.get()];
+        let mut entry = [PollFd::new(bell.as_fd(), PollFlags::POLLIN)];
+        sys::poll(&mut entry, reasons.into_iter().flatten().min())?;
+        if entry[0].any().unwrap_or(true) {
+            bell.drain();
+        }
+        if self.next_service.get().is_some_and(|at| at <= Instant::now()) {
+            self.service();
+        }
+        Ok(())
+    }
+}
