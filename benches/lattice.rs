@@ -1,10 +1,10 @@
 //! The servers beside each other, and beside the same ones written by hand.
 //!
-//! `cargo bench`, or a part of it: `cargo bench -- rates`, `counts`, `instructions` or `growth`, with
-//! the names of the transports and strategies that are wanted (`-- rates tcp sync threading`), and
-//! `--rounds 3` for fewer rounds than seven. `--quick` is a look that proves only that it runs. Each
-//! server is a process of its own: this program, run again. What comes of it is printed, and written
-//! to `target/bench/report.html`; the counts are never above their ceilings, or it fails.
+//! `cargo bench`, or a part of it: `cargo bench -- rates`, `counts`, `instructions` or `growth`,
+//! with the names of the transports and strategies that are wanted (`-- rates tcp sync threading`),
+//! and `--rounds 3` for fewer rounds than seven. `--quick` is a look that proves only that it runs.
+//! Each server is a process of its own: this program, run again. What comes of it is printed, and
+//! written to `target/bench/report.html`. Where a count is above its ceiling, it fails.
 #![allow(unreachable_pub, reason = "a program has nothing outside of it")]
 
 mod asked;

@@ -76,8 +76,8 @@ impl Workload {
         if self.kept { Load::Kept } else { Load::Clients }
     }
 
-    /// Whether the server's buffer has room for what is asked at a time: a packet beyond it is lost,
-    /// and the kernel counts up to twice as much for each as it has bytes.
+    /// Whether the server's buffer has room for what is asked at a time: a packet beyond it is
+    /// lost, and the kernel counts up to twice as much for each as it has bytes.
     fn fits(&self) -> bool {
         let all = self.callers * 2 * (self.payload + 512);
         self.kind.transport.is_stream() || all <= 2 * BUFFER

@@ -43,7 +43,7 @@ impl Server {
     }
 
     /// The processor time of the server so far: of its threads, the ended ones too, to the
-    /// nanosecond (clock_getcpuclockid(3)); of the children it has reaped, in the ticks of
+    /// nanosecond (`clock_getcpuclockid(3)`); of the children it has reaped, in the ticks of
     /// proc(5), ten milliseconds as a rule.
     pub fn processor_time(&self) -> Fallible<Duration> {
         let own = Duration::from(clock_getcpuclockid(self.pid()?)?.now()?);

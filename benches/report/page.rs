@@ -9,13 +9,16 @@ const STYLE: &str = "
          font: 16px/1.5 system-ui, sans-serif; }
   h1, h2 { line-height: 1.2; }
   p, ul { max-width: 46rem; }
-  .figures { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); }
-  figure { margin: 0; border: 1px solid #ddd; border-radius: 4px; padding: .5rem; max-width: 42rem; }
+  .figures { display: grid; gap: 1rem;
+             grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); }
+  figure { margin: 0; border: 1px solid #ddd; border-radius: 4px; padding: .5rem;
+           max-width: 42rem; }
   figure svg { display: block; width: 100%; height: auto; }
   figcaption { font-weight: 600; }
   .wide { overflow-x: auto; }
   table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }
-  th, td { padding: .2rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #ddd; }
+  th, td { padding: .2rem .6rem; text-align: right; white-space: nowrap;
+           border-bottom: 1px solid #ddd; }
   th { white-space: normal; vertical-align: bottom; border-bottom-color: #222; }
   .word { text-align: left; }
 ";

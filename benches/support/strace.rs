@@ -60,8 +60,8 @@ pub fn while_others_wait(role: Role) -> Fallible<(f64, Calls)> {
     Ok((f64::from(calls.values().sum::<u32>()) / f64::from(ended), calls))
 }
 
-/// Counts between getpgid(2) and getsid(2), which `pace` and `load` make, and leaves out what stands between
-/// two calls of getppid(2) on one thread.
+/// Counts between getpgid(2) and getsid(2), which `pace` and `load` make, and leaves out what
+/// stands between two calls of getppid(2) on one thread.
 fn parse(log: &str) -> Fallible<Calls> {
     let mut calls = Calls::new();
     let mut in_hook = HashSet::new();

@@ -22,12 +22,24 @@ pub(super) fn per_request(all: &[Counts]) -> Table {
     });
     Table {
         title: "Counts per request",
-        note: "The same in every run, so ours may not be above \"most\" (benches/ceilings.rs): system calls \
-               (strace), allocations of heap memory, user instructions (callgrind). Nor are there more calls than by hand. Empty: not counted; –: anything."
-            .into(),
+        note:
+            "The same in every run, so ours may not be above \"most\" (benches/ceilings.rs), nor \
+               make more system calls than by hand, but under threading, where who takes a request \
+               is chance. System calls (strace), allocations of heap memory, user instructions \
+               (callgrind). Empty: not counted; –: as many as there are."
+                .into(),
         words: 1,
         columns: vec![
-            "server", "calls", "hand", "most", "allocations", "hand", "most", "instructions", "hand", "most",
+            "server",
+            "calls",
+            "hand",
+            "most",
+            "allocations",
+            "hand",
+            "most",
+            "instructions",
+            "hand",
+            "most",
         ],
         rows: rows.collect(),
     }

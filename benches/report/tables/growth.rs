@@ -23,13 +23,20 @@ pub(super) fn living(all: &[Alive]) -> Table {
     });
     Table {
         title: "Living connections",
-        note: "A request beside so many idle connections; the server's processor time in which all of these were opened; what is \
-               resident of the server then, all in all."
+        note: "A request beside so many idle connections; the server's processor time in which \
+               all of these were opened; what is resident of it then, all in all."
             .into(),
         words: 1,
         columns: vec![
-            "server", "living", "ours µs CPU", "hand µs CPU", "ours ms CPU to open", "hand ms CPU to open", "open ×",
-            "ours kB", "hand kB",
+            "server",
+            "living",
+            "ours µs CPU",
+            "hand µs CPU",
+            "ours ms CPU to open",
+            "hand ms CPU to open",
+            "open ×",
+            "ours kB",
+            "hand kB",
         ],
         rows: rows.collect(),
     }
@@ -51,12 +58,19 @@ pub(super) fn sequence(all: &[(Kind, Vec<Part>)]) -> Table {
     });
     Table {
         title: "Many requests in sequence",
-        note: "One server all the time. Processor time of a request in the first and the last part of the \
-               sequence, and in all parts: median (least–most)."
-            .into(),
+        note:
+            "One server all the time. Processor time of a request in the first and the last part \
+               of the sequence, and in all parts: median (least–most)."
+                .into(),
         words: 1,
         columns: vec![
-            "server", "requests", "first µs CPU", "last µs CPU", "all µs CPU", "first kB", "last kB",
+            "server",
+            "requests",
+            "first µs CPU",
+            "last µs CPU",
+            "all µs CPU",
+            "first kB",
+            "last kB",
         ],
         rows: rows.collect(),
     }

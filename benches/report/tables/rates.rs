@@ -46,9 +46,10 @@ pub(super) fn usual(cells: &[Cell]) -> Table {
     Table {
         title: "Ours and by hand",
         note: format!(
-            "{callers} clients at a time, {payload} bytes, a connection each where there are connections. \
-             Medians of the rounds; the ratios are ours to that by hand, taken within each round: median \
-             (least–most). Processor time is the server's, with its threads and children. Latencies in µs."
+            "{callers} clients at a time, {payload} bytes, a connection each where there are \
+             connections. Medians of the rounds; the ratios are ours to that by hand, taken within \
+             each round: median (least–most). Processor time is that of the server with its threads \
+             and children. Latencies in µs."
         ),
         words: 1,
         columns: vec![
