@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::error::Error;
 use std::fs;
+use std::hint::black_box;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
@@ -309,6 +310,26 @@ fn a_forked_copy_of_a_thread_takes_no_requests_of_its_parent() -> Result {
     Ok(())
 }
 
+/// Uses more than `pages` pages of the stack.
+fn deep(pages: usize) -> usize {
+    let page = black_box([0_u8; 4096]);
+    if pages == 0 { 0 } else { deep(pages - 1) + 1 + usize::from(page[pages % 4096]) }
+}
+
+/// With the default of 2 MiB this ends the process.
+fn a_stack_is_as_large_as_asked_for() -> Result {
+    for fresh in [false, true] {
+        let strategy = Threading::new().stack_size(16 << 20).fresh_threads(fresh);
+        let running = Server::new_fn(tcp()?, strategy, |conn: &mut TcpRequest| {
+            conn.write_all(deep(1000).to_string().as_bytes())
+        })?
+        .spawn()?;
+        assert_eq!(ask(running.local_addr()?)?, b"1000");
+        running.close()?;
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
     macro_rules! cases {
         ($($case:ident),* $(,)?) => { &[$((stringify!($case), $case),)*] };
@@ -322,6 +343,7 @@ fn main() -> ExitCode {
             those_that_wait_are_gone_when_serving_ends,
             a_request_that_leaves_nobody_to_wait_is_refused_until_a_thread_comes_back,
             a_server_that_has_no_thread_at_all_refuses_and_goes_on,
+            a_stack_is_as_large_as_asked_for,
             a_forked_copy_of_a_thread_takes_no_requests_of_its_parent,
         ])
     })

@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn memory_is_held_from_the_first_buffered_read_to_the_next_one_around_it() -> io::Result<()> {
         let (own, mut other) = UnixStream::pair()?;
-        let (mut wire, mut reader) = (Wire::new(own), ReadBuffer::new(16));
+        let (mut wire, mut reader) = (Wire::new(own, None), ReadBuffer::new(16));
         other.write_all(b"a line\nand a body of so many bytes")?;
         assert_eq!(reader.bytes.capacity(), 0);
 
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_buffer_is_filled_again_when_it_is_empty_and_holds_what_came() -> io::Result<()> {
         let (own, mut other) = UnixStream::pair()?;
-        let (mut wire, mut reader) = (Wire::new(own), ReadBuffer::new(16));
+        let (mut wire, mut reader) = (Wire::new(own, None), ReadBuffer::new(16));
         for word in [&b"first"[..], b"and second"] {
             other.write_all(word)?;
             assert_eq!(reader.fill(&mut wire)?, word);

@@ -9,6 +9,7 @@ mod deadlines;
 mod hangup;
 mod line;
 mod packets;
+mod spin;
 mod stream;
 mod watch;
 mod wire;

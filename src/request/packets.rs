@@ -3,11 +3,13 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 
 use super::allowance::Allowance;
+use super::spin::spin;
 use crate::sys::{Packet, Wanted};
 
 /// What becomes of a packet that is longer than `max_packet_size`. Either way it is counted:
@@ -31,6 +33,7 @@ pub(crate) struct PacketSettings {
     /// How many times what came from a source may be sent to it.
     pub(crate) amplification: Option<u32>,
     pub(crate) wanted: Wanted,
+    pub(crate) spin: Option<Duration>,
 }
 
 /// A packet and what it needs beside itself, used again for the next one; apart from the request,
@@ -81,7 +84,11 @@ impl<S> Packets<S> {
         S: AsFd,
     {
         let mut spare = self.take();
-        match self.fill(&mut spare) {
+        let filled = match self.settings.spin {
+            None => self.fill(&mut spare),
+            Some(time) => spin(time, || self.fill(&mut spare)),
+        };
+        match filled {
             Ok(()) => Ok(spare),
             Err(error) => {
                 self.give_back(spare);
@@ -160,7 +167,7 @@ mod tests {
         let (size, truncation, amplification) = (16, Truncation::Deliver, None);
         Packets::new(
             (),
-            PacketSettings { size, truncation, amplification, wanted: Wanted::Nothing },
+            PacketSettings { size, truncation, amplification, wanted: Wanted::Nothing, spin: None },
         )
     }
 

@@ -78,6 +78,7 @@ pub(crate) struct StreamSettings {
     pub(crate) wbufsize: usize,
     pub(crate) nodelay: bool,
     pub(crate) hangup: Hangup,
+    pub(crate) spin: Option<Duration>,
 }
 
 /// A connection: [`BufRead`] and [`Write`], with the socket underneath to be had on request.
@@ -115,9 +116,9 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     pub(crate) fn new(socket: S, peer: A, settings: StreamSettings) -> Self {
         let reader = ReadBuffer::new(settings.rbufsize);
         let writer = WriteBuffer::new(settings.wbufsize);
-        let StreamSettings { timeout, nodelay, hangup, .. } = settings;
+        let StreamSettings { timeout, nodelay, hangup, spin, .. } = settings;
         Self {
-            wire: Wire::new(socket),
+            wire: Wire::new(socket, spin),
             peer,
             reader,
             writer,

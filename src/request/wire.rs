@@ -2,10 +2,12 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::hangup::Traffic;
+use super::spin::spin;
 use super::stream::StreamSocket;
 use super::watch::{Watch, Way};
 use crate::in_flight::{Activity, Listed};
@@ -29,12 +31,15 @@ pub(super) struct Minders {
     pub(super) activity: Option<Activity>,
     /// There where the connection is held to deadlines.
     pub(super) watch: Option<Watch>,
+    /// How long a read looks for something before it waits.
+    spin: Option<Duration>,
 }
 
 impl<S> Wire<S> {
     #[inline]
-    pub(super) fn new(socket: S) -> Self {
-        Self { minders: None, socket, traffic: Traffic::default() }
+    pub(super) fn new(socket: S, spin: Option<Duration>) -> Self {
+        let minders = spin.map(|_| Box::new(Minders { spin, ..Minders::default() }));
+        Self { minders, socket, traffic: Traffic::default() }
     }
 
     pub(super) fn watch(&mut self) -> Option<&mut Watch> {
@@ -96,6 +101,15 @@ fn minded_read<S: StreamSocket>(
     socket: &S,
     mut call: impl FnMut(&S, MsgFlags) -> io::Result<usize>,
 ) -> io::Result<usize> {
+    let mut once = minders.spin;
+    let mut call = |socket: &S, flags| {
+        let seen = once.take().map(|time| spin(time, || call(socket, MsgFlags::MSG_DONTWAIT)));
+        match seen {
+            Some(Err(error)) if error.kind() == ErrorKind::WouldBlock => call(socket, flags),
+            Some(done) => done,
+            None => call(socket, flags),
+        }
+    };
     let received = match &mut minders.watch {
         None => call(socket, MsgFlags::empty()),
         Some(watch) => watched_read(watch, socket, call),

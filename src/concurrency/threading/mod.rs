@@ -100,6 +100,18 @@ impl Threading {
         self
     }
 
+    /// How large the stack of each thread is, in bytes; 2 MiB by default (Rust's, which the
+    /// environment variable `RUST_MIN_STACK` changes too), and never less than the system's least
+    /// (`PTHREAD_STACK_MIN`). Python's `threading.stack_size`.
+    ///
+    /// A stack takes memory only where it has been used, so a smaller one saves little but address
+    /// space; a larger one is for handlers that recurse deeply, which would end the process.
+    #[must_use]
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.roster.stack = Some(bytes);
+        self
+    }
+
     /// How many requests run right now.
     #[must_use]
     pub fn active(&self) -> usize {

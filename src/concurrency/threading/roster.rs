@@ -16,6 +16,8 @@ use super::table::Threads;
 pub(super) struct Roster {
     pub(super) block_on_close: bool,
     pub(super) daemon_threads: bool,
+    /// In bytes, where it is not the default.
+    pub(super) stack: Option<usize>,
     threads: Arc<Mutex<Threads>>,
     active: Arc<AtomicUsize>,
 }
@@ -25,6 +27,7 @@ impl Roster {
         Self {
             block_on_close: true,
             daemon_threads: false,
+            stack: None,
             threads: Arc::default(),
             active: Arc::default(),
         }
@@ -43,15 +46,24 @@ impl Roster {
     /// Starts a thread.
     pub(super) fn spawn(&self, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
         if !self.joins() {
-            return spawn(run).map(drop);
+            return self.thread(run).map(drop);
         }
         let threads = Arc::clone(&self.threads);
-        let handle = spawn(move || {
+        let handle = self.thread(move || {
             run();
             threads.lock().end(thread::current().id());
         })?;
         self.threads.lock().start(handle);
         Ok(())
+    }
+
+    /// `thread::spawn` panics where no thread can be had; this returns.
+    fn thread(&self, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+        let mut thread = thread::Builder::new();
+        if let Some(stack) = self.stack {
+            thread = thread.stack_size(stack);
+        }
+        thread.spawn(run)
     }
 
     /// See [`Threads::disown`].
@@ -104,9 +116,4 @@ impl<R: Borrow<Roster>> Drop for Running<R> {
     fn drop(&mut self) {
         self.roster.borrow().active.fetch_sub(1, SeqCst);
     }
-}
-
-/// `thread::spawn` panics where no thread can be had; this returns.
-fn spawn(run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().spawn(run)
 }
