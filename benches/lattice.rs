@@ -7,8 +7,6 @@
 //! written to `target/bench/report.html`. Where a count is above its ceiling, it fails.
 #![allow(unreachable_pub, reason = "a program has nothing outside of it")]
 
-mod asked;
-mod ceilings;
 mod measure;
 mod report;
 #[allow(dead_code, reason = "shared with the test of system calls")]
@@ -19,7 +17,7 @@ mod twins;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use asked::Asked;
+use measure::asked::Asked;
 use measure::counts::Counts;
 use measure::machine::Machine;
 use measure::progress::Progress;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::progress::Progress;
 use super::{Kind, Pair};
-use crate::ceilings;
+use crate::measure::ceilings;
 use crate::support::role::{Load, Strategy, Transport, Who};
 use crate::support::{Fallible, allocations, callgrind, strace};
 

@@ -1,6 +1,8 @@
 //! What is measured: a server that is a process of its own, and a generator that asks it.
 
+pub mod asked;
 pub mod caller;
+pub mod ceilings;
 pub mod counts;
 pub mod generator;
 pub mod latency;

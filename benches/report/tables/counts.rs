@@ -1,7 +1,7 @@
 //! What does not depend on the moment.
 
-use crate::ceilings;
 use crate::measure::Pair;
+use crate::measure::ceilings;
 use crate::measure::counts::Counts;
 use crate::report::table::Table;
 
@@ -22,12 +22,12 @@ pub(super) fn per_request(all: &[Counts]) -> Table {
     });
     Table {
         title: "Counts per request",
-        note:
-            "The same in every run, so ours may not be above \"most\" (benches/ceilings.rs), nor \
-               make more system calls than by hand, but under threading, where who takes a request \
-               is chance. System calls (strace), allocations of heap memory, user instructions \
-               (callgrind). Empty: not counted; –: as many as there are."
-                .into(),
+        note: "The same in every run, so ours may not be above \"most\" \
+               (benches/measure/ceilings.rs), nor make more system calls than by hand, but under \
+               threading, where who takes a request is chance. System calls (strace), allocations \
+               of heap memory, user instructions (callgrind). Empty: not counted; –: as many as \
+               there are."
+            .into(),
         words: 1,
         columns: vec![
             "server",

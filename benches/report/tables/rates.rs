@@ -48,8 +48,8 @@ pub(super) fn usual(cells: &[Cell]) -> Table {
         note: format!(
             "{callers} clients at a time, {payload} bytes, a connection each where there are \
              connections. Medians of the rounds; the ratios are ours to that by hand, taken within \
-             each round: median (least–most). Processor time is that of the server with its threads \
-             and children. Latencies in µs."
+             each round: median (least–most). Processor time is that of the server, its threads and \
+             its children. Latencies in µs."
         ),
         words: 1,
         columns: vec![
