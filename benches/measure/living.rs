@@ -89,7 +89,7 @@ impl Crowd {
         let mut all: Vec<Alive> = self.alive().map(new).collect();
         for round in 1..=self.rounds {
             for Alive { kind, rounds } in &mut all {
-                let what = format!("round {round} of {}: {kind}, living connections", self.rounds);
+                let what = format!("round {round}: {kind}, living connections");
                 progress.step(&what, self.step())?;
                 for who in rounds.turns() {
                     rounds.of_mut(who).push(self.beside_living(*kind, who, machine)?);

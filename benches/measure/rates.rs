@@ -62,7 +62,7 @@ impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, payload, callers, kept } = self;
         let kept = if *kept { ", kept" } else { "" };
-        write!(f, "{kind}, {payload} bytes, {callers} clients{kept}")
+        write!(f, "{kind}, {payload} B, {callers} clients{kept}")
     }
 }
 
@@ -121,8 +121,7 @@ impl Grid {
         let mut cells: Vec<Cell> = self.workloads().into_iter().map(cell).collect();
         for round in 1..=self.rounds {
             for Cell { workload, runs } in &mut cells {
-                let what = format!("round {round} of {}: {workload}", self.rounds);
-                progress.step(&what, self.step())?;
+                progress.step(&format!("round {round}: {workload}"), self.step())?;
                 for who in runs.turns() {
                     let run = run(workload, who, self.time, machine);
                     runs.of_mut(who)

@@ -23,8 +23,8 @@ impl Axis {
         let factors: &[f64] = match ends.1 / ends.0 {
             150.0.. => &[1.0],
             12.0.. => &[1.0, 2.0, 5.0],
-            2.5.. => &[1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0],
-            _ => &[1.0, 1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+            3.5.. => &[1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0],
+            _ => &[1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
         };
         let decades = ends.0.log10().floor() as i32..=ends.1.log10().ceil() as i32;
         let ticks = decades.flat_map(|decade| factors.iter().map(move |factor| (factor, decade)));
@@ -77,7 +77,8 @@ impl Ranged for Axis {
     }
 
     fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
-        self.ticks.iter().map(|tick| tick.0).collect()
+        let seen = self.ticks.iter().map(|tick| tick.0);
+        seen.filter(|at| (self.ends.0..=self.ends.1).contains(at)).collect()
     }
 
     fn range(&self) -> Range<f64> {
