@@ -20,6 +20,10 @@ fn usual(cells: &[Cell]) -> impl DoubleEndedIterator<Item = &Cell> {
     cells.iter().filter(|cell| cell.workload == Workload::usual(cell.workload.kind))
 }
 
+fn rate(runs: &[Run]) -> f64 {
+    Spread::median(runs.iter().map(|run| run.per_second))
+}
+
 /// Processor time of ours to that by hand, a row each.
 pub(super) fn by_hand(cells: &[Cell]) -> Fallible<Option<Figure>> {
     let line = |colour, by_hand, dots, points| Series {
@@ -47,7 +51,7 @@ pub(super) fn by_hand(cells: &[Cell]) -> Fallible<Option<Figure>> {
     }
     let y = Axis { title: String::new(), ends, ticks, logarithmic: false };
     let chart = Chart { size: (SIZE.0, 70 + 22 * rows), left: NAMES, x, y, series: all };
-    let caption = "Processor time: the median of the rounds, from the least to the most".into();
+    let caption = "Median of the rounds, from the least to the most".into();
     Figure::of("by-hand".into(), caption, &chart)
 }
 
@@ -65,8 +69,8 @@ pub(super) fn throughput(cells: &[Cell]) -> Fallible<Vec<Option<Figure>>> {
         let at = Transport::ALL.iter().position(|one| one == transport);
         (at, *kept, *payload)
     });
-    let runs = cells.iter().flat_map(|cell| cell.runs.ours.iter().chain(&cell.runs.twin));
-    let rates = runs.map(|run| run.per_second);
+    let all = cells.iter().flat_map(|cell| [&cell.runs.ours, &cell.runs.twin]);
+    let rates = all.map(|runs| rate(runs));
     let callers = cells.iter().map(|cell| cell.workload.callers as f64);
     let x = Axis::of_each("clients at a time", callers);
     let y = Axis::logarithmic("requests per second", rates);
@@ -79,9 +83,7 @@ pub(super) fn throughput(cells: &[Cell]) -> Fallible<Vec<Option<Figure>>> {
                 cell.workload == Workload { kind, payload, callers, kept }
             };
             let of = |runs: fn(&Cell) -> &Vec<Run>| {
-                let rate =
-                    |cell: &Cell| Spread::median(runs(cell).iter().map(|run| run.per_second));
-                let point = |cell: &Cell| (cell.workload.callers as f64, rate(cell));
+                let point = |cell: &Cell| (cell.workload.callers as f64, rate(runs(cell)));
                 cells.iter().filter(here).map(point).collect()
             };
             let pair = Pair { ours: of(|cell| &cell.runs.ours), twin: of(|cell| &cell.runs.twin) };
