@@ -32,22 +32,6 @@ const COUNT: u32 = 50;
 /// How many requests wait; no more than fit into a backlog.
 const WAITING: u32 = 112;
 
-/// What std and the C library do for a thread that is started.
-const STARTS_A_THREAD: [&str; 12] = [
-    "brk",
-    "clone3",
-    "gettid",
-    "madvise",
-    "mmap",
-    "mprotect",
-    "munmap",
-    "rseq",
-    "rt_sigprocmask",
-    "sched_getaffinity",
-    "set_robust_list",
-    "sigaltstack",
-];
-
 fn main() -> ExitCode {
     match Role::of_this_process() {
         Ok(None) => libtest_mimic::run(&Arguments::from_args(), trials()).exit_code(),
@@ -116,14 +100,9 @@ fn makes_the_calls_of_the_loop_by_hand(role: Role) -> Fallible<()> {
 /// as long as requests wait, nobody waits for them.
 fn makes_few_more_than_its_requests_need(role: Role) -> Fallible<()> {
     for who in [Who::Ours, Who::Twin] {
-        let mut calls = strace::count(Role { who, ..role })?;
-        calls.retain(|name, _| !STARTS_A_THREAD.contains(&name.as_str()));
-        // Each ends in one of these, and there is no other.
-        let (end, most) =
-            if role.transport.is_stream() { ("shutdown", 5.6) } else { ("sendto", 2.2) };
-        let ended = calls.get(end).copied().unwrap_or_default();
-        let each = f64::from(calls.values().sum::<u32>()) / f64::from(ended);
-        assert!(each <= most, "{who}: {each:.2} for each of {ended}: {calls:?}");
+        let most = if role.transport.is_stream() { 5.6 } else { 2.2 };
+        let (each, calls) = strace::while_others_wait(Role { who, ..role })?;
+        assert!(each <= most, "{who}: {each:.2} for each: {calls:?}");
     }
     Ok(())
 }

@@ -4,11 +4,14 @@
 use std::process::{Command, Stdio};
 
 use super::Fallible;
-use super::role::{Load, Role, Who};
+use super::role::{Load, Role, Transport, Who};
 
 /// Two runs that differ in this many requests differ by them alone. All of them wait before the
-/// server begins, so they have to fit into a backlog or a receive buffer.
-const COUNTS: [u32; 2] = [16, 112];
+/// server begins, so they have to fit into a backlog or a receive buffer; into the queue of a Unix
+/// datagram socket, few do (`net.unix.max_dgram_qlen`).
+fn counts(transport: Transport) -> [u32; 2] {
+    if transport == Transport::UnixDatagram { [2, 10] } else { [16, 112] }
+}
 
 /// Whether there is a valgrind.
 pub fn is_there() -> bool {
@@ -25,7 +28,7 @@ pub fn per_request(role: Role) -> Fallible<f64> {
 }
 
 fn difference(role: Role) -> Fallible<f64> {
-    let [few, many] = COUNTS;
+    let [few, many] = counts(role.transport);
     let more = collected(Role { count: many, ..role })?;
     Ok((more - collected(Role { count: few, ..role })?) / f64::from(many - few))
 }

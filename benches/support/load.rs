@@ -62,9 +62,16 @@ impl Hooks for Countdown {
 
 /// Stops the server at SIGTERM, and costs nothing before that.
 #[derive(Clone)]
-pub struct Terminated;
+pub struct Terminated {
+    /// Whether connections stay for more than one line.
+    pub kept: bool,
+}
 
 impl Hooks for Terminated {
+    fn again(&self) -> bool {
+        self.kept
+    }
+
     fn arm(&self, stop: StopFn) {
         signal::at_terminate(stop);
     }

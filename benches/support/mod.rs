@@ -2,11 +2,11 @@
 //! program run again; the rest drives it and counts.
 
 pub mod allocations;
+pub mod bound;
 pub mod callgrind;
 pub mod client;
 pub mod load;
 pub mod pace;
-pub mod rates;
 pub mod role;
 pub mod serve;
 pub mod signal;

@@ -150,6 +150,10 @@ impl Hooks for Pace {
         }
     }
 
+    fn again(&self) -> bool {
+        self.0.role.load == Load::PingPong
+    }
+
     fn served(&self) {
         if self.0.role.load != Load::PingPong {
             self.uncounted(|| self.step());

@@ -73,6 +73,7 @@ words! {
         PingPong = "ping-pong",
         Waiting = "waiting",
         Clients = "clients",
+        Kept = "kept",
     }
 }
 

@@ -2,10 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::{TcpListener, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::{UnixDatagram, UnixListener};
-use std::path::Path;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
@@ -16,20 +13,20 @@ use socketserver::{
     StreamSocket, Sync, Tcp, Threading, Transport, Udp,
 };
 
+use super::bound::Bound;
 use super::client::{Address, Client};
 use super::load::{Countdown, Terminated};
 use super::pace::Pace;
-use super::role::{self, Load, Role, Strategy, Who};
+use super::role::{Load, Role, Strategy, Who};
 use super::{Fallible, allocations};
 use crate::twins::{Hooks, Stop, datagram, stream};
 
 /// In seconds; far beyond what any role needs.
-const LIMIT: u32 = 60;
+const LIMIT: u32 = 300;
 
 /// The echo that the composed servers are given.
 struct Echo<K> {
     hooks: K,
-    after: Next,
     /// The thread that takes a request also ends it, and that is when it has been served.
     ends: bool,
 }
@@ -48,7 +45,7 @@ impl<S: StreamSocket, A, K: Hooks> Handler<StreamRequest<S, A>> for Echo<K> {
         if more {
             self.hooks.handled();
         }
-        Ok(if more { self.after } else { Next::Done })
+        Ok(if more && self.hooks.again() { Next::Again } else { Next::Done })
     }
 
     fn service_actions(&self) {
@@ -80,56 +77,17 @@ impl<S: DatagramSocket, A, K: Hooks> Handler<Datagram<S, A>> for Echo<K> {
     }
 }
 
-/// A socket that is bound, for either server.
-enum Bound {
-    Tcp(TcpListener),
-    Udp(UdpSocket),
-    UnixStream(UnixListener),
-    UnixDatagram(UnixDatagram),
-}
-
-impl Bound {
-    fn new(transport: role::Transport, directory: &Path) -> io::Result<(Self, Address)> {
-        let path = directory.join("server");
-        Ok(match transport {
-            role::Transport::Tcp => {
-                let listener = TcpListener::bind("127.0.0.1:0")?;
-                let address = Address::Ip(listener.local_addr()?);
-                (Self::Tcp(listener), address)
-            }
-            role::Transport::Udp => {
-                let socket = UdpSocket::bind("127.0.0.1:0")?;
-                let address = Address::Ip(socket.local_addr()?);
-                (Self::Udp(socket), address)
-            }
-            role::Transport::UnixStream => {
-                (Self::UnixStream(UnixListener::bind(&path)?), Address::Path(path))
-            }
-            role::Transport::UnixDatagram => {
-                (Self::UnixDatagram(UnixDatagram::bind(&path)?), Address::Path(path))
-            }
-        })
-    }
-}
-
-impl AsFd for Bound {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(socket) => socket.as_fd(),
-            Self::Udp(socket) => socket.as_fd(),
-            Self::UnixStream(socket) => socket.as_fd(),
-            Self::UnixDatagram(socket) => socket.as_fd(),
-        }
-    }
-}
-
 /// Plays the role.
 pub fn play(role: Role) -> Fallible<()> {
     // Whatever hangs is killed, with a tracer around it or not.
     alarm::set(LIMIT);
     let directory = tempfile::tempdir()?;
     let (bound, address) = Bound::new(role.transport, directory.path())?;
-    let client = || Client::new(role.transport, &address, &directory.path().join("client"));
+    let mut clients = 0;
+    let mut client = || {
+        clients += 1;
+        Client::new(role.transport, &address, &directory.path().join(format!("client-{clients}")))
+    };
     match role.load {
         Load::Paced | Load::PingPong => {
             allocations::count()?;
@@ -141,14 +99,14 @@ pub fn play(role: Role) -> Fallible<()> {
             let (countdown, _clients) = Countdown::new(role.count, client)?;
             serve(role, bound, &countdown)?;
         }
-        Load::Clients => {
+        Load::Clients | Load::Kept => {
             match &address {
                 Address::Ip(address) => println!("{address}"),
                 Address::Path(path) => println!("{}", path.display()),
             }
             io::stdout().flush()?;
             let before = cpu_time()?;
-            serve(role, bound, &Terminated)?;
+            serve(role, bound, &Terminated { kept: role.load == Load::Kept })?;
             println!("{}", cpu_time()? - before);
         }
     }
@@ -186,8 +144,7 @@ where
     K: Hooks,
     Echo<K>: Handler<T::Request>,
 {
-    let after = if role.load == Load::PingPong { Next::Again } else { Next::Done };
-    let handler = Echo { hooks: hooks.clone(), after, ends: role.strategy == Strategy::Threading };
+    let handler = Echo { hooks: hooks.clone(), ends: role.strategy == Strategy::Threading };
     match role.strategy {
         Strategy::Sync => run(transport, Sync, handler),
         Strategy::Threading => run(transport, Threading::new(), handler),

@@ -10,6 +10,22 @@ use super::role::Role;
 /// How often each system call was made, by all threads and processes of the server together.
 pub type Calls = BTreeMap<String, u32>;
 
+/// What std and the C library do for a thread that is started.
+const STARTS_A_THREAD: [&str; 12] = [
+    "brk",
+    "clone3",
+    "gettid",
+    "madvise",
+    "mmap",
+    "mprotect",
+    "munmap",
+    "rseq",
+    "rt_sigprocmask",
+    "sched_getaffinity",
+    "set_robust_list",
+    "sigaltstack",
+];
+
 /// Whether there is an strace, and it may trace.
 pub fn is_there() -> bool {
     let mut probe = Command::new("strace");
@@ -33,8 +49,19 @@ pub fn count(role: Role) -> Fallible<Calls> {
     parse(&fs::read_to_string(&path)?)
 }
 
-/// Counts between getpgid(2) and getsid(2), which `pace` and `load` make, and leaves out what stands between
-/// two calls of getppid(2) on one thread.
+/// How many calls a request takes while others wait, and which: without those that start a thread,
+/// as it is a matter of chance how many threads there are.
+pub fn while_others_wait(role: Role) -> Fallible<(f64, Calls)> {
+    let mut calls = count(role)?;
+    calls.retain(|name, _| !STARTS_A_THREAD.contains(&name.as_str()));
+    // Each ends in one of these, and there is no other.
+    let end = if role.transport.is_stream() { "shutdown" } else { "sendto" };
+    let ended = calls.get(end).copied().ok_or("no request has ended")?;
+    Ok((f64::from(calls.values().sum::<u32>()) / f64::from(ended), calls))
+}
+
+/// Counts between getpgid(2) and getsid(2), which `pace` and `load` make, and leaves out what
+/// stands between two calls of getppid(2) on one thread.
 fn parse(log: &str) -> Fallible<Calls> {
     let mut calls = Calls::new();
     let mut in_hook = HashSet::new();

@@ -52,6 +52,10 @@ impl Stop {
 pub trait Hooks: Clone + Send + Sync + 'static {
     /// In the worker, when it has answered.
     fn handled(&self) {}
+    /// In the worker, whether the connection is to be asked for another line.
+    fn again(&self) -> bool {
+        false
+    }
     /// In the loop, when a request has been given to its worker.
     fn served(&self) {}
     /// Before the loop: how it is to be stopped.

@@ -65,8 +65,11 @@ pub fn echo_line(stream: &mut (impl Read + Write)) -> io::Result<bool> {
 }
 
 fn handle<L: Listener>(mut stream: L::Stream, _peer: L::Peer, hooks: &impl Hooks) {
-    if echo_line(&mut stream).is_ok() {
+    while echo_line(&mut stream).is_ok_and(|more| more) {
         hooks.handled();
+        if !hooks.again() {
+            break;
+        }
     }
     let _ = L::shutdown(&stream);
 }

@@ -1,0 +1,154 @@
+//! Throughput, latency and processor time, ours and by hand in turn.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::generator::{Generator, Until};
+use super::latency::Latency;
+use super::machine::Machine;
+use super::progress::Progress;
+use super::server::Server;
+use super::{Kind, Pair};
+use crate::support::Fallible;
+use crate::support::bound::BUFFER;
+use crate::support::role::{Load, Strategy, Who};
+
+/// The workload that stands for a server where one has to.
+pub const USUAL: (usize, usize) = (20, 16);
+
+/// How long a process takes to begin and to end, roughly.
+const ENDS: Duration = Duration::from_millis(30);
+
+/// What is measured: every combination of these.
+#[derive(Debug, Clone)]
+pub struct Grid {
+    pub kinds: Vec<Kind>,
+    /// Bytes of a request, and of its answer.
+    pub payloads: Vec<usize>,
+    /// How many clients ask at a time.
+    pub callers: Vec<usize>,
+    pub rounds: usize,
+    /// Of one run.
+    pub time: Duration,
+}
+
+/// What is done to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Workload {
+    pub kind: Kind,
+    pub payload: usize,
+    pub callers: usize,
+    /// Whether connections serve for many requests.
+    pub kept: bool,
+}
+
+/// What one run of one server gives.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub per_second: f64,
+    /// Of the server with its threads and children, per request, in microseconds.
+    pub processor: f64,
+    pub latency: Latency,
+}
+
+/// What the rounds of a server and its twin give.
+#[derive(Debug)]
+pub struct Cell {
+    pub workload: Workload,
+    pub runs: Pair<Vec<Run>>,
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, payload, callers, kept } = self;
+        let kept = if *kept { ", kept" } else { "" };
+        write!(f, "{kind}, {payload} bytes, {callers} clients{kept}")
+    }
+}
+
+impl Workload {
+    pub fn usual(kind: Kind) -> Self {
+        let (payload, callers) = USUAL;
+        Self { kind, payload, callers, kept: false }
+    }
+
+    pub fn load(&self) -> Load {
+        if self.kept { Load::Kept } else { Load::Clients }
+    }
+
+    /// Whether the server's buffer has room for what is asked at a time: a packet beyond it is
+    /// lost, and the kernel counts up to twice as much for each as it has bytes.
+    fn fits(&self) -> bool {
+        let all = self.callers * 2 * (self.payload + 512);
+        self.kind.transport.is_stream() || all <= 2 * BUFFER
+    }
+}
+
+impl Grid {
+    fn workloads(&self) -> Vec<Workload> {
+        let mut all = Vec::new();
+        for &kind in &self.kinds {
+            for &payload in &self.payloads {
+                for &callers in &self.callers {
+                    all.push(Workload { kind, payload, callers, kept: false });
+                }
+            }
+            for &callers in self.callers.iter().filter(|callers| **callers <= USUAL.1) {
+                // One after the other: who comes second would wait for ever.
+                let waits = kind.strategy == Strategy::Sync && callers > 1;
+                if kind.transport.is_stream() && !waits {
+                    all.push(Workload { kind, payload: USUAL.0, callers, kept: true });
+                }
+            }
+        }
+        all.retain(Workload::fits);
+        all
+    }
+
+    /// How many steps there will be, and how long all of them take.
+    pub fn plan(&self) -> (usize, Duration) {
+        let steps = self.workloads().len() * self.rounds;
+        (steps, self.step() * steps as u32)
+    }
+
+    fn step(&self) -> Duration {
+        2 * (self.time + ENDS)
+    }
+
+    /// Every workload in every round: what happens to the machine meanwhile happens to all.
+    pub fn measure(&self, machine: &Machine, progress: &mut Progress) -> Fallible<Vec<Cell>> {
+        let cell = |workload| Cell { workload, runs: Pair { ours: Vec::new(), twin: Vec::new() } };
+        let mut cells: Vec<Cell> = self.workloads().into_iter().map(cell).collect();
+        for round in 1..=self.rounds {
+            for Cell { workload, runs } in &mut cells {
+                let what = format!("round {round} of {}: {workload}", self.rounds);
+                progress.step(&what, self.step())?;
+                for who in runs.turns() {
+                    let run = run(workload, who, self.time, machine);
+                    runs.of_mut(who)
+                        .push(run.map_err(|error| format!("{who} {workload}: {error}"))?);
+                }
+            }
+        }
+        Ok(cells)
+    }
+}
+
+/// The medians of the rounds' latencies.
+pub fn latency(runs: &[Run]) -> Latency {
+    Latency::median(&runs.iter().map(|run| &run.latency).collect::<Vec<_>>())
+}
+
+fn run(workload: &Workload, who: Who, time: Duration, machine: &Machine) -> Fallible<Run> {
+    let server = Server::start(workload.kind.role(who, workload.load(), 0), machine)?;
+    let mut generator = Generator::new(workload, &server.address)?;
+    let answered = generator.run(Until::Time(time))?;
+    // The connections that are kept end, or the server would wait for them.
+    drop(generator);
+    let requests = answered.latencies.len() as f64;
+    Ok(Run {
+        per_second: requests / answered.elapsed.as_secs_f64(),
+        processor: server.stop()?.as_secs_f64() * 1e6 / requests,
+        latency: Latency::of(answered.latencies),
+    })
+}
