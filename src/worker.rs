@@ -318,6 +318,7 @@ impl<H> Worker<H> {
         }
     }
 
+    #[inline]
     fn exchanges<R: Request>(&self, request: &mut R) -> io::Result<()>
     where
         H: Handler<R>,

@@ -100,6 +100,8 @@ impl WriteBuffer {
         if self.bytes.is_empty() { Ok(()) } else { self.send_all(sink) }
     }
 
+    // By itself, so that looking whether there is anything is all that most requests have of it.
+    #[inline(never)]
     fn send_all(&mut self, mut sink: impl Write) -> io::Result<()> {
         self.failed = true;
         while !self.bytes.is_empty() {

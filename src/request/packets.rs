@@ -86,7 +86,7 @@ impl<S> Packets<S> {
         let mut spare = self.take();
         let filled = match self.settings.spin {
             None => self.fill(&mut spare),
-            Some(time) => spin(time, || self.fill(&mut spare)),
+            Some(time) => self.fill_spinning(time, &mut spare),
         };
         match filled {
             Ok(()) => Ok(spare),
@@ -95,6 +95,14 @@ impl<S> Packets<S> {
                 Err(error)
             }
         }
+    }
+
+    #[cold]
+    fn fill_spinning(&self, time: Duration, spare: &mut Spare) -> io::Result<()>
+    where
+        S: AsFd,
+    {
+        spin(time, || self.fill(spare))
     }
 
     #[inline]

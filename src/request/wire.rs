@@ -35,10 +35,17 @@ pub(super) struct Minders {
     spin: Option<Duration>,
 }
 
+impl Minders {
+    #[cold]
+    fn spinning(time: Duration) -> Box<Self> {
+        Box::new(Self { spin: Some(time), ..Self::default() })
+    }
+}
+
 impl<S> Wire<S> {
     #[inline]
     pub(super) fn new(socket: S, spin: Option<Duration>) -> Self {
-        let minders = spin.map(|_| Box::new(Minders { spin, ..Minders::default() }));
+        let minders = spin.map(Minders::spinning);
         Self { minders, socket, traffic: Traffic::default() }
     }
 

@@ -98,7 +98,8 @@ impl Listening for Tcp {
 impl Transport for Tcp {
     type Request = TcpRequest;
 
-    #[inline]
+    // Always, so that a request is made where it stays.
+    #[inline(always)]
     fn get_request(&self) -> io::Result<Option<TcpRequest>> {
         let (socket, peer) = self.listener.accept()?;
         // Only Linux gives the connection flags of its own; elsewhere it has the listener's.

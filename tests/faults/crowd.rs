@@ -77,10 +77,10 @@ fn stop(server: Served) -> Tested<(String, Duration)> {
 fn crowd(strategy: &str) -> Tested<String> {
     let server = Served::run(role::command("limited")?.arg(strategy))?;
     let process = subject::process(&server);
-    let alone = (process.descriptors()?, process.crowd()?);
+    let alone = process.in_hand()?;
     let mut inside: Vec<Held> =
         (0..ROOM).map(|_| Held::open(&server.address)).collect::<Tested<_>>()?;
-    until("they are let in", LIMIT, || Ok(process.crowd()? == alone.1 + ROOM))?;
+    until("they are let in", LIMIT, || Ok(process.in_hand()? == alone + ROOM))?;
 
     let mut slowest = Duration::ZERO;
     for _ in ROOM..CLIENTS {
@@ -93,8 +93,7 @@ fn crowd(strategy: &str) -> Tested<String> {
     }
     let served = inside.iter_mut().filter_map(|held| held.is_served().ok()).filter(|s| *s).count();
     drop(inside);
-    let gone = || Ok(process.descriptors()? <= alone.0 && process.crowd()? <= alone.1);
-    until("they are gone", LIMIT, gone)?;
+    until("they are gone", LIMIT, || Ok(process.in_hand()? <= alone))?;
     subject::ask_held(&server.address)?;
     let (said, _) = stop(server)?;
     let figures = format!(
@@ -109,13 +108,13 @@ fn crowd(strategy: &str) -> Tested<String> {
 fn stopped(strategy: &str) -> Tested<String> {
     let server = Served::run(role::command("limited")?.arg(strategy))?;
     let process = subject::process(&server);
-    let alone = process.crowd()?;
+    let alone = process.in_hand()?;
     let mut silent: Vec<Held> =
         (0..ROOM / 2).map(|_| Held::open(&server.address)).collect::<Tested<_>>()?;
     for held in &mut silent {
         held.begin()?;
     }
-    until("they are let in", LIMIT, || Ok(process.crowd()? == alone + ROOM / 2))?;
+    until("they are let in", LIMIT, || Ok(process.in_hand()? == alone + ROOM / 2))?;
     let (said, took) = stop(server)?;
     let figures = format!("{} in flight, ended after {took:.2?}: {said}", ROOM / 2);
     let counted = format!("cut {}, abandoned 0", ROOM / 2);

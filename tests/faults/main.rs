@@ -24,7 +24,7 @@ mod trials;
 mod trickle;
 
 #[path = "../support/footprint.rs"]
-#[allow(unreachable_pub, reason = "other tests share it")]
+#[allow(dead_code, unreachable_pub, reason = "other tests share it, and look at more")]
 mod footprint;
 #[path = "../support/net.rs"]
 #[allow(dead_code, unreachable_pub, reason = "other tests use the rest")]

@@ -186,12 +186,12 @@ fn cut_off() -> Tested<String> {
     let wire = Wire::new("cut")?;
     let server = wire.at_server(role::command("hurried")?.arg("192.0.2.1:0"))?;
     let process = subject::process(&server);
-    let alone = process.threads()?;
+    let alone = process.in_hand()?;
     let mut peer = wire.at_client(|| connect(&server.address))?;
     peer.write_all(b"half a li")?;
-    until("it is waited for", LIMIT, || Ok(process.threads()? > alone))?;
+    until("it is waited for", LIMIT, || Ok(process.in_hand()? > alone))?;
     wire.firewall("drop")?;
-    let gone = until("the server gives up", LIMIT, || Ok(process.threads()? <= alone))?;
+    let gone = until("the server gives up", LIMIT, || Ok(process.in_hand()? <= alone))?;
     Ok(format!("given up {gone:.2?} after the last packet, with a deadline of 3 s"))
 }
 

@@ -31,12 +31,20 @@ pub(crate) fn trials() -> Vec<Trial> {
     all
 }
 
+/// Whether a thread waits for the next request that has none.
+fn waits(strategy: &str) -> bool {
+    strategy == "threading" && !subject::is_foreign()
+}
+
 /// By the controller of pids; see cgroups(7).
 fn in_a_group(strategy: &str) -> Tested<String> {
     let group = Cgroup::new(strategy)?;
     let server = subject::start(&[], strategy, "echo")?;
     let process = subject::process(&server);
     group.add(process)?;
+    if waits(strategy) {
+        until("one waits", LIMIT, || Ok(process.threads()? == 2))?;
+    }
     group.limit(process.threads()? + ROOM)?;
     crowd(&server)
 }
@@ -49,7 +57,9 @@ fn as_a_user(strategy: &str, user: &str) -> Tested<String> {
     fs::copy(crate::served::program()?, &program)?;
     let mut command = Command::new("setpriv");
     command.args(["--reuid", user, "--regid", user, "--clear-groups", "prlimit"]);
-    command.arg(format!("--nproc={}", ROOM + 1)).arg(program).current_dir("/");
+    // One serves.
+    let most = ROOM + 1 + usize::from(waits(strategy));
+    command.arg(format!("--nproc={most}")).arg(program).current_dir("/");
     command.args(["--strategy", strategy, "--mode", "echo", "--addr", "127.0.0.1:0"]);
     crowd(&Served::run(&mut command)?)
 }
@@ -58,13 +68,12 @@ fn as_a_user(strategy: &str, user: &str) -> Tested<String> {
 /// gone, there is room again.
 fn crowd(server: &Served) -> Tested<String> {
     let process = subject::process(server);
-    let alone = process.threads()? + process.children()?.len();
+    let alone = process.in_hand()?;
     let mut clients: Vec<Held> =
         (0..CLIENTS).map(|_| Held::open(&server.address)).collect::<Tested<_>>()?;
     let (served, closed, ignored) = subject::fates(&mut clients, Duration::from_secs(2))?;
     drop(clients);
-    let left = || Ok(process.threads()? + process.children()?.len() <= alone);
-    let gone = until("the requests end", LIMIT, left);
+    let gone = until("the requests end", LIMIT, || Ok(process.in_hand()? <= alone));
 
     let mut clients: Vec<Held> =
         (0..ROOM).map(|_| Held::open(&server.address)).collect::<Tested<_>>()?;

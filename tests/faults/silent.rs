@@ -25,7 +25,7 @@ fn ten_thousand() -> Tested<String> {
     let clients = CLIENTS.min(usize::try_from(hard)?.saturating_sub(500));
     let server = subject::start(&[], "threading", "once")?;
     let process = subject::process(&server);
-    let alone = (process.threads()?, process.memory("VmRSS")?);
+    let alone = (process.in_hand()?, process.memory("VmRSS")?);
 
     let begun = Instant::now();
     let silent: Vec<Held> =
@@ -39,7 +39,7 @@ fn ten_thousand() -> Tested<String> {
     let at = |part: usize| probes[(PROBES - 1) * part / 100];
     let (threads, memory) = (process.threads()?, process.memory("VmRSS")?);
     drop(silent);
-    let gone = until("all are gone", 3 * LIMIT, || Ok(process.threads()? <= alone.0))?;
+    let gone = until("all are gone", 3 * LIMIT, || Ok(process.in_hand()? <= alone.0))?;
     let figures = format!(
         "{clients} in {connected:.1?}; a client that speaks: median {:.1?}, 99 % {:.1?}, slowest \
          {:.1?}; {threads} threads, {memory} KiB resident (alone {} KiB); gone {gone:.1?} after \

@@ -40,7 +40,7 @@ fn attacked(options: &[&str]) -> Tested<String> {
     let dir = folder.path().to_str().ok_or("not UTF-8")?;
     let server = Served::start(&["--addr", "127.0.0.1:0", "--dir", dir])?;
     let process = subject::process(&server);
-    let alone = process.threads()?;
+    let alone = process.in_hand()?;
 
     let mut attack = Command::new("slowhttptest");
     attack.args(options).args(["-c", CONNECTIONS, "-r", "500", "-l", SECONDS, "-p", "5"]);
@@ -53,7 +53,7 @@ fn attacked(options: &[&str]) -> Tested<String> {
             return Err("the page is another".into());
         }
         probes.push(begun.elapsed());
-        most = most.max(process.threads()? - alone);
+        most = most.max(process.in_hand()?.saturating_sub(alone));
         if attack.wait_timeout(EVERY)?.is_some() || probes.len() > 5000 {
             break;
         }
@@ -61,13 +61,13 @@ fn attacked(options: &[&str]) -> Tested<String> {
     // It may be late: a limit for what is not the server's.
     attack.kill()?;
     attack.wait()?;
-    let gone = until("the attackers are gone", 2 * LIMIT, || Ok(process.threads()? <= alone))?;
+    let gone = until("the attackers are gone", 2 * LIMIT, || Ok(process.in_hand()? <= alone))?;
     let_pass(EVERY);
     probes.sort();
     let at = |part: usize| probes[(probes.len() - 1) * part / 100];
     let figures = format!(
         "{most} at a time; {} pages meanwhile, all right, median {:.1?}, 99 % {:.1?}, slowest \
-         {:.1?}; no thread left {gone:.1?} after the end",
+         {:.1?}; none left {gone:.1?} after the end",
         probes.len(),
         at(50),
         at(99),

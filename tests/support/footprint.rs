@@ -38,12 +38,26 @@ impl Process {
 
     /// How many threads and processes it is, its children and theirs included.
     pub fn crowd(self) -> Looked<usize> {
-        let mut crowd = self.threads()?;
-        for child in self.children()? {
-            // One that has ended meanwhile has none.
-            crowd += 1 + Self(child).children().map_or(0, |all| all.len());
-        }
-        Ok(crowd)
+        Ok(self.threads()? + self.descendants()?)
+    }
+
+    /// How many requests it has, beside what it always has: its sockets, and its children and
+    /// theirs, which have one each.
+    pub fn in_hand(self) -> Looked<usize> {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.0))?;
+        let sockets = entries.flatten().filter(|entry| {
+            // One that has been closed meanwhile is none.
+            fs::read_link(entry.path()).is_ok_and(|at| at.to_string_lossy().starts_with("socket:"))
+        });
+        Ok(sockets.count() + self.descendants()?)
+    }
+
+    fn descendants(self) -> Looked<usize> {
+        let children = self.children()?;
+        // One that has ended meanwhile has none.
+        let theirs =
+            children.iter().map(|child| Self(*child).children().map_or(0, |all| all.len()));
+        Ok(children.len() + theirs.sum::<usize>())
     }
 
     /// The time it has used, in hundredths of a second.
