@@ -69,7 +69,7 @@ impl fmt::Display for Machine {
         let Self { server, generator, processors, kernel, model, load } = self;
         write!(f, "{processors} processors ({model}), Linux {kernel}; ")?;
         write!(f, "the server on processor {server}, the load generator on {generator}; ")?;
-        write!(f, "what else ran when it began: a load of {load}")
+        write!(f, "load average when it began: {load}")
     }
 }
 
