@@ -131,10 +131,10 @@ impl<T> Options<T> {
     /// where anything else has use for the processor.
     ///
     /// To be woken takes the system tens of microseconds, which is most of the time of an exchange
-    /// with one peer that answers at once: with 100 µs it had three times as many exchanges per
-    /// second. The price is a processor that is busy for all of that time, whether anybody speaks or
-    /// not: one for each thread that reads. With more readers than processors they take it from each
-    /// other, and everybody waits longer. A stop waits for as long.
+    /// with one peer that answers at once: with 100 µs it had two and a half times as many exchanges
+    /// per second. The price is a processor that is busy for all of that time, whether anybody speaks
+    /// or not: one for each thread that reads. With more readers than processors they take it from
+    /// each other, and everybody waits longer. A stop waits for as long.
     #[doc(alias("busy_poll", "SO_BUSY_POLL"))]
     pub fn spin(mut self, time: Duration) -> Self {
         self.stream.spin = Some(time);
