@@ -189,8 +189,7 @@ impl<T, C, H> Server<T, C, H> {
     ///
     /// Where the transport is broken, or the strategy can't serve at all; `InvalidInput` for a
     /// [`service_interval`](Self::service_interval) of zero. Nothing that a peer or the handler
-    /// does is an error here, panics that have the
-    /// server [stop](crate::OnPanic::Stop) included.
+    /// does is an error here, panics that have the server [stop](crate::OnPanic::Stop) included.
     pub fn serve_forever(&mut self) -> io::Result<()>
     where
         T: Transport,

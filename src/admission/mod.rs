@@ -128,7 +128,8 @@ impl<T> Limits<T> {
     }
 
     /// How many requests of one source may be in flight at once. What a source is, `key` says:
-    /// [`by_ip`], [`by_prefix`], [`by_uid`], or a function of yours. One that comes in addition is turned away at once.
+    /// [`by_ip`], [`by_prefix`], [`by_uid`], or a function of yours. One that comes in addition is
+    /// turned away at once.
     ///
     /// It may be called several times: a request has to pass all of them. The table has an entry
     /// for each source that has requests in flight, and no others.

@@ -224,8 +224,9 @@ pub trait Handler<R> {
     fn event(&self, _event: Event) {}
 
     /// Called in each process that [`Forking`](crate::Forking) or [`ForkServer`](crate::ForkServer)
-    /// has made for a request, before that is established. For what children must not share: random number generators are to be seeded
-    /// anew here, or all children draw the same numbers. A panic here ends the child.
+    /// has made for a request, before that is established. For what children must not share: random
+    /// number generators are to be seeded anew here, or all children draw the same numbers. A panic
+    /// here ends the child.
     ///
     /// # Examples
     ///
