@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags};
 
@@ -40,9 +39,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         if entry[0].any().unwrap_or(true) {
             bell.drain();
         }
-        if self.next_service.get().is_some_and(|at| at <= Instant::now()) {
-            self.service();
-        }
+        self.service_by_clock();
         Ok(())
     }
 }

@@ -272,8 +272,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// Gets a request for the ticket; gives that back where there is none. Returns whether there
     /// is one.
     #[inline]
-    fn get_request(&self, ticket: Ticket, place: &mut Place<T::Request>) -> io::Result<bool> {
-        let mut ticket = ticket;
+    fn get_request(&self, mut ticket: Ticket, place: &mut Place<T::Request>) -> io::Result<bool> {
         let got = worker::contain(|| {
             let Some(request) = self.transport().get_request()? else { return Ok(false) };
             *place = Some(Job::new(request, mem::take(&mut ticket)));
@@ -411,10 +410,15 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         if let Some(books) = &self.books {
             books.flight.pass_on();
         }
+        self.service_by_clock();
+        value
+    }
+
+    /// Calls `service_actions`, where the clock says that it is due.
+    fn service_by_clock(&self) {
         if self.next_service.get().is_some_and(|at| at <= Instant::now()) {
             self.service();
         }
-        value
     }
 
     /// Calls `service_actions` for the request that has been taken, if it has not been called yet.
