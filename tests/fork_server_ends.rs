@@ -267,8 +267,7 @@ fn close_at_once() -> Result {
     let helper = helper_of(&server)?;
     let (client, child) = started(&mut server)?;
     server.close()?;
-    let refused = net::connect(address).expect_err("nobody listens");
-    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    net::assert_nobody_listens(address);
     assert!(lives(child) && lives(helper));
     release(&client)?;
     assert_eq!(net::all(client)?, b"x");
@@ -282,8 +281,7 @@ fn listens_for_another() -> Result {
     // Its helper has begun.
     let (client, _) = started(&mut server)?;
     other.close()?;
-    let refused = net::connect(address).expect_err("nobody listens");
-    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    net::assert_nobody_listens(address);
     release(&client)?;
     server.close()?;
     Ok(())

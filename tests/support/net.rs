@@ -49,6 +49,12 @@ pub fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     Ok(client)
 }
 
+/// Whoever connects there is refused.
+pub fn assert_nobody_listens(at: SocketAddr) {
+    let refused = connect(at).map(drop).map_err(|error| error.kind());
+    assert_eq!(refused, Err(ErrorKind::ConnectionRefused), "nobody listens");
+}
+
 /// A UDP client on 127.0.0.1 that does not wait for ever.
 pub fn packets() -> io::Result<UdpSocket> {
     let client = UdpSocket::bind("127.0.0.1:0")?;

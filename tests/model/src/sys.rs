@@ -9,6 +9,13 @@ use std::time::Instant;
 use nix::poll::PollFd;
 use platform::kernel;
 
+/// Nobody waits in turns here: that is between epoll(7) and the session.
+#[path = "../../../src/sys/turns_elsewhere.rs"]
+#[allow(dead_code, reason = "what makes them is not in the model")]
+mod turns;
+
+pub(crate) use turns::{Turn, Woken};
+
 #[derive(Debug)]
 pub(crate) struct Bell(RawFd);
 
@@ -55,26 +62,5 @@ impl<const N: usize> Deref for SharedWords<N> {
 
     fn deref(&self) -> &Self::Target {
         &self.0
-    }
-}
-
-/// Nobody waits in turns here: that is between epoll(7) and the session.
-#[derive(Debug)]
-pub(crate) enum Turn {}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Woken {
-    ByBell,
-    Otherwise,
-}
-
-impl Turn {
-    pub(crate) fn wait(
-        &self,
-        _source: BorrowedFd<'_>,
-        _as_ever: bool,
-        _deadline: Option<Instant>,
-    ) -> io::Result<Woken> {
-        match *self {}
     }
 }
