@@ -134,6 +134,10 @@ impl<H> Worker<H> {
         &self.shared.control
     }
 
+    pub(crate) fn shared_control(&self) -> Arc<Control> {
+        Arc::clone(&self.shared.control)
+    }
+
     pub(crate) fn session(&self) -> u64 {
         self.session
     }
@@ -189,7 +193,7 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        self.failed(place, Fault(Stage::Start, Cause::Error(error)));
+        self.failed(place, Fault::new(Stage::Start, error));
     }
 
     /// Ends a request that has failed before it was handled.
@@ -299,11 +303,49 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        let handler = self.handler();
-        step(Stage::Establish, || request.establish())?;
-        step(Stage::Setup, || handler.setup(request))?;
+        self.open(request)?;
         let handled = step(Stage::Handle, || self.exchanges(request));
-        let finished = step(Stage::Finish, || handler.finish(request));
+        self.conclude(request, handled)
+    }
+
+    /// The stages before the first exchange.
+    #[inline]
+    pub(crate) fn open<R: Request>(&self, request: &mut R) -> Result<(), Fault>
+    where
+        H: Handler<R>,
+    {
+        step(Stage::Establish, || request.establish())?;
+        step(Stage::Setup, || self.handler().setup(request))
+    }
+
+    /// One exchange; whether there may be another.
+    #[inline]
+    pub(crate) fn exchange<R: Request>(&self, request: &mut R) -> Result<bool, Fault>
+    where
+        H: Handler<R>,
+    {
+        step(Stage::Handle, || self.one_exchange(request))
+    }
+
+    /// How many bytes the handler says are missing from `input`.
+    pub(crate) fn missing<R>(&self, input: &[u8]) -> Result<usize, Fault>
+    where
+        H: Handler<R>,
+    {
+        step(Stage::Handle, || Ok(self.handler().missing(input)))
+    }
+
+    /// The stages after the last exchange, whichever way that ended.
+    #[inline]
+    pub(crate) fn conclude<R: Request>(
+        &self,
+        request: &mut R,
+        handled: Result<(), Fault>,
+    ) -> Result<(), Fault>
+    where
+        H: Handler<R>,
+    {
+        let finished = step(Stage::Finish, || self.handler().finish(request));
         match (handled, finished) {
             (Ok(()), Ok(())) => step(Stage::Deliver, || request.deliver()),
             (Err(fault), Ok(())) | (Ok(()), Err(fault)) => Err(fault),
@@ -323,18 +365,26 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        while self.handler().handle(request)? == Next::Again && !self.is_stopping() {
-            request.next_exchange()?;
-            // Once more: a drain cuts what is idle once, and may have looked before this was.
-            if self.is_stopping() {
-                break;
-            }
-        }
+        while self.one_exchange(request)? {}
         Ok(())
     }
 
+    #[inline]
+    fn one_exchange<R: Request>(&self, request: &mut R) -> io::Result<bool>
+    where
+        H: Handler<R>,
+    {
+        if self.handler().handle(request)? == Next::Done || self.is_stopping() {
+            return Ok(false);
+        }
+        request.next_exchange()?;
+        // Once more: a drain cuts what is idle once, and may have looked before this was.
+        Ok(!self.is_stopping())
+    }
+
+    /// Reports a failure; the request is still open.
     #[cold]
-    fn fail<R: Request>(&self, request: &mut R, Fault(stage, cause): Fault) -> Ending
+    pub(crate) fn fail<R: Request>(&self, request: &mut R, Fault(stage, cause): Fault) -> Ending
     where
         H: Handler<R>,
     {
@@ -351,7 +401,7 @@ impl<H> Worker<H> {
 
     /// Ends a request by `close`; returns its ticket. The place is empty afterwards.
     #[inline]
-    fn leave<R>(&self, place: &mut Place<R>, close: impl FnOnce(&mut R)) -> Ticket
+    pub(crate) fn leave<R>(&self, place: &mut Place<R>, close: impl FnOnce(&mut R)) -> Ticket
     where
         H: Handler<R>,
     {
@@ -396,11 +446,28 @@ impl<H> fmt::Debug for Worker<H> {
 /// A failure before it is classified.
 pub(crate) struct Fault(Stage, Cause);
 
+impl Fault {
+    pub(crate) fn new(stage: Stage, error: io::Error) -> Self {
+        Self(stage, Cause::Error(error))
+    }
+
+    /// Whether it is the request's second stage that has to wait for the peer, and can't here.
+    pub(crate) fn is_early(&self) -> bool {
+        let Self(stage, cause) = self;
+        match cause {
+            Cause::Error(error) => {
+                *stage == Stage::Establish && error.kind() == io::ErrorKind::WouldBlock
+            }
+            Cause::Panic(_) => false,
+        }
+    }
+}
+
 /// Runs one stage of a request, and says of its error or panic where it came from.
 fn step<V>(stage: Stage, run: impl FnOnce() -> io::Result<V>) -> Result<V, Fault> {
     match contain(run) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Fault(stage, Cause::Error(error))),
+        Ok(Err(error)) => Err(Fault::new(stage, error)),
         Err(payload) => Err(Fault(stage, Cause::Panic(payload))),
     }
 }

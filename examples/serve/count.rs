@@ -25,8 +25,8 @@ impl<H> Counted<H> {
 
 impl<R, H: Handler<R>> Handler<R> for Counted<H> {
     forward_hooks!(R, self => self.inner;
-        handle setup finish verify_request handle_error handle_timeout get_request_failed event
-        panicked child_init);
+        handle missing setup finish verify_request handle_error handle_timeout get_request_failed
+        event panicked child_init);
 
     fn service_actions(&self) {
         self.taken.fetch_add(1, Ordering::Relaxed);

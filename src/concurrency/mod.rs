@@ -3,11 +3,15 @@
 mod children;
 mod fork_server;
 mod forking;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod selecting;
 mod sync;
 mod threading;
 
 pub use fork_server::ForkServer;
 pub use forking::Forking;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use selecting::Selecting;
 pub use sync::Sync;
 pub use threading::{Shareable, Threading};
 

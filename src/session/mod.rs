@@ -1,6 +1,7 @@
 //! The first half of a request's life, and the loop: wait, get, verify.
 
 mod attend;
+mod beside;
 mod books;
 mod entrance;
 mod errors;
@@ -61,6 +62,10 @@ pub struct Session<T, H> {
     /// When `service_actions` is due although nothing happens.
     next_service: Cell<Option<Instant>>,
     trouble: Arc<Trouble>,
+    /// Until when no request is to be got, where that is not waited out here.
+    rest: Cell<Option<Instant>>,
+    /// It does not wait by itself: see `beside`.
+    beside: bool,
     /// What those who pull wait at.
     turns: OnceCell<Option<Arc<Turns>>>,
     /// The place there of one who pulls.
@@ -142,6 +147,8 @@ impl<T, H> Session<T, H> {
             ended: Cell::new(None),
             next_service: Cell::new(scope.service_interval.and_then(after)),
             trouble: Arc::default(),
+            rest: Cell::new(None),
+            beside: false,
             turns: OnceCell::new(),
             turn: None,
         }
