@@ -73,9 +73,9 @@ pub mod from_python {}
 
 pub use admission::{Limits, PeerIp, PeerUid, Refuse, WhenFull, by_ip, by_prefix, by_uid};
 pub use alias::*;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub use concurrency::Selecting;
 pub use concurrency::{Concurrency, ForkServer, Forking, Shareable, Sync, Threading};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use concurrency::{InProcess, Selecting};
 pub use control::{StopHandle, Waiter};
 pub use counters::Counters;
 pub use drain::{Closing, Drain, Due, Report};
@@ -90,9 +90,9 @@ pub use handler::{
 pub use in_flight::{Activity, Ticket};
 pub use request::{
     Amplifies, Connection, Credentials, Datagram, DatagramSocket, DeadlinePassed, Deadlines,
-    Hangup, LineTooLong, Progress, ReadLine, ReplyTooLong, Request, RequestTooLong, Room, Selectable,
-    StreamRequest, StreamSocket, TcpRequest, Truncation, UdpRequest, UnixDatagramRequest,
-    UnixStreamRequest,
+    Hangup, LineTooLong, Progress, ReadLine, ReplyTooLong, Request, RequestTooLong, Room,
+    Selectable, StreamRequest, StreamSocket, TcpRequest, Truncation, UdpRequest,
+    UnixDatagramRequest, UnixStreamRequest,
 };
 pub use running::Running;
 pub use server::Server;

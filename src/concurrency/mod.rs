@@ -11,7 +11,7 @@ mod threading;
 pub use fork_server::ForkServer;
 pub use forking::Forking;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub use selecting::Selecting;
+pub use selecting::{InProcess, Selecting};
 pub use sync::Sync;
 pub use threading::{Shareable, Threading};
 

@@ -49,9 +49,9 @@ enum At {
     End(Ending),
 }
 
-/// What a turn has come to.
+/// What a visit has come to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum Outcome {
     /// It waits for its peer.
     Waits,
     /// It could go on, and others have their turn before.
@@ -96,15 +96,15 @@ impl<R: Selectable> Conn<R> {
         worker: &Worker<H>,
         room: &mut Room,
         selector: &Selector,
-    ) -> Turn {
+    ) -> Outcome {
         let mut exchanges = 0;
         loop {
-            let Some(job) = &mut self.place else { return Turn::Over };
+            let Some(job) = &mut self.place else { return Outcome::Over };
             let (request, ticket) = job.parts();
             let here = ticket.here();
             let step = match self.state.at {
                 At::Opening => self.state.open(worker, request, room),
-                At::Exchanges if exchanges == EXCHANGES => return Turn::Again,
+                At::Exchanges if exchanges == EXCHANGES => return Outcome::Again,
                 At::Exchanges => {
                     exchanges += 1;
                     self.state.exchange(worker, request, room)
@@ -115,10 +115,10 @@ impl<R: Selectable> Conn<R> {
             drop(here);
             match step {
                 Step::On => {}
-                Step::Wait => return Turn::Waits,
+                Step::Wait => return Outcome::Waits,
                 Step::Over(ending) => {
                     self.leave(worker, selector, ending);
-                    return Turn::Over;
+                    return Outcome::Over;
                 }
             }
         }

@@ -65,7 +65,10 @@ struct Place<R> {
 enum State<R> {
     Free,
     /// Somebody works at it; whether something has happened since, and whether that was its end.
-    Out { stirred: bool, ends: bool },
+    Out {
+        stirred: bool,
+        ends: bool,
+    },
     Parked(Box<Conn<R>>),
     Ready(Box<Conn<R>>),
 }

@@ -1,4 +1,4 @@
-//! A transport whose requests are turns of connections.
+//! A transport whose requests are visits to connections that have something to do.
 
 use std::fmt;
 use std::io;
@@ -27,7 +27,7 @@ const OWN_BELL: u64 = u64::MAX - 2;
 const NUDGE: u64 = u64::MAX - 3;
 
 /// The connections of a session, and where they wait: a transport for the strategy inside, which
-/// pulls turns from it as it would pull requests.
+/// pulls visits from it as it would pull requests.
 pub struct Table<T: Transport, H> {
     pub(super) worker: Worker<H>,
     pub(super) selector: Selector,
@@ -43,13 +43,13 @@ pub struct Table<T: Transport, H> {
     error: Mutex<Option<io::Error>>,
 }
 
-/// A connection that has something to do.
-pub struct Turn<R> {
+/// A connection that has something to do, for as long as somebody works at it.
+pub struct Visit<R> {
     pub(super) conn: Option<Box<Conn<R>>>,
     pub(super) spare: Vec<u8>,
 }
 
-impl<R> Request for Turn<R> {}
+impl<R> Request for Visit<R> {}
 
 impl<T, H> Table<T, H>
 where
@@ -181,7 +181,7 @@ where
     T: Transport<Request: Selectable> + AsFd,
     H: Handler<T::Request>,
 {
-    type Request = Turn<T::Request>;
+    type Request = Visit<T::Request>;
 
     fn get_request(&self) -> io::Result<Option<Self::Request>> {
         loop {
@@ -199,7 +199,7 @@ where
                 Next::Over => return Ok(None),
             };
             if conn.is_some() {
-                return Ok(Some(Turn { conn, spare }));
+                return Ok(Some(Visit { conn, spare }));
             }
         }
     }
@@ -228,6 +228,12 @@ where
         drop(places);
         self.after_wait(heard);
         Ok(())
+    }
+}
+
+impl<R> fmt::Debug for Visit<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visit").finish_non_exhaustive()
     }
 }
 
