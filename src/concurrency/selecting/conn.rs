@@ -36,6 +36,8 @@ pub(super) struct State {
     ended: bool,
     /// It waits for the peer to take something.
     sending: bool,
+    /// The handler has had an exchange.
+    begun: bool,
     /// It knows that the server takes no more requests.
     pub(super) leaving: bool,
 }
@@ -76,6 +78,7 @@ impl<R: Selectable> Conn<R> {
             ends: false,
             ended: false,
             sending: false,
+            begun: false,
             leaving: false,
         };
         Self { place: Some(job), state, registered: None }
@@ -158,14 +161,14 @@ impl<R: Selectable> Conn<R> {
     ) {
         let Some(job) = &mut self.place else { return };
         let fault = Fault::new(Stage::Handle, error);
-        let ending = match self.state.at {
-            At::End(ending) => ending,
-            At::Opening | At::Delivery => worker.fail(job.parts().0, fault),
-            At::Exchanges => match worker.conclude(job.parts().0, Err(fault)) {
-                Ok(()) => Ending::Finished,
-                Err(fault) => worker.fail(job.parts().0, fault),
-            },
+        let request = job.parts().0;
+        let failed = match self.state.at {
+            At::Opening | At::Delivery => Err(fault),
+            At::Exchanges => worker.conclude(request, Err(fault)),
+            At::End(ending) => return self.leave(worker, selector, ending),
         };
+        let ending = failed.map_or_else(|fault| worker.fail(request, fault), |()| Ending::Finished);
+        worker.quietly(|| request.shutdown_request());
         self.leave(worker, selector, ending);
     }
 
@@ -185,7 +188,8 @@ impl<R: Selectable> Conn<R> {
         if let (true, Some((_, fd, _))) = (given_up, self.registered) {
             selector.remove(fd);
         }
-        let ticket = worker.leave(&mut self.place, R::close_request);
+        // What there was to be said to the peer has been.
+        let ticket = worker.leave(&mut self.place, |_| ());
         worker.ended(ticket, ending);
     }
 }
@@ -244,14 +248,14 @@ impl State {
         }
         match self.missing(worker, request, room) {
             Ok(0) => {}
-            // Nobody has begun anything.
-            Ok(_) if self.leaving && request.input().is_empty() => {
+            // It is idle, and there is not going to be another exchange.
+            Ok(_) if self.leaving && self.begun && request.input().is_empty() => {
                 return self.conclude(worker, request, Ok(()));
             }
             Ok(_) => return Step::Wait,
             Err(fault) => return self.conclude(worker, request, Err(fault)),
         }
-        self.wanted = 0;
+        (self.wanted, self.begun) = (0, true);
         match worker.exchange(request) {
             Ok(true) => Step::On,
             Ok(false) => self.conclude(worker, request, Ok(())),
