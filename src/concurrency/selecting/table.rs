@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -33,12 +33,10 @@ pub struct Table<T: Transport, H> {
     pub(super) selector: Selector,
     entrance: Mutex<Option<Entrance<T, H>>>,
     places: Mutex<Places<T::Request>>,
-    /// How many wait at the selector, and whether several ever have.
-    waiting: AtomicUsize,
+    /// Whether several have ever waited at the selector.
     several: AtomicBool,
-    /// Wakes one of them.
+    /// Wakes one who waits there.
     nudge: Bell,
-    nudged: AtomicBool,
     /// Why no more requests can be got.
     error: Mutex<Option<io::Error>>,
 }
@@ -69,10 +67,8 @@ where
             selector,
             entrance,
             places: Mutex::default(),
-            waiting: AtomicUsize::new(0),
             several: AtomicBool::new(false),
             nudge,
-            nudged: AtomicBool::new(false),
             error: Mutex::default(),
         })
     }
@@ -103,11 +99,12 @@ where
         let until = conn.until();
         let mut places = self.places.lock();
         places.spare(spare);
-        let late = places.looks_too_late(until);
         let back = places.park(token, conn, until, again);
+        // Whoever works here may not come back.
+        let wake = places.wake();
         drop(places);
-        if late {
-            self.nudge();
+        if wake {
+            self.nudge.ring();
         }
         back
     }
@@ -122,13 +119,6 @@ where
             places.leave(token);
         }
         places.spare(spare);
-    }
-
-    /// Wakes one who waits, if anybody does.
-    fn nudge(&self) {
-        if self.waiting.load(SeqCst) > 0 && !self.nudged.swap(true, SeqCst) {
-            self.nudge.ring();
-        }
     }
 
     /// A new connection, if there is one.
@@ -154,16 +144,19 @@ where
         if self.several.load(SeqCst) { Interest::ReadableOnce } else { Interest::Readable }
     }
 
-    /// Until when to wait.
+    /// Somebody is going to wait; until when.
     fn before_wait(&self, deadline: Option<Instant>) -> io::Result<Option<Instant>> {
         let clock = match &mut *self.entrance.lock() {
             Some(entrance) => entrance.before_wait(&self.selector, self.interest())?,
             None => None,
         };
+        let clock = [deadline, clock].into_iter().flatten().min();
         let mut places = self.places.lock();
-        let until = [deadline, clock, places.next_timer()].into_iter().flatten().min();
-        places.looks = until;
-        Ok(if places.has_more() { Some(Instant::now()) } else { until })
+        let until = places.begin_to_wait(clock);
+        if places.waiting() > 1 {
+            self.several.store(true, SeqCst);
+        }
+        Ok(until)
     }
 
     fn after_wait(&self, heard: bool) {
@@ -187,10 +180,11 @@ where
         loop {
             let mut places = self.places.lock();
             let next = places.next();
-            let more = places.has_more();
+            // Whoever has something to do looks at nothing else for as long as it lasts.
+            let wake = matches!(next, Next::Conn(..) | Next::Arrival) && places.wake();
             drop(places);
-            if more {
-                self.nudge();
+            if wake {
+                self.nudge.ring();
             }
             let (conn, spare) = match next {
                 Next::Conn(conn, spare) => (Some(conn), spare),
@@ -206,13 +200,10 @@ where
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
         let until = self.before_wait(waiter.deadline())?;
-        if self.waiting.fetch_add(1, SeqCst) > 0 {
-            self.several.store(true, SeqCst);
-        }
         let happenings = self.selector.wait(until);
-        self.waiting.fetch_sub(1, SeqCst);
-        let (happenings, mut heard) = (happenings?, false);
         let mut places = self.places.lock();
+        places.end_to_wait(until);
+        let (happenings, mut heard) = (happenings?, false);
         for happening in happenings.iter() {
             match happening.token() {
                 LISTENER => places.arrival(),
@@ -220,9 +211,9 @@ where
                 OWN_BELL => waiter.hush(),
                 NUDGE => {
                     self.nudge.drain();
-                    self.nudged.store(false, SeqCst);
+                    places.awake();
                 }
-                number => places.stir(Token::of(number), happening.ends()),
+                number => places.stir(Token::of(number), happening.has_more()),
             }
         }
         drop(places);
