@@ -30,9 +30,9 @@ pub(super) struct State {
     wanted: usize,
     /// Something may have come.
     stirred: bool,
-    /// The peer has ended its side, which a read has yet to say.
-    ends: bool,
-    /// A read has said so.
+    /// There may be more behind a read that gave less than it was asked for.
+    more: bool,
+    /// A read has said that this is the end.
     ended: bool,
     /// It waits for the peer to take something.
     sending: bool,
@@ -75,7 +75,7 @@ impl<R: Selectable> Conn<R> {
             at: At::Opening,
             wanted: 0,
             stirred: true,
-            ends: false,
+            more: false,
             ended: false,
             sending: false,
             begun: false,
@@ -196,15 +196,14 @@ impl<R: Selectable> Conn<R> {
 
 impl State {
     /// Something has happened.
-    pub(super) fn stir(&mut self, ends: bool) {
+    pub(super) fn stir(&mut self, more: bool) {
         self.stirred = true;
-        self.ends |= ends;
+        self.more |= more;
     }
 
     /// What there is to be done without waiting, and what is waited for afterwards.
     fn look<R: Selectable>(&mut self, request: &mut R, room: &mut Room) -> io::Result<Progress> {
-        // Until a read has said that this is the end, there may be more.
-        room.stirred = (self.stirred || self.ends) && !self.ended;
+        (room.stirred, room.more) = (self.stirred && !self.ended, self.more);
         let progress = request.advance(room);
         self.sending = matches!(progress, Ok(Progress::Sending));
         self.stirred = room.stirred;
@@ -257,7 +256,13 @@ impl State {
         }
         (self.wanted, self.begun) = (0, true);
         match worker.exchange(request) {
-            Ok(true) => Step::On,
+            Ok(true) => {
+                // A timeout is no end for good, and another read says so where it was.
+                if self.ended && request.input().is_empty() {
+                    (self.ended, self.stirred) = (false, true);
+                }
+                Step::On
+            }
             Ok(false) => self.conclude(worker, request, Ok(())),
             Err(fault) => self.conclude(worker, request, Err(fault)),
         }
@@ -279,7 +284,7 @@ impl State {
         }
         let missing = worker.missing(request.input())?;
         self.wanted = there.saturating_add(missing);
-        if missing > 0 && there >= room.input {
+        if missing > 0 && self.wanted > room.input {
             let too_long = RequestTooLong { max: room.input };
             return Err(Fault::new(Stage::Handle, too_long.into()));
         }
