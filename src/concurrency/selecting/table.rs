@@ -13,12 +13,13 @@ use super::conn::Conn;
 use super::entrance::Entrance;
 use super::places::{Next, Places, Token};
 use crate::control::Waiter;
+use crate::failure::Stage;
 use crate::handler::Handler;
-use crate::request::{Request, Selectable};
+use crate::request::{Request, Room, Selectable};
 use crate::session::Session;
 use crate::sys::{Bell, Interest, Selector};
 use crate::transport::Transport;
-use crate::worker::Worker;
+use crate::worker::{Fault, Worker};
 
 /// What the selector tells of that is no connection; a process has not so many descriptors.
 pub(super) const LISTENER: u64 = u64::MAX;
@@ -85,20 +86,20 @@ where
     pub(super) fn park(
         &self,
         mut conn: Box<Conn<T::Request>>,
-        spare: Vec<u8>,
+        room: &mut Room,
         again: bool,
     ) -> Option<Box<Conn<T::Request>>> {
         let enter = || self.places.lock().enter();
-        let registered = conn.register(&self.selector, enter);
-        let Some(token) = conn.token() else { return None };
-        if let Err(error) = registered {
-            conn.give_up(&self.worker, &self.selector, error);
-            self.left(Some(token), spare);
-            return None;
-        }
-        let until = conn.until();
+        let token = match conn.register(&self.worker, &self.selector, enter) {
+            Ok(token) => token,
+            Err(error) => {
+                self.give_up(conn, room, Fault::new(Stage::Handle, error));
+                return None;
+            }
+        };
+        let until = conn.until(&self.worker);
         let mut places = self.places.lock();
-        places.spare(spare);
+        places.spare(mem::take(&mut room.spare));
         let back = places.park(token, conn, until, again);
         // Whoever works here may not come back.
         let wake = places.wake();
@@ -109,16 +110,22 @@ where
         back
     }
 
+    /// Ends a connection that can't wait, or not be worked at.
+    pub(super) fn give_up(&self, mut conn: Box<Conn<T::Request>>, room: &mut Room, fault: Fault) {
+        conn.give_up(&self.worker, &self.selector, room, fault);
+        self.left(conn.token(), room);
+    }
+
     /// A connection is gone.
-    pub(super) fn left(&self, token: Option<Token>, spare: Vec<u8>) {
-        if token.is_none() && spare.capacity() == 0 {
+    pub(super) fn left(&self, token: Option<Token>, room: &mut Room) {
+        if token.is_none() && room.spare.capacity() == 0 {
             return;
         }
         let mut places = self.places.lock();
         if let Some(token) = token {
             places.leave(token);
         }
-        places.spare(spare);
+        places.spare(mem::take(&mut room.spare));
     }
 
     /// A new connection, if there is one.
