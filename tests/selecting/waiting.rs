@@ -92,6 +92,7 @@ where
     ear.hears("next")?;
     ear.hears("long 10")?;
     exchange(&mut slow, "all is well\n")?;
+    drop(slow);
     table.close()?;
     Ok(())
 }
@@ -109,6 +110,7 @@ where
     let mut other = table.client("")?;
     exchange(&mut other, "in between\n")?;
     hear_last(&mut slow, text(LONG))?;
+    drop(slow);
     table.close()?;
     Ok(())
 }
@@ -124,6 +126,7 @@ where
     hear(&mut client, text(LONG))?;
     exchange(&mut client, "the answer\n")?;
     exchange(&mut client, "and another line\n")?;
+    drop(client);
     table.close()?;
     Ok(())
 }
@@ -189,6 +192,7 @@ where
     assert_eq!(table.counters.finished(), 0, "its end is still waited for");
     stubborn.shut_down()?;
     hear_last(&mut stubborn, "")?;
+    drop(stubborn);
     table.close()?;
     Ok(())
 }
