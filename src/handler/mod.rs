@@ -28,9 +28,11 @@ pub enum Next {
     /// `request.write_all(b"…").map(Next::from)`.
     #[default]
     Done,
-    /// This exchange is done, and the connection may have another: call `handle` again. Once the
-    /// server has been asked to stop, it means the same as `Done`. At the end of the input a
-    /// handler has to say `Done`.
+    /// This exchange is done, and the connection may have another: call `handle` again. Between two
+    /// exchanges the connection waits: on its thread or in its process, or under
+    /// [`Selecting`](crate::Selecting) in a table, which costs neither. Once the server has been
+    /// asked to stop, it means the same as `Done`. At the end of the input a handler has to say
+    /// `Done`.
     Again,
 }
 
