@@ -93,13 +93,12 @@ where
         again: bool,
     ) -> Option<Box<Conn<T::Request>>> {
         let enter = || self.places.lock().enter();
-        let registered = conn.register(&self.selector, enter);
-        let Some(token) = conn.token() else { return None };
-        if let Err(error) = registered {
+        if let Err(error) = conn.register(&self.selector, enter) {
             conn.give_up(&self.worker, &self.selector, error);
-            self.left(Some(token), spare);
+            self.left(conn.token(), spare);
             return None;
         }
+        let token = conn.token()?;
         let until = conn.until();
         let mut places = self.places.lock();
         places.spare(spare);
