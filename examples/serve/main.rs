@@ -8,12 +8,14 @@ mod count;
 mod echo;
 mod files;
 mod limits;
+mod peer;
+mod resp;
 mod signals;
+mod whole;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, BufRead, ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net as unix;
 use std::path::Path;
@@ -28,6 +30,7 @@ use cli::{Asked, Cli, Endpoint, Mode, Strategy};
 use count::{Counted, InFlight};
 use echo::{Echo, Once, Packets};
 use files::Files;
+use resp::Resp;
 use signals::Signals;
 
 /// Holds the head of a response, so that a small file leaves together with it.
@@ -106,6 +109,8 @@ fn tuned<T: StreamTransport>(options: Options<T>, cli: &Cli) -> Options<T> {
     let options = options.request_queue_size(cli.backlog);
     match cli.mode {
         Mode::Files => options.wbufsize(RESPONSE_BUFFER),
+        // It answers in one piece.
+        Mode::Resp => options,
         Mode::Once => options.rbufsize(cli.stream_bufsize()),
         // It has a buffer of its own.
         Mode::Echo => options.rbufsize(0),
@@ -115,20 +120,29 @@ fn tuned<T: StreamTransport>(options: Options<T>, cli: &Cli) -> Options<T> {
 /// A server of connections, with the handler of the mode.
 fn connections<T, C>(transport: T, concurrency: C, cli: &Cli) -> io::Result<()>
 where
-    T: Transport<Request: BufRead + Write + AsFd + Connection> + LocalAddr<Addr: Shown>,
+    T: Transport<Request: Connection> + LocalAddr<Addr: Shown>,
+    Files: Handler<T::Request>,
+    Resp: Handler<T::Request>,
+    Once: Handler<T::Request>,
+    Echo: Handler<T::Request>,
     C: InFlight
         + Concurrency<T, Counted<Guarded<Files>>>
+        + Concurrency<T, Counted<Guarded<Resp>>>
         + Concurrency<T, Counted<Once>>
         + Concurrency<T, Counted<Echo>>,
 {
     let signals = Signals::new()?;
     match cli.mode {
         Mode::Files => {
-            let files = Files::new(&cli.dir, signals.heard()?)?;
+            let files = Files::new(&cli.dir, signals.heard()?, !cli.quiet)?;
             let place = transport.local_addr()?.place();
             let folder = files.folder().display();
             note(&format!("{folder} at {place} (Ctrl-C stops it)"));
             run(transport, concurrency, files::deadlines().guard(files)?, &signals)
+        }
+        Mode::Resp => {
+            let resp = Resp::new(signals.heard()?);
+            run(transport, concurrency, resp::deadlines().guard(resp)?, &signals)
         }
         Mode::Once => run(transport, concurrency, Once, &signals),
         Mode::Echo => run(transport, concurrency, Echo::new(cli.stream_bufsize()), &signals),

@@ -88,15 +88,22 @@ impl Reply {
         }
     }
 
-    /// Sends the head, and the body if it is wanted.
-    pub(crate) fn send(self, to: &mut impl Write, with_body: bool) -> io::Result<()> {
+    /// Sends the head, and the body if it is wanted. `connection` is the field that says whether
+    /// another exchange may follow, where that has to be said.
+    pub(crate) fn send(
+        self,
+        to: &mut impl Write,
+        with_body: bool,
+        connection: Option<&'static str>,
+    ) -> io::Result<()> {
         let Status { code, reason, .. } = self.status;
         let date = httpdate::fmt_http_date(SystemTime::now());
         let mut head = format!("HTTP/1.1 {code} {reason}\r\nServer: {SERVER}\r\nDate: {date}\r\n");
-        for (name, value) in self.fields {
-            head.extend([name, ": ", &value, "\r\n"]);
+        let fields = self.fields.iter().map(|(name, value)| (*name, value.as_str()));
+        for (name, value) in fields.chain(connection.map(|value| ("Connection", value))) {
+            head.extend([name, ": ", value, "\r\n"]);
         }
-        head.push_str("Connection: close\r\n\r\n");
+        head.push_str("\r\n");
         to.write_all(head.as_bytes())?;
         match self.body {
             Body::File(file, range) if with_body => send_part(file, range, to),
