@@ -50,12 +50,8 @@ fn examine<V>(
     let mut request = Request::new(&mut fields);
     let length = match request.parse(bytes) {
         Ok(httparse::Status::Complete(length)) if length <= LONGEST => length,
-        Ok(httparse::Status::Partial) if bytes.len() < LONGEST => {
-            return match bytes.get(..LONGEST_LINE) {
-                Some(line) if !line.contains(&b'\n') => Err(Status::URI_TOO_LONG),
-                _ => Ok(Seen::Missing(1)),
-            };
-        }
+        Ok(httparse::Status::Partial) if has_long_line(bytes) => return Err(Status::URI_TOO_LONG),
+        Ok(httparse::Status::Partial) if bytes.len() < LONGEST => return Ok(Seen::Missing(1)),
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(Status::HEADERS_TOO_LARGE),
         Err(httparse::Error::Version) => return Err(Status::VERSION_NOT_SUPPORTED),
         Err(_) => return Err(Status::BAD_REQUEST),
@@ -72,6 +68,10 @@ fn examine<V>(
         Seen::Whole((), body) => Seen::Whole(make(&request, false), length + body),
         Seen::Missing(count) => Seen::Missing(count),
     })
+}
+
+fn has_long_line(bytes: &[u8]) -> bool {
+    bytes.get(..LONGEST_LINE).is_some_and(|line| !line.contains(&b'\n'))
 }
 
 /// RFC 9112, 3.2: a request of HTTP/1.1 has one `Host`, and no request has two.

@@ -33,7 +33,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Seen<Command>, &'static str> {
 }
 
 fn words(bytes: &[u8]) -> Result<Seen<Vec<&[u8]>>, &'static str> {
-    if bytes.first().is_some_and(|first| *first != b'*') {
+    if bytes.first() != Some(&b'*') {
         return inline(bytes);
     }
     let Some((count, mut at)) = number(bytes, 0)? else {
