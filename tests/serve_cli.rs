@@ -342,7 +342,9 @@ fn a_request_that_comes_with_the_signal_is_answered() -> Tested {
         server.signal(Signal::SIGTERM)?;
         server.says("finishing")?;
         let answer = exchange(peer, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")?;
-        assert_eq!(answer.status, 200, "{strategy}");
+        // It is the last, and says so.
+        let seen = (answer.status, answer.field("connection"));
+        assert_eq!(seen, (200, Some("close")), "{strategy}");
         assert_eq!(server.end()?.0.code(), Some(0), "{strategy}");
     }
     Ok(())

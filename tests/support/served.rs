@@ -121,6 +121,18 @@ impl Answer {
         })
     }
 
+    /// The first of several answers, and how many bytes it has; that to HEAD is without a body.
+    pub fn first_of(bytes: &[u8], to_head: bool) -> Tested<(Self, usize)> {
+        let mut answer = Self::parse(bytes)?;
+        let length = match answer.field("content-length") {
+            Some(length) if !to_head => length.parse()?,
+            _ => 0,
+        };
+        let head = bytes.len() - answer.body.len();
+        answer.body = bytes.get(head..head + length).ok_or("a body is cut")?.to_vec();
+        Ok((answer, head + length))
+    }
+
     /// The value of a field that may be there once.
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut all = self.fields.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));

@@ -40,21 +40,21 @@ impl<S: StreamSocket, A> Handler<StreamRequest<S, A>> for Resp {
         if peer::hear(request, &self.stopping, PATIENCE)? == Heard::Nothing {
             return Ok(Next::Done);
         }
-        match whole::read(request, command::parse) {
-            Ok(command) => {
-                let mut reply = Vec::new();
-                let next = self.store.run(&command, &mut reply);
-                request.write_all(&reply)?;
-                Ok(next)
-            }
+        let mut reply = Vec::new();
+        let next = match whole::read(request, command::parse) {
+            Ok(command) => self.store.run(&command, &mut reply),
             Err(Trouble::Wrong(what)) => {
-                request.write_all(format!("-ERR Protocol error: {what}\r\n").as_bytes())?;
-                // The rest of it may still be on its way.
-                request.set_hangup(Hangup::default())?;
-                Ok(Next::Done)
+                reply.extend_from_slice(format!("-ERR Protocol error: {what}\r\n").as_bytes());
+                Next::Done
             }
-            Err(Trouble::Silent | Trouble::Cut | Trouble::Late) => Ok(Next::Done),
-            Err(Trouble::Broken(error)) => Err(error),
+            Err(Trouble::Silent | Trouble::Cut | Trouble::Late) => return Ok(Next::Done),
+            Err(Trouble::Broken(error)) => return Err(error),
+        };
+        request.write_all(&reply)?;
+        if next == Next::Done {
+            // What the client has sent behind it may still be on its way.
+            request.set_hangup(Hangup::default())?;
         }
+        Ok(next)
     }
 }
