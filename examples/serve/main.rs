@@ -82,7 +82,10 @@ fn serve(cli: &Cli) -> io::Result<()> {
 }
 
 fn tcp(cli: &Cli, at: net::SocketAddr) -> io::Result<Tcp> {
-    tuned(Tcp::options(), cli).bind(at)
+    // An answer to each of several requests that came at once is a packet of its own, and Nagle would
+    // have each wait for the acknowledgement of the one before, which clients delay.
+    let pipelined = matches!(cli.mode, Mode::Files | Mode::Resp);
+    tuned(Tcp::options(), cli).disable_nagle_algorithm(pipelined).bind(at)
 }
 
 fn unix(cli: &Cli, at: &Path) -> io::Result<UnixStream> {
