@@ -66,7 +66,10 @@ impl Framing {
             Self::None => Ok(Seen::Whole((), 0)),
             Self::Length(length) if length <= bytes.len() => Ok(Seen::Whole((), length)),
             Self::Length(length) => Ok(Seen::Missing(length - bytes.len())),
-            Self::Chunked => chunked(bytes),
+            Self::Chunked => match chunked(&bytes[..bytes.len().min(LARGEST)])? {
+                Seen::Missing(_) if bytes.len() >= LARGEST => Err(Status::CONTENT_TOO_LARGE),
+                seen => Ok(seen),
+            },
         }
     }
 }
@@ -75,7 +78,7 @@ fn chunked(bytes: &[u8]) -> Result<Seen<()>, Status> {
     let mut at = 0;
     loop {
         let Some((size, data)) = chunk_size(&bytes[at..])? else {
-            return missing(at, bytes, LAST_CHUNK);
+            return Ok(missing(at, bytes, LAST_CHUNK));
         };
         at += data;
         if size == 0 {
@@ -98,23 +101,17 @@ fn chunked(bytes: &[u8]) -> Result<Seen<()>, Status> {
 /// The size of a chunk, and how long the line is that says it.
 fn chunk_size(bytes: &[u8]) -> Result<Option<(usize, usize)>, Status> {
     let parsed = httparse::parse_chunk_size(bytes).map_err(|_| Status::BAD_REQUEST)?;
-    let line = match parsed {
-        httparse::Status::Complete((length, _)) => &bytes[..length],
-        httparse::Status::Partial => bytes,
+    let (line, size) = match parsed {
+        httparse::Status::Complete((length, size)) => (&bytes[..length - 1], Some((size, length))),
+        httparse::Status::Partial => (bytes, None),
     };
     // httparse takes a line without a size, and extensions with line ends of half a kind in them.
-    let ends = line.iter().filter(|byte| **byte == b'\n').count();
-    let complete = usize::from(parsed.is_complete());
-    if ends > complete || line.first().is_some_and(|first| !first.is_ascii_hexdigit()) {
+    if line.contains(&b'\n') || line.first().is_some_and(|first| !first.is_ascii_hexdigit()) {
         return Err(Status::BAD_REQUEST);
     }
-    match parsed {
-        httparse::Status::Partial => Ok(None),
-        httparse::Status::Complete((length, size)) => {
-            let size = usize::try_from(size).map_err(|_| Status::CONTENT_TOO_LARGE)?;
-            Ok(Some((size, length)))
-        }
-    }
+    let Some((size, length)) = size else { return Ok(None) };
+    let size = usize::try_from(size).map_err(|_| Status::CONTENT_TOO_LARGE)?;
+    Ok(Some((size, length)))
 }
 
 /// The fields behind the last chunk, up to the empty line.
@@ -122,12 +119,9 @@ fn trailer(bytes: &[u8], mut at: usize) -> Result<Seen<()>, Status> {
     loop {
         let rest = &bytes[at..];
         let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
-            return missing(at, bytes, LINE_END.len());
+            return Ok(missing(at, bytes, LINE_END.len()));
         };
         let line = &rest[..=end];
-        if at + line.len() > LARGEST {
-            return Err(Status::CONTENT_TOO_LARGE);
-        }
         if !line.ends_with(LINE_END) {
             return Err(Status::BAD_REQUEST);
         }
@@ -139,12 +133,8 @@ fn trailer(bytes: &[u8], mut at: usize) -> Result<Seen<()>, Status> {
 }
 
 /// What is missing from a body whose last line begins `at`, and where `shortest` could follow.
-fn missing(at: usize, bytes: &[u8], shortest: usize) -> Result<Seen<()>, Status> {
-    if bytes.len() > LARGEST {
-        return Err(Status::CONTENT_TOO_LARGE);
-    }
+fn missing(at: usize, bytes: &[u8], shortest: usize) -> Seen<()> {
     // A line that has begun needs its end at least, which may have begun too, and an empty one.
     let begun = bytes.len() - at;
-    let least = if begun <= 1 { shortest - begun } else { 1 };
-    Ok(Seen::Missing(least))
+    Seen::Missing(if begun <= 1 { shortest - begun } else { 1 })
 }

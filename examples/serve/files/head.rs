@@ -48,11 +48,13 @@ fn examine<V>(
 ) -> Result<Seen<V>, Status> {
     let mut fields = [EMPTY_HEADER; MOST_FIELDS];
     let mut request = Request::new(&mut fields);
-    let length = match request.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) if length <= LONGEST => length,
-        Ok(httparse::Status::Partial) if has_long_line(bytes) => return Err(Status::URI_TOO_LONG),
-        Ok(httparse::Status::Partial) if bytes.len() < LONGEST => return Ok(Seen::Missing(1)),
-        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(Status::HEADERS_TOO_LARGE),
+    // Never more than is allowed: the verdict is then the same, whatever comes at once.
+    let (limit, too_long) = limit(bytes);
+    let length = match request.parse(&bytes[..bytes.len().min(limit)]) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) if bytes.len() < limit => return Ok(Seen::Missing(1)),
+        Ok(httparse::Status::Partial) => return Err(too_long),
+        Err(httparse::Error::TooManyHeaders) => return Err(Status::HEADERS_TOO_LARGE),
         Err(httparse::Error::Version) => return Err(Status::VERSION_NOT_SUPPORTED),
         Err(_) => return Err(Status::BAD_REQUEST),
     };
@@ -70,8 +72,12 @@ fn examine<V>(
     })
 }
 
-fn has_long_line(bytes: &[u8]) -> bool {
-    bytes.get(..LONGEST_LINE).is_some_and(|line| !line.contains(&b'\n'))
+/// How much is parsed of a head, and what is wrong with a longer one.
+fn limit(bytes: &[u8]) -> (usize, Status) {
+    match bytes.get(..LONGEST_LINE) {
+        Some(line) if !line.contains(&b'\n') => (LONGEST_LINE, Status::URI_TOO_LONG),
+        _ => (LONGEST, Status::HEADERS_TOO_LARGE),
+    }
 }
 
 /// RFC 9112, 3.2: a request of HTTP/1.1 has one `Host`, and no request has two.
