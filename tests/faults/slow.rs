@@ -35,7 +35,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let strategies = STRATEGIES.into_iter().filter(|strategy| *strategy != "sync");
     let each = |strategy| {
         MODES.map(|(mode, options)| {
-            let forks = strategy.starts_with("fork");
+            let forks = strategy.contains("fork");
             let load = if forks && mode != "ranges" { FEW } else { MANY };
             let name = format!("slow_{mode}_{strategy}");
             trial(name, &[SLOWHTTPTEST, Need::Ours], move || attacked(strategy, options, load))
