@@ -179,6 +179,7 @@ fn a_command_ends_with_its_last_word() {
     let commands = [
         "*1\r\n$4\r\nPING\r\n",
         "*3\r\n$3\r\nSET\r\n$0\r\n\r\n$12\r\n0123456789\r\n\r\n",
+        "*3\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n",
         "*0\r\n",
         "*-1\r\n",
         "PING\r\n",

@@ -33,7 +33,7 @@ const MODES: [(&str, &[&str]); 4] = [
 pub(crate) fn trials() -> Vec<Trial> {
     // Under `Sync` one slow client is enough.
     let strategies = STRATEGIES.into_iter().filter(|strategy| *strategy != "sync");
-    let each = |strategy| {
+    let each = |strategy: &'static str| {
         MODES.map(|(mode, options)| {
             let forks = strategy.contains("fork");
             let load = if forks && mode != "ranges" { FEW } else { MANY };
