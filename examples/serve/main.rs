@@ -33,9 +33,6 @@ use files::Files;
 use resp::Resp;
 use signals::Signals;
 
-/// Holds the head of a response, so that a small file leaves together with it.
-const RESPONSE_BUFFER: usize = 16 * 1024;
-
 fn main() -> ExitCode {
     let cli = match cli::parse() {
         Ok(Asked::Serve(cli)) => cli,
@@ -111,9 +108,8 @@ fn unixgram(cli: &Cli, at: &Path) -> io::Result<UnixDatagram> {
 fn tuned<T: StreamTransport>(options: Options<T>, cli: &Cli) -> Options<T> {
     let options = options.request_queue_size(cli.backlog);
     match cli.mode {
-        Mode::Files => options.wbufsize(RESPONSE_BUFFER),
-        // It answers in one piece.
-        Mode::Resp => options,
+        // They answer in one piece.
+        Mode::Files | Mode::Resp => options,
         Mode::Once => options.rbufsize(cli.stream_bufsize()),
         // It has a buffer of its own.
         Mode::Echo => options.rbufsize(0),
