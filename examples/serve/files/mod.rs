@@ -87,33 +87,42 @@ impl<S: StreamSocket, A> Handler<StreamRequest<S, A>> for Files {
         if heard == Heard::Nothing {
             return Ok(Next::Done);
         }
-        let head = match Head::read(request) {
-            Ok(head) => Ok(head),
+        let (head, reply) = match Head::read(request) {
+            Ok(head) => {
+                let reply = self.respond(&head).unwrap_or_else(Reply::error);
+                (Some(head), reply)
+            }
+            Err(Headless::Refused(status)) => (None, Reply::error(status)),
             Err(Headless::Silent) => return Ok(Next::Done),
             Err(Headless::Broken(error)) => return Err(error),
-            Err(Headless::Refused(status)) => Err(status),
         };
-        let reply = head.as_ref().map_err(|status| *status).and_then(|head| self.respond(head));
-        let reply = reply.unwrap_or_else(Reply::error);
-        let head = head.ok();
         if self.logs {
             log(request, head.as_ref(), &reply);
         }
-        let with_body = head.as_ref().is_none_or(|head| head.method != "HEAD");
-        // Where a request was refused, or its body was left, the next one begins nobody knows where.
-        let unread = head.as_ref().is_none_or(|head| head.leaves_body);
-        let again = head.filter(|head| head.persists() && !unread && heard == Heard::Peer);
-        let connection = match &again {
-            None => Some("close"),
-            // It is what HTTP/1.1 does without a word.
-            Some(head) => Some("keep-alive").filter(|_| head.minor_version == 0),
-        };
-        reply.send(request, with_body, connection)?;
-        if unread {
-            request.set_hangup(Hangup::default())?;
-        }
-        Ok(if again.is_some() { Next::Again } else { Next::Done })
+        answer(request, head.as_ref(), reply, heard == Heard::LastWord)
     }
+}
+
+/// Sends the reply, and says whether the connection may have another exchange.
+fn answer<S: StreamSocket, A>(
+    request: &mut StreamRequest<S, A>,
+    head: Option<&Head>,
+    reply: Reply,
+    stops: bool,
+) -> io::Result<Next> {
+    // Where a request was refused, or its body was left, the next one begins nobody knows where.
+    let unread = head.is_none_or(|head| head.leaves_body);
+    let again = head.filter(|head| head.persists() && !unread && !stops);
+    let connection = match again {
+        None => Some("close"),
+        // It is what HTTP/1.1 does without a word.
+        Some(head) => Some("keep-alive").filter(|_| head.minor_version == 0),
+    };
+    reply.send(request, head.is_none_or(|head| head.method != "HEAD"), connection)?;
+    if unread {
+        request.set_hangup(Hangup::default())?;
+    }
+    Ok(if again.is_some() { Next::Again } else { Next::Done })
 }
 
 /// The file, a part of it, or the news that it has not changed.
