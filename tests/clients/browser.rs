@@ -7,7 +7,8 @@ use crate::http::serve;
 use crate::served::Tested;
 use crate::tool::{failed, run};
 
-pub(crate) const CLIENTS: &[Client] = &[("chromium_loads_50_images", "chromium", loads)];
+pub(crate) const CLIENTS: &[Client] =
+    &[("chromium_loads_50_images", &["which", "chromium"], loads)];
 
 const IMAGES: usize = 50;
 

@@ -10,16 +10,16 @@ use crate::tool::{failed, run, value};
 use crate::{Client, connections};
 
 pub(crate) const CLIENTS: &[Client] = &[
-    ("curl_keeps_its_connection", "curl", curl_keeps),
-    ("curl_in_parallel", "curl", curl_in_parallel),
-    ("curl_is_refused_an_upload", "curl", curl_uploads),
-    ("ab", "ab", |strategy| ab(strategy, &["-k"])),
-    ("ab_without_keep_alive", "ab", |strategy| ab(strategy, &[])),
-    ("wrk", "wrk", |strategy| wrk(strategy, &[])),
-    ("wrk_pipelined", "wrk", |strategy| {
+    ("curl_keeps_its_connection", &["which", "curl"], curl_keeps),
+    ("curl_in_parallel", &["which", "curl"], curl_in_parallel),
+    ("curl_is_refused_an_upload", &["which", "curl"], curl_uploads),
+    ("ab", &["which", "ab"], |strategy| ab(strategy, &["-k"])),
+    ("ab_without_keep_alive", &["which", "ab"], |strategy| ab(strategy, &[])),
+    ("wrk", &["which", "wrk"], |strategy| wrk(strategy, &[])),
+    ("wrk_pipelined", &["which", "wrk"], |strategy| {
         wrk(strategy, &["-s", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/pipeline.lua")])
     }),
-    ("h2load", "h2load", h2load),
+    ("h2load", &["which", "h2load"], h2load),
 ];
 
 /// How many requests are made, by those that can be told.

@@ -5,8 +5,10 @@ use crate::tool::{failed, run};
 use crate::{Client, connections};
 
 pub(crate) const CLIENTS: &[Client] = &[
-    ("redis_benchmark", "redis-benchmark", |strategy| benchmark(strategy, "1")),
-    ("redis_benchmark_pipelined", "redis-benchmark", |strategy| benchmark(strategy, "16")),
+    ("redis_benchmark", &["which", "redis-benchmark"], |strategy| benchmark(strategy, "1")),
+    ("redis_benchmark_pipelined", &["which", "redis-benchmark"], |strategy| {
+        benchmark(strategy, "16")
+    }),
 ];
 
 /// It ends with the first reply that is an error.

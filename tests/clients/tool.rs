@@ -12,9 +12,11 @@ use crate::served::Tested;
 /// Far beyond what any of them takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
-pub(crate) fn is_there(tool: &str) -> bool {
-    let mut which = Command::new("which");
-    which.arg(tool).stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+/// Whether a command can be run, and does what it is to do.
+pub(crate) fn works(words: &[&str]) -> bool {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 /// Runs a command, and returns all that it says.
