@@ -36,7 +36,6 @@ pub(crate) enum Headless {
 
 /// How many bytes at least are missing from a whole request, its body included; 0 where it is
 /// whole, or is known to be refused.
-#[allow(dead_code, reason = "for strategies that wait for whole requests")]
 pub(crate) fn missing(input: &[u8]) -> usize {
     whole::missing(&examine(input, |_, _| ()))
 }

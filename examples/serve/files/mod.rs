@@ -101,6 +101,10 @@ impl<S: StreamSocket, A> Handler<StreamRequest<S, A>> for Files {
         }
         answer(request, head.as_ref(), reply, heard == Heard::LastWord)
     }
+
+    fn missing(&self, input: &[u8]) -> usize {
+        head::missing(input)
+    }
 }
 
 /// Sends the reply, and says whether the connection may have another exchange.

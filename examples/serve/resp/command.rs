@@ -16,7 +16,6 @@ pub(crate) type Command = Vec<Vec<u8>>;
 
 /// How many bytes at least are missing from a whole command; 0 where it is whole, or is known to be
 /// wrong.
-#[allow(dead_code, reason = "for strategies that wait for whole requests")]
 pub(crate) fn missing(input: &[u8]) -> usize {
     // Nothing is copied: the words are borrowed.
     whole::missing(&words(input))

@@ -57,4 +57,8 @@ impl<S: StreamSocket, A> Handler<StreamRequest<S, A>> for Resp {
         }
         Ok(next)
     }
+
+    fn missing(&self, input: &[u8]) -> usize {
+        command::missing(input)
+    }
 }
