@@ -110,26 +110,27 @@ pub(crate) enum Threads {
 impl Threads {
     /// One thread is what a fork needs.
     pub(super) fn check(self) -> io::Result<()> {
-        let mut first = None;
-        let likely = match self {
-            Self::LikelyOne => true,
-            Self::LikelyMore => false,
-            Self::Assumed(AssumeForkSafe(())) => return Ok(()),
-        };
-        if is_only_one() {
-            return Ok(());
+        match self {
+            Self::Assumed(AssumeForkSafe(())) => Ok(()),
+            _ if is_only_one() => Ok(()),
+            Self::LikelyOne => look(A_MOMENT),
+            Self::LikelyMore => look(Duration::ZERO),
         }
-        loop {
-            match count() {
-                Some(1) => return Ok(()),
-                None => return Err(ForkRefused::Unknown.into()),
-                Some(count)
-                    if !likely || first.get_or_insert_with(Instant::now).elapsed() > A_MOMENT =>
-                {
-                    return Err(ForkRefused::Threads(count).into());
-                }
-                Some(_) => thread::yield_now(),
+    }
+}
+
+/// Looks at the number of threads until there is one, for no longer than `patience`.
+#[cold]
+fn look(patience: Duration) -> io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match count() {
+            Some(1) => return Ok(()),
+            None => return Err(ForkRefused::Unknown.into()),
+            Some(count) if begun.elapsed() >= patience => {
+                return Err(ForkRefused::Threads(count).into());
             }
+            Some(_) => thread::yield_now(),
         }
     }
 }
