@@ -161,7 +161,10 @@ impl<H> Worker<H> {
     /// The same, but for the events: what a forked child does, whose parent hears of them and has
     /// the ticket.
     #[inline]
-    pub(crate) fn finish_unheard<R: Request>(&self, place: &mut Place<R>) -> Option<(Ending, Ticket)>
+    pub(crate) fn finish_unheard<R: Request>(
+        &self,
+        place: &mut Place<R>,
+    ) -> Option<(Ending, Ticket)>
     where
         H: Handler<R>,
     {

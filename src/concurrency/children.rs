@@ -45,11 +45,7 @@ pub(super) trait Children {
 pub(super) trait Start<T: Transport, H>: Children {
     /// Gives the request in `place` to a child of its own; the place is empty afterwards. An error is
     /// the end of the strategy: what goes wrong with one request, its handler has been told.
-    fn start(
-        &mut self,
-        session: &Session<T, H>,
-        place: &mut Place<T::Request>,
-    ) -> io::Result<()>;
+    fn start(&mut self, session: &Session<T, H>, place: &mut Place<T::Request>) -> io::Result<()>;
 }
 
 /// What tells of children that end.

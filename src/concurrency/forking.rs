@@ -260,11 +260,7 @@ impl Children for Forking {
 }
 
 impl<T: Transport, H: Handler<T::Request>> Start<T, H> for Forking {
-    fn start(
-        &mut self,
-        session: &Session<T, H>,
-        place: &mut Place<T::Request>,
-    ) -> io::Result<()> {
+    fn start(&mut self, session: &Session<T, H>, place: &mut Place<T::Request>) -> io::Result<()> {
         let (threads, caught) = (self.threads, self.caught);
         let started = session.fork(threads, caught, |worker, child| {
             self.leave_siblings();

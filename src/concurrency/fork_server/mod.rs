@@ -244,11 +244,7 @@ impl Children for ForkServer {
 }
 
 impl<T: Portable, H: Handler<T::Request>> Start<T, H> for ForkServer {
-    fn start(
-        &mut self,
-        session: &Session<T, H>,
-        place: &mut Place<T::Request>,
-    ) -> io::Result<()> {
+    fn start(&mut self, session: &Session<T, H>, place: &mut Place<T::Request>) -> io::Result<()> {
         let Some(job) = place else { return Ok(()) };
         Order::start(session.worker().session(), &mut self.order);
         let transport = session.transport();
