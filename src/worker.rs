@@ -265,6 +265,7 @@ impl<H> Worker<H> {
     }
 
     /// Runs what is the user's code and has nobody to report its panic to.
+    #[inline]
     pub(crate) fn quietly<R>(&self, run: impl FnOnce())
     where
         H: Handler<R>,
@@ -422,6 +423,7 @@ pub(crate) fn contain<V>(run: impl FnOnce() -> V) -> Result<V, Box<dyn Any + Sen
 /// Runs what is the user's code and has nobody to report its panic to; the panic hook has told of
 /// it. Whether it panicked. The payload may panic when it is dropped, and so may that payload: it
 /// is then leaked.
+#[inline]
 pub(crate) fn quietly(run: impl FnOnce()) -> bool {
     let Err(payload) = contain(run) else { return false };
     if let Err(second) = contain(|| drop(payload)) {

@@ -231,6 +231,7 @@ impl<A> StreamRequest<UnixStream, A> {
 }
 
 impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
+    #[inline]
     fn establish(&mut self) -> io::Result<()> {
         self.established = true;
         if self.nodelay {
