@@ -101,7 +101,9 @@ impl Forking {
         Self {
             max_children: children::MOST,
             block_on_close: true,
-            children: VecDeque::new(),
+            // From the start, where it is likely to lie beside what the parent writes anyway: the
+            // first write to a page after a fork is a copy of the page.
+            children: VecDeque::with_capacity(2 * UNREAPED),
             owner: process::id(),
             look_at_all: UNREAPED,
             threads: Threads::LikelyOne,
@@ -162,8 +164,9 @@ impl Forking {
     /// In a child: its siblings' ends are not its to see, and their tickets are its parent's. These
     /// stay where they are, as nothing is dropped at the end of a child.
     fn leave_siblings(&mut self) {
-        for child in &mut self.children {
-            drop(child.end.take());
+        // What is not written is not copied.
+        for child in self.children.iter_mut().filter(|child| child.end.is_some()) {
+            child.end = None;
         }
     }
 }

@@ -183,10 +183,11 @@ impl<T, H> Session<T, H> {
         body: impl FnOnce(&Worker<H>, &ForkedChild<'_>) -> i32,
     ) -> io::Result<Pid> {
         let control = self.worker.control();
-        sys::fork(control.bell(), threads, caught, |child| {
-            control.share();
-            child.release_listeners();
-            body(&self.worker, child)
+        control.sharing(|| {
+            sys::fork(control.bell(), threads, caught, |child| {
+                child.release_listeners();
+                body(&self.worker, child)
+            })
         })
     }
 
