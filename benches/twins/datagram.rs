@@ -146,7 +146,7 @@ pub fn forking<S: Socket>(socket: &S, stop: &Stop, hooks: &impl Hooks) -> io::Re
         match socket.recv_from(&mut buffer) {
             Ok((length, peer)) => {
                 children.start(hooks.handled_signal(), || {
-                    handle(socket, &buffer[..length], &peer, hooks)
+                    handle(socket, &buffer[..length], &peer, hooks);
                 })?;
                 children.reap();
                 hooks.served();
