@@ -27,6 +27,7 @@ connection on a thread of its own.
                  threading  each request on a thread of its own [default]
                  forking    each request in a process of its own
                  fork-server  the same, forked from a helper
+                 selecting  in a table while it waits, for connections alone
   --mode M       files      HTTP/1.1: GET and HEAD of the files [default]
                  once       one line is sent back, then the connection closes
                  echo       all that comes is sent back, until the peer ends;
@@ -83,6 +84,7 @@ pub(crate) enum Strategy {
     Threading,
     Forking,
     ForkServer,
+    Selecting,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -137,6 +139,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
                     ("threading", Strategy::Threading),
                     ("forking", Strategy::Forking),
                     ("fork-server", Strategy::ForkServer),
+                    ("selecting", Strategy::Selecting),
                 ];
                 strategy = choice(&mut parser, "--strategy", all)?;
             }

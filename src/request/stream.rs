@@ -13,6 +13,7 @@ use super::buffer::{Intake, ReadBuffer, WriteBuffer};
 use super::connection::Connection;
 use super::deadlines::Deadlines;
 use super::hangup::{self, Hangup, Lingering, Need};
+use super::held::PIECE;
 use super::selectable::{Progress, Room, Selectable};
 use super::watch::Watch;
 use super::wire::{self, Wire};
@@ -163,6 +164,46 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
         let socket = self.wire.socket.try_clone()?;
         self.detached = true;
         Ok(socket)
+    }
+
+    /// Sends what `source` gives, to its end: the content of a file, say, of which only so much is in
+    /// memory as is on its way. What is written later comes after it.
+    ///
+    /// Under [`Selecting`](crate::Selecting) the source is read as the peer takes what it gives, which
+    /// may be after the exchange, and where the next one of the table runs; so it must not wait for
+    /// anything. Elsewhere all of it has been sent when this returns.
+    ///
+    /// # Errors
+    ///
+    /// What writing says, and what the source says when it is read; under `Selecting` that fails the
+    /// request as undelivered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use socketserver::{TcpRequest, ThreadingTcpServer};
+    ///
+    /// let server = ThreadingTcpServer::bind_fn("127.0.0.1:0", |conn: &mut TcpRequest| {
+    ///     conn.send_from(File::open("/etc/services")?)
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn send_from(&mut self, mut source: impl Read + Send + 'static) -> io::Result<()> {
+        if self.wire.is_selected() {
+            self.flush()?;
+            self.wire.hold_source(Box::new(source));
+            return Ok(());
+        }
+        let mut piece = vec![0; PIECE];
+        loop {
+            match source.read(&mut piece) {
+                Ok(0) => return Ok(()),
+                Ok(count) => self.write_all(&piece[..count])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The bytes that have been received and not yet been read.

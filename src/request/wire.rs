@@ -1,6 +1,5 @@
 //! The socket of a connection as its buffers see it.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
 use std::num::NonZeroUsize;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::hangup::{Lingering, Traffic};
-use super::selectable::ReplyTooLong;
+use super::held::{Held, PIECE};
 use super::spin::spin;
 use super::stream::StreamSocket;
 use super::watch::{Watch, Way};
@@ -41,7 +40,7 @@ pub(super) struct Minders {
     /// How long a read looks for something before it waits.
     spin: Option<Duration>,
     /// What the peer of a connection in a table has not taken yet.
-    held: VecDeque<u8>,
+    held: Held,
     /// What the next read says.
     failed: Option<io::Error>,
     /// The end of a connection in a table.
@@ -156,29 +155,31 @@ impl<S: StreamSocket> Wire<S> {
     /// Where the peer is gone, or late; nothing is held back any more.
     pub(super) fn send_held(&mut self) -> io::Result<bool> {
         let Some(minders) = &mut self.minders else { return Ok(true) };
-        while !minders.held.is_empty() {
-            match send_now(&self.socket, minders.held.as_slices().0) {
-                Ok(sent) => {
-                    minders.held.drain(..sent);
-                    minders.went();
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => {
-                    let failed = if error.kind() == ErrorKind::WouldBlock {
+        loop {
+            let failed = match minders.held.next() {
+                Ok([]) => break,
+                Ok(next) => match send_now(&self.socket, next) {
+                    Ok(sent) => {
+                        minders.held.sent(sent);
+                        minders.went();
+                        continue;
+                    }
+                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
                         match minders.watch.as_mut().map_or(Ok(()), Watch::late) {
                             Ok(()) => return Ok(false),
                             Err(late) => late,
                         }
-                    } else {
-                        error
-                    };
-                    minders.held = VecDeque::new();
-                    self.traffic.failed(&failed);
-                    return Err(failed);
-                }
-            }
+                    }
+                    Err(error) => error,
+                },
+                Err(of_source) => of_source,
+            };
+            minders.held = Held::default();
+            self.traffic.failed(&failed);
+            return Err(failed);
         }
-        minders.held = VecDeque::new();
+        minders.held = Held::default();
         Ok(true)
     }
 
@@ -197,15 +198,16 @@ impl<S: StreamSocket> Wire<S> {
                 }
             }
         }
-        let held = &mut self.minders.get_or_insert_default().held;
-        let room = max.saturating_sub(held.len());
-        if room == 0 && !bytes.is_empty() {
-            return Err(ReplyTooLong { max }.into());
-        }
-        let part = &bytes[..bytes.len().min(room)];
-        held.extend(part);
-        self.traffic.sent(&Ok(part.len()));
-        Ok(part.len())
+        let kept = self.minders.get_or_insert_default().held.push(bytes, max)?;
+        self.traffic.sent(&Ok(kept));
+        Ok(kept)
+    }
+
+    /// Sends what `source` gives, as the peer of a connection in a table takes it.
+    pub(super) fn hold_source(&mut self, source: Box<dyn Read + Send>) {
+        self.minders.get_or_insert_default().held.push_source(source);
+        // Nobody knows how much it is.
+        self.traffic.sent(&Ok(PIECE));
     }
 
     /// Receives into so much room by `call`, a recv(2) with these flags.

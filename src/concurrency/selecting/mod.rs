@@ -142,8 +142,8 @@ impl<C> Selecting<C> {
     }
 
     /// How many bytes of replies may wait in the table for the peer of a connection to take them; 8
-    /// MiB by default. A write beyond that fails with [`ReplyTooLong`](crate::ReplyTooLong), so
-    /// longer replies are written in parts, each in an exchange of its own.
+    /// MiB by default. A write beyond that fails with [`ReplyTooLong`](crate::ReplyTooLong): a reply
+    /// that may be longer is sent by [`send_from`](crate::StreamRequest::send_from).
     #[must_use]
     pub fn reply_bytes(mut self, bytes: usize) -> Self {
         self.bounds.replies = bytes.max(1);
