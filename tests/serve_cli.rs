@@ -51,9 +51,9 @@ fn servers(transport: &str, mode: &str, dir: &TempDir) -> Tested<Vec<Served>> {
             address,
         ])
     };
-    let goes =
-        |strategy: &&str| transport != "udp" && transport != "unixgram" || is_for_packets(strategy);
-    STRATEGIES.iter().filter(goes).map(start).collect()
+    let packets = matches!(transport, "udp" | "unixgram");
+    let able = |strategy: &&&str| !packets || is_for_packets(strategy);
+    STRATEGIES.iter().filter(able).map(start).collect()
 }
 
 /// Whether a strategy takes packets too.

@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
-
-use super::selectable::ReplyTooLong;
+use std::sync::{Mutex, PoisonError};
 
 /// So much is read from a source at a time, in bytes.
 pub(super) const PIECE: usize = 64 * 1024;
@@ -19,8 +18,9 @@ pub(super) struct Held {
 
 enum Piece {
     Bytes(VecDeque<u8>),
-    /// What it gives, when all before it has been sent.
-    Source(Box<dyn Read + Send>),
+    /// What it gives, when all before it has been sent. Nobody locks it: requests are `Sync`, and it
+    /// need not be.
+    Source(Mutex<Box<dyn Read + Send>>),
 }
 
 impl Held {
@@ -29,27 +29,24 @@ impl Held {
         self.pieces.is_empty()
     }
 
-    /// Holds back as much of `bytes` as there is room for; how much that is.
-    ///
-    /// # Errors
-    ///
-    /// Where there is no room at all.
-    pub(super) fn push(&mut self, bytes: &[u8], max: usize) -> Result<usize, ReplyTooLong> {
+    /// Holds back as much of `bytes` as there is room for; how much that is, and none where there is
+    /// no room at all.
+    pub(super) fn push(&mut self, bytes: &[u8], max: usize) -> Option<usize> {
         let part = &bytes[..bytes.len().min(max.saturating_sub(self.bytes))];
         if part.is_empty() {
-            return if bytes.is_empty() { Ok(0) } else { Err(ReplyTooLong { max }) };
+            return bytes.is_empty().then_some(0);
         }
         match self.pieces.back_mut() {
             Some(Piece::Bytes(last)) => last.extend(part),
             _ => self.pieces.push_back(Piece::Bytes(part.iter().copied().collect())),
         }
         self.bytes += part.len();
-        Ok(part.len())
+        Some(part.len())
     }
 
     /// What `source` gives comes after that.
     pub(super) fn push_source(&mut self, source: Box<dyn Read + Send>) {
-        self.pieces.push_back(Piece::Source(source));
+        self.pieces.push_back(Piece::Source(Mutex::new(source)));
     }
 
     /// What is to be sent next; empty where nothing is left.
@@ -65,6 +62,7 @@ impl Held {
                 Some(Piece::Bytes(_)) => break,
                 Some(Piece::Source(source)) => {
                     let mut piece = vec![0; PIECE];
+                    let source = source.get_mut().unwrap_or_else(PoisonError::into_inner);
                     match source.read(&mut piece) {
                         Ok(0) => drop(self.pieces.pop_front()),
                         Ok(count) => {
@@ -123,10 +121,10 @@ mod tests {
     #[test]
     fn bytes_and_sources_are_sent_in_their_order() -> io::Result<()> {
         let mut held = Held::default();
-        assert_eq!(held.push(b"one ", 100)?, 4);
+        assert_eq!(held.push(b"one ", 100), Some(4));
         held.push_source(Box::new(&b"two "[..]));
         held.push_source(Box::new(io::empty()));
-        assert_eq!(held.push(b"three", 100)?, 5);
+        assert_eq!(held.push(b"three", 100), Some(5));
         assert_eq!(all(&mut held, 3)?, b"one two three");
         assert!(held.is_empty());
         Ok(())
@@ -135,13 +133,13 @@ mod tests {
     #[test]
     fn bytes_are_bounded_and_a_source_is_not() -> io::Result<()> {
         let mut held = Held::default();
-        assert_eq!(held.push(b"abcdef", 4)?, 4);
-        assert!(held.push(b"g", 4).is_err());
-        assert_eq!(held.push(b"", 4)?, 0);
+        assert_eq!(held.push(b"abcdef", 4), Some(4));
+        assert_eq!(held.push(b"g", 4), None);
+        assert_eq!(held.push(b"", 4), Some(0));
         held.push_source(Box::new(io::repeat(b'x').take(1_000_000)));
         assert_eq!(held.next()?, b"abcd");
         held.sent(3);
-        assert_eq!(held.push(b"hij", 4)?, 3);
+        assert_eq!(held.push(b"hij", 4), Some(3));
         let sent = all(&mut held, usize::MAX)?;
         assert_eq!((&sent[..2], sent.len()), (&b"dx"[..], 1_000_004));
         Ok(())
