@@ -1,15 +1,17 @@
 //! Where requests run.
 
 mod children;
+mod crew;
 mod fork_server;
 mod forking;
 mod sync;
 mod threading;
 
+pub use crew::Shareable;
 pub use fork_server::ForkServer;
 pub use forking::Forking;
 pub use sync::Sync;
-pub use threading::{Shareable, Threading};
+pub use threading::Threading;
 
 use std::io;
 

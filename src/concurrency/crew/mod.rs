@@ -1,6 +1,12 @@
 //! Leader and followers: whoever takes a request also handles it, and a thread is made only when
 //! nobody is left to wait for the next one.
 
+mod awaited;
+mod roster;
+mod table;
+
+pub(super) use roster::{Roster, Running};
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -8,12 +14,24 @@ use std::thread::{self, Thread};
 
 use parking_lot::Mutex;
 
-use super::Shareable;
-use super::roster::{Roster, Running};
 use crate::handler::Handler;
 use crate::session::{Puller, Session};
 use crate::sys;
 use crate::transport::Transport;
+
+/// A handler or a transport that threads may share: every one that is `Send + Sync + 'static`, and no
+/// other.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be shared by threads, as handler and transport are under `Threading`",
+    label = "something in this belongs to one thread, or is only borrowed",
+    note = "it has to be `Send + Sync + 'static`: `Arc` in place of `Rc`; `Mutex` or an atomic in \
+            place of `Cell` or `RefCell`; a value or an `Arc` in place of a reference",
+    note = "under `Sync` and `Forking` neither need be shared"
+)]
+pub trait Shareable: Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<H: Send + Sync + 'static> Shareable for H {}
 
 /// So many threads wait for requests at most; whoever would be one more ends. They are what is left
 /// of a burst, so that the next one need not start its threads anew, at 40 µs each; and at some

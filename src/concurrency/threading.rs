@@ -1,38 +1,18 @@
 //! A thread for each request.
 
-mod awaited;
-mod crew;
-mod roster;
-mod table;
-
 use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use self::crew::{Crew, Follower};
-use self::roster::{Roster, Running};
 use super::Concurrency;
+use super::crew::{Crew, Follower, Roster, Running, Shareable};
 use crate::drain::Closing;
 use crate::handler::Handler;
 use crate::session::Session;
 use crate::sys::Bell;
 use crate::transport::Transport;
 use crate::worker::Job;
-
-/// A handler or a transport that threads may share: every one that is `Send + Sync + 'static`, and no
-/// other.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be shared by threads, as handler and transport are under `Threading`",
-    label = "something in this belongs to one thread, or is only borrowed",
-    note = "it has to be `Send + Sync + 'static`: `Arc` in place of `Rc`; `Mutex` or an atomic in \
-            place of `Cell` or `RefCell`; a value or an `Arc` in place of a reference",
-    note = "under `Sync` and `Forking` neither need be shared"
-)]
-pub trait Shareable: Send + Sync + 'static {}
-
-#[diagnostic::do_not_recommend]
-impl<H: Send + Sync + 'static> Shareable for H {}
 
 /// Each request runs on a thread of its own: Python's `ThreadingMixIn`.
 ///
