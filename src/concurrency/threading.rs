@@ -6,13 +6,21 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::Concurrency;
-use super::crew::{Crew, Follower, Roster, Running, Shareable};
+use super::crew::{Crew, Roster, Running, Shareable, Size};
 use crate::drain::Closing;
 use crate::handler::Handler;
 use crate::session::Session;
-use crate::sys::Bell;
 use crate::transport::Transport;
 use crate::worker::Job;
+
+/// So many threads wait for requests at most; whoever would be one more ends. They are what is left
+/// of a burst, so that the next one need not start its threads anew, at 40 µs each; and at some
+/// 20 kB of memory each, they are little more than a megabyte.
+const MOST_WAITING: u64 = 64;
+
+/// As many as there are requests.
+const SIZE: Size =
+    Size { least: 1, most: u64::MAX, kept: MOST_WAITING, idle: None, attended: true };
 
 /// Each request runs on a thread of its own: Python's `ThreadingMixIn`.
 ///
@@ -98,18 +106,6 @@ impl Threading {
         self.roster.active()
     }
 
-    /// Starts the first of the threads that take the requests.
-    fn crew<T, H>(&self, session: &Session<T, H>) -> io::Result<(Arc<Crew>, Bell)>
-    where
-        T: Transport + Shareable,
-        T::Request: Send + 'static,
-        H: Handler<T::Request> + Shareable,
-    {
-        let (crew, bell) = (Crew::new(&self.roster)?, Bell::new()?);
-        Follower::new(&crew, session.puller()).start()?;
-        Ok((crew, bell))
-    }
-
     /// Takes the requests here, and starts a thread for each.
     fn start_each<T, H>(&self, session: &Session<T, H>) -> io::Result<()>
     where
@@ -169,27 +165,13 @@ where
             return self.start_each(session);
         }
         // Where the first thread can't be had, there may be some later.
-        let Ok((crew, bell)) = self.crew(session) else { return self.start_each(session) };
-        let attended = session.attend(bell);
-        if attended.is_err() {
-            session.end_for_all();
+        match Crew::start(&self.roster, SIZE, session) {
+            Ok((crew, bell)) => crew.serve(session, bell),
+            Err(_) => self.start_each(session),
         }
-        crew.end().and(attended)
     }
 
     fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
-        if !self.roster.joins() {
-            closing.report(0, 0, self.active());
-            return Ok(());
-        }
-        let unknown = self.active();
-        match closing.drain()? {
-            // The rest of the threads are those of requests that have been abandoned.
-            Some(left) if left > 0 => return Ok(()),
-            Some(_) => {}
-            None => closing.report(unknown, 0, 0),
-        }
-        self.roster.join();
-        Ok(())
+        self.roster.close(closing)
     }
 }

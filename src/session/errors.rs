@@ -96,6 +96,12 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         }
     }
 
+    /// The same for a strategy that can take no request for now. Returns whether the session goes on.
+    pub(crate) fn back_off(&self, error: &io::Error) -> io::Result<bool> {
+        self.pause_for(error)?;
+        Ok(!self.is_over())
+    }
+
     /// Waits for the next of the lengthening pauses, or for the stop.
     fn pause_for(&self, error: &io::Error) -> io::Result<()> {
         let pause = self.trouble.next_pause();

@@ -92,7 +92,7 @@ pub enum Taken<R> {
 
 /// The same of a look that puts the request in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
+pub(crate) enum Look {
     Request,
     Idle,
     End,
@@ -215,12 +215,30 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// The same into a place that is empty; returns whether there is one.
     #[inline]
     pub(crate) fn next_into(&self, place: &mut Place<T::Request>) -> io::Result<bool> {
+        Ok(self.next_within(None, place)? == Look::Request)
+    }
+
+    /// The same for one who waits in vain no longer than `patience`, where that is given, and is
+    /// then told so. That a request is there for which a permit is lacking is not in vain.
+    #[inline]
+    pub(crate) fn next_within(
+        &self,
+        patience: Option<Duration>,
+        place: &mut Place<T::Request>,
+    ) -> io::Result<Look> {
+        let mut until = None;
         loop {
-            match self.look(place)? {
-                Look::Request => return Ok(true),
-                Look::Idle => self.wait(&[])?,
-                Look::End => return Ok(false),
+            let look = self.look(place)?;
+            if look != Look::Idle {
+                return Ok(look);
             }
+            if !self.is_shut() && until.is_some_and(|until| until <= Instant::now()) {
+                // Others that wait may have been woken by the source that this one was.
+                self.pass_on();
+                return Ok(look);
+            }
+            until = until.or_else(|| patience.and_then(after));
+            self.wait_until(&[], until.filter(|_| !self.is_shut()))?;
         }
     }
 
@@ -298,11 +316,15 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     ///
     /// As [`next_request`](Self::next_request).
     pub fn wait(&self, watch: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.wait_until(watch, None)
+    }
+
+    fn wait_until(&self, watch: &[BorrowedFd<'_>], until: Option<Instant>) -> io::Result<()> {
         if self.ask_again.take() || self.wait_to_enter(watch)? {
             return Ok(());
         }
         let begun = Instant::now();
-        let waited = self.waiting(watch, None, |waiter| {
+        let waited = self.waiting(watch, until, |waiter| {
             worker::contain(|| self.transport().wait(waiter)).unwrap_or_else(|payload| {
                 self.worker.quietly(|| drop(payload));
                 Err(io::Error::other("the transport's wait panicked"))
@@ -362,13 +384,18 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// A request has been taken: `handle_request` is content with it, and the errors are over.
     fn take(&self) {
         self.taken.set(true);
-        if let Some(turn) = &self.turn {
-            turn.pass_on();
-        }
+        self.pass_on();
         self.settle(Outcome::Handled);
         self.waited.set(false);
         self.trouble.clear();
         self.hasty.set(0);
+    }
+
+    /// The source may wake another one that waits for it.
+    fn pass_on(&self) {
+        if let Some(turn) = &self.turn {
+            turn.pass_on();
+        }
     }
 
     /// Notes how the session ended, if it was for one request.

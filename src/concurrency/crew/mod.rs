@@ -2,6 +2,7 @@
 //! nobody is left to wait for the next one.
 
 mod awaited;
+mod count;
 mod roster;
 mod table;
 
@@ -9,15 +10,17 @@ pub(super) use roster::{Roster, Running};
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use self::count::{Count, Left};
 use crate::handler::Handler;
-use crate::session::{Puller, Session};
-use crate::sys;
+use crate::session::{Look, Puller, Session};
+use crate::sys::{self, Bell};
 use crate::transport::Transport;
+use crate::worker::{Place, Worker};
 
 /// A handler or a transport that threads may share: every one that is `Send + Sync + 'static`, and no
 /// other.
@@ -33,19 +36,26 @@ pub trait Shareable: Send + Sync + 'static {}
 #[diagnostic::do_not_recommend]
 impl<H: Send + Sync + 'static> Shareable for H {}
 
-/// So many threads wait for requests at most; whoever would be one more ends. They are what is left
-/// of a burst, so that the next one need not start its threads anew, at 40 µs each; and at some
-/// 20 kB of memory each, they are little more than a megabyte.
-pub(super) const MOST_WAITING: usize = 64;
-
-/// Above every count: the session is over, and nobody begins to wait any more.
-const OVER: usize = 1 << (usize::BITS - 1);
+/// How many threads there are to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    /// So many are there from the first request to the last.
+    pub(super) least: u64,
+    /// So many are there at most. Where they all run a request, nobody waits for the next one.
+    pub(super) most: u64,
+    /// So many wait for requests at most; whoever would be one more ends.
+    pub(super) kept: u64,
+    /// Who waits in vain for so long ends, where there are more than the least.
+    pub(super) idle: Option<Duration>,
+    /// Whether somebody has to wait at any time: a request that leaves nobody is refused.
+    pub(super) attended: bool,
+}
 
 /// The threads of one session.
 pub(super) struct Crew {
     roster: Roster,
-    /// How many hold the transport, or are about to: they wait for a request, or are between two.
-    waiting: AtomicUsize,
+    size: Size,
+    count: Count,
     /// The one that serves, and takes no requests.
     serving: Thread,
     /// How many forks there had been; see [`sys::forks`].
@@ -55,61 +65,96 @@ pub(super) struct Crew {
 }
 
 impl Crew {
-    /// None yet, and one that is about to come.
+    /// Starts the first threads. Returns also what the one that serves is to wait at.
     ///
     /// # Errors
     ///
-    /// Where it can't be told from a copy of it in a forked child.
-    pub(super) fn new(roster: &Roster) -> io::Result<Arc<Self>> {
+    /// Where there can't be one thread, or it can't be told from a copy of it in a forked child.
+    pub(super) fn start<T, H>(
+        roster: &Roster,
+        size: Size,
+        session: &Session<T, H>,
+    ) -> io::Result<(Arc<Self>, Bell)>
+    where
+        T: Transport + Shareable,
+        T::Request: Send + 'static,
+        H: Handler<T::Request> + Shareable,
+    {
         sys::count_forks()?;
-        Ok(Arc::new(Self {
+        let bell = Bell::new()?;
+        let crew = Arc::new(Self {
             roster: roster.clone(),
-            waiting: AtomicUsize::new(1),
+            size,
+            count: Count::of_one(),
             serving: thread::current(),
             forks: sys::forks(),
             error: Mutex::default(),
-        }))
+        });
+        let first = Follower { crew: Arc::clone(&crew), puller: session.puller() };
+        first.another().start()?;
+        while crew.count.expects(size.least) {
+            if first.another().start().is_err() {
+                // There are some, and may be more later.
+                crew.left(crew.count.leaves());
+                break;
+            }
+        }
+        Ok((crew, bell))
+    }
+
+    /// Serves until the session is over, and nobody holds the transport any more. Those that run a
+    /// request go on.
+    pub(super) fn serve<T, H>(&self, session: &Session<T, H>, bell: Bell) -> io::Result<()>
+    where
+        T: Transport,
+        H: Handler<T::Request>,
+    {
+        let attended = session.attend(bell);
+        if attended.is_err() {
+            session.end_for_all();
+        }
+        self.end().and(attended)
     }
 
     /// Takes no further thread, and waits until those that wait are gone, which have to know that
-    /// the session is over. Those that handle a request go on.
-    pub(super) fn end(&self) -> io::Result<()> {
-        self.waiting.fetch_or(OVER, SeqCst);
-        while self.waiting.load(SeqCst) != OVER {
+    /// the session is over.
+    fn end(&self) -> io::Result<()> {
+        self.count.end();
+        while self.count.has_waiting() {
             thread::park();
         }
         self.error.lock().take().map_or(Ok(()), Err)
     }
 
-    /// One waits no longer; returns how many had waited.
-    fn leave(&self) -> usize {
-        let before = self.waiting.fetch_sub(1, SeqCst);
-        if before == OVER + 1 {
+    /// One waits no longer; returns whether the last one has gone.
+    fn left(&self, left: Left) -> bool {
+        if left == Left::End {
             self.serving.unpark();
         }
-        before
+        left == Left::Nobody
     }
 
-    /// One waits no longer; whether the last one has gone, and one that is to be started has been
-    /// counted in its place.
-    fn leaves_nobody(&self) -> bool {
-        // Whoever has come back in between is somebody.
-        self.leave() == 1 && self.waiting.compare_exchange(0, 1, SeqCst, SeqCst).is_ok()
+    /// One has taken a request; whether nobody waits, and one that is to be started has been
+    /// counted.
+    fn takes(&self) -> bool {
+        self.left(self.count.takes()) && self.count.expects_another(self.size.most)
     }
 
     /// One more waits, unless there are enough, or nothing is left to wait for. A handler may have
     /// forked: its thread in the child waits for nothing that is the parent's.
-    fn come_back(&self) -> bool {
-        if sys::forks() != self.forks {
-            return false;
-        }
-        let one_more = |waiting| (waiting < MOST_WAITING).then_some(waiting + 1);
-        self.waiting.fetch_update(SeqCst, SeqCst, one_more).is_ok()
+    fn comes_back(&self) -> bool {
+        sys::forks() == self.forks && self.count.comes_back(self.size.kept)
+    }
+
+    /// How long one that waits for a request does so in vain.
+    #[inline]
+    fn patience(&self) -> Option<Duration> {
+        self.size.idle.filter(|_| self.count.has_spare(self.size.least))
     }
 }
 
 /// What a thread of the crew has.
-pub(super) struct Follower<T, H> {
+struct Follower<T, H> {
     crew: Arc<Crew>,
     puller: Puller<T, H>,
 }
@@ -120,12 +165,12 @@ where
     T::Request: Send + 'static,
     H: Handler<T::Request> + Shareable,
 {
-    pub(super) fn new(crew: &Arc<Crew>, puller: Puller<T, H>) -> Self {
-        Self { crew: Arc::clone(crew), puller }
+    fn another(&self) -> Self {
+        Self { crew: Arc::clone(&self.crew), puller: self.puller.clone() }
     }
 
     /// Starts a thread, which has been counted as one that waits.
-    pub(super) fn start(self) -> io::Result<()> {
+    fn start(self) -> io::Result<()> {
         let crew = Arc::clone(&self.crew);
         crew.roster.spawn(move || self.run())
     }
@@ -134,7 +179,7 @@ where
         let waits = self.puller.session().is_none_or(|session| self.follow(session));
         // Not before the session is dropped, and the transport with it.
         if waits {
-            self.crew.leave();
+            self.crew.left(self.crew.count.leaves());
         }
     }
 
@@ -143,27 +188,24 @@ where
         let worker = session.worker();
         let mut place = None;
         loop {
-            match session.next_into(&mut place) {
-                Ok(true) => {}
-                Ok(false) => return true,
+            match session.next_within(self.crew.patience(), &mut place) {
+                Ok(Look::End) => return true,
+                Ok(look) => {
+                    session.let_go();
+                    let waits = match look {
+                        Look::Request => self.run_in(&session, &worker, &mut place),
+                        // In vain.
+                        _ => !self.crew.count.retires(self.crew.size.least),
+                    };
+                    if !waits {
+                        return false;
+                    }
+                }
                 Err(error) => {
                     self.crew.error.lock().get_or_insert(error);
                     session.end_for_all();
                     return true;
                 }
-            }
-            session.let_go();
-            match self.take_up() {
-                Ok(mut running) => {
-                    running.here();
-                    session.service_taken();
-                    worker.finish_in(&mut place);
-                    drop(running);
-                    if !self.crew.come_back() {
-                        return false;
-                    }
-                }
-                Err(error) => worker.refuse_in(&mut place, error),
             }
             if !session.hold(&self.puller) {
                 return true;
@@ -171,13 +213,41 @@ where
         }
     }
 
+    /// Runs the request that has been taken; returns whether to wait for another.
+    fn run_in(
+        &self,
+        session: &Session<T, H>,
+        worker: &Worker<H>,
+        place: &mut Place<T::Request>,
+    ) -> bool {
+        match self.take_up() {
+            Ok(mut running) => {
+                running.here();
+                session.service_taken();
+                worker.finish_in(place);
+                drop(running);
+                self.crew.comes_back()
+            }
+            Err(error) => {
+                worker.refuse_in(place, error);
+                true
+            }
+        }
+    }
+
     /// A request has been taken: sees to it that somebody waits for the next one. Where nobody can,
-    /// it is this thread that does.
+    /// it is this thread that does, once it has run the request, or instead of that.
     fn take_up(&self) -> io::Result<Running<&Roster>> {
-        let running = Running::new(&self.crew.roster)?;
-        if self.crew.leaves_nobody() {
-            let next = Self { crew: Arc::clone(&self.crew), puller: self.puller.clone() };
-            next.start()?;
+        let crew = &self.crew;
+        let running = Running::new(&crew.roster)?;
+        if crew.takes() {
+            if let Err(error) = self.another().start() {
+                if crew.size.attended {
+                    crew.count.stands_in();
+                    return Err(error);
+                }
+                crew.left(crew.count.leaves());
+            }
         }
         Ok(running)
     }

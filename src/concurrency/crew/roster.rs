@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::awaited::Awaited;
 use super::table::Threads;
+use crate::drain::Closing;
 
 /// What the server and its threads share, of all its sessions.
 #[derive(Debug, Clone)]
@@ -74,8 +75,25 @@ impl Roster {
         self.threads.lock().disown();
     }
 
+    /// Waits for the requests that run, and joins their threads, where that is asked for.
+    pub(in crate::concurrency) fn close<H>(&self, closing: &Closing<H>) -> io::Result<()> {
+        let unknown = self.active();
+        if !self.joins() {
+            closing.report(0, 0, unknown);
+            return Ok(());
+        }
+        match closing.drain()? {
+            // The rest of the threads are those of requests that have been abandoned.
+            Some(left) if left > 0 => return Ok(()),
+            Some(_) => {}
+            None => closing.report(unknown, 0, 0),
+        }
+        self.join();
+        Ok(())
+    }
+
     /// Joins all threads, those included that are started meanwhile by others.
-    pub(in crate::concurrency) fn join(&self) {
+    fn join(&self) {
         self.disown();
         loop {
             let all = self.threads.lock().all();
