@@ -56,7 +56,7 @@ fn trials() -> Vec<Trial> {
             let (who, load) = (Who::Ours, Load::Paced);
             let role = Role { who, transport, strategy, load, count: COUNT };
             let name = format!("{transport}_{strategy}_makes_the_calls_of_the_loop_by_hand");
-            if strategy != Strategy::Threading {
+            if !strategy.is_crew() {
                 trials.push(traced(name, makes_the_calls_of_the_loop_by_hand, role));
             } else if transport != Transport::UnixDatagram {
                 // Whose queue is too short.
@@ -83,7 +83,7 @@ fn makes_the_calls_of_the_loop_by_hand(role: Role) -> Fallible<()> {
         (Strategy::Sync, true) => 5,
         (Strategy::Sync, false) => 2,
         // How many it takes to start a thread is the affair of std and the C library.
-        (Strategy::Fresh | Strategy::Threading, _) => all(&twin),
+        (Strategy::Fresh | Strategy::Threading | Strategy::ThreadPool, _) => all(&twin),
         (Strategy::Forking, true) => 12,
         (Strategy::Forking, false) => 7,
     };
@@ -161,7 +161,7 @@ fn allocates_no_more_than_it_has_to(role: Role) -> Fallible<()> {
         // The packet's own buffer is handed on, and comes back; by hand it is copied.
         (Strategy::Fresh, false) => by_hand,
         // One more thread may be started even now.
-        (Strategy::Threading, _) => u64::from(COUNT) / 2,
+        (Strategy::Threading | Strategy::ThreadPool, _) => u64::from(COUNT) / 2,
         (Strategy::Sync | Strategy::Forking, _) => 0,
     };
     let ours = allocations::of(role)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::fork::Children;
-use super::{Hooks, Running, Stop, crew, passes};
+use super::{Hooks, Running, Stop, crew, passes, pool};
 
 /// The longest packet, as the composed server has it by default.
 const LONGEST: usize = 65_535;
@@ -109,6 +109,11 @@ impl<S: Socket, K: Hooks> crew::Service for Service<S, K> {
 pub fn threading<S: Socket>(socket: S, stop: &Arc<Stop>, hooks: &impl Hooks) -> io::Result<()> {
     socket.set_nonblocking()?;
     crew::serve(Service { socket, hooks: hooks.clone() }, stop)
+}
+
+pub fn thread_pool<S: Socket>(socket: S, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
+    socket.set_nonblocking()?;
+    pool::serve(&Service { socket, hooks: hooks.clone() }, stop)
 }
 
 pub fn fresh<S: Socket>(socket: S, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {

@@ -7,6 +7,7 @@
 mod crew;
 pub mod datagram;
 mod fork;
+pub mod pool;
 pub mod stream;
 
 use std::io::{self, ErrorKind};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::fork::Children;
-use super::{Hooks, Running, Stop, crew, passes};
+use super::{Hooks, Running, Stop, crew, passes, pool};
 
 /// The two listeners of `std`, which have no trait in common.
 pub trait Listener: AsFd {
@@ -120,6 +120,15 @@ pub fn threading<L: Listener + Send + Sync + 'static>(
 ) -> io::Result<()> {
     listener.set_nonblocking()?;
     crew::serve(Service { listener, hooks: hooks.clone() }, stop)
+}
+
+pub fn thread_pool<L: Listener + Send + Sync + 'static>(
+    listener: L,
+    stop: &Stop,
+    hooks: &impl Hooks,
+) -> io::Result<()> {
+    listener.set_nonblocking()?;
+    pool::serve(&Service { listener, hooks: hooks.clone() }, stop)
 }
 
 pub fn fresh<L: Listener>(listener: &L, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
