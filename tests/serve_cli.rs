@@ -16,7 +16,7 @@ use served::{LIMIT, Served, Tested, connect, exchange, get, program};
 use tempfile::TempDir;
 use wait_timeout::ChildExt;
 
-const STRATEGIES: [&str; 3] = ["sync", "threading", "forking"];
+const STRATEGIES: [&str; 4] = ["sync", "threading", "thread-pool", "forking"];
 
 /// Runs it to its end, with options that it should not serve with.
 fn run(options: &[&str]) -> Tested<Output> {
@@ -191,7 +191,7 @@ fn a_wrong_option_is_told_with_what_is_right() -> Tested {
         (&["8000"], &["8000", "--addr"]),
         (&["--transport"], &["--transport"]),
         (&["--transport", "sctp"], &["sctp", "tcp, udp, unix, unixgram"]),
-        (&["--strategy", "async"], &["async", "sync, threading, forking"]),
+        (&["--strategy", "async"], &["async", "sync, threading, thread-pool, forking"]),
         (&["--mode", "chat"], &["chat", "files, once, echo"]),
         (&["--transport", "udp", "--mode", "files"], &["files", "tcp", "once or echo"]),
         (&["--transport", "unixgram", "--addr", "x", "--mode", "files"], &["files", "connections"]),
@@ -271,7 +271,7 @@ fn an_address_in_use_is_named() -> Tested {
 fn a_signal_finishes_what_is_in_flight() -> Tested {
     let dir = TempDir::new()?;
     for (strategy, signal) in
-        STRATEGIES.into_iter().zip([Signal::SIGTERM, Signal::SIGINT, Signal::SIGTERM])
+        STRATEGIES.into_iter().zip([Signal::SIGTERM, Signal::SIGINT].repeat(2))
     {
         let path = dir.path().join(strategy);
         let server = Served::start(&[
@@ -353,7 +353,7 @@ fn a_silent_connection_does_not_hold_up_the_end() -> Tested {
 
 #[test]
 fn a_request_that_comes_with_the_signal_is_answered() -> Tested {
-    for strategy in ["threading", "forking"].repeat(3) {
+    for strategy in ["threading", "thread-pool", "forking"].repeat(3) {
         let server = Served::start(&["--addr", "127.0.0.1:0", "--strategy", strategy])?;
         let peer = connect(&server.address)?;
         get(&server.address, "/")?;

@@ -25,6 +25,7 @@ connection on a thread of its own.
                  unixgram   packets over a Unix socket
   --strategy S   sync       one request after the other
                  threading  each request on a thread of its own [default]
+                 thread-pool  the same on a limited number of threads
                  forking    each request in a process of its own
                  fork-server  the same, forked from a helper
   --mode M       files      HTTP: GET and HEAD of the files [default]
@@ -35,8 +36,9 @@ connection on a thread of its own.
   --backlog N    how many connections may wait to be accepted [default: 1024]
   --bufsize N    how much is read at a time by once and echo [default: 8192];
                  for packets, the longest that is taken whole [default: 65535]
-  --workers N    for strategies with a fixed number of workers; none of
-                 these has one, so it is accepted and does nothing
+  --workers N    how many threads a thread-pool has at most [default: four more
+                 than there are processors, and at most 32]; the others have
+                 no such number, and it does nothing
   -h, --help     this text
 
 Once bound it prints `LISTENING <address>` on stdout. On SIGTERM or SIGINT it
@@ -62,6 +64,7 @@ pub(crate) struct Cli {
     pub(crate) mode: Mode,
     pub(crate) backlog: u32,
     pub(crate) bufsize: Option<usize>,
+    pub(crate) workers: Option<usize>,
     pub(crate) dir: PathBuf,
 }
 
@@ -77,6 +80,7 @@ pub(crate) enum Endpoint {
 pub(crate) enum Strategy {
     Sync,
     Threading,
+    ThreadPool,
     Forking,
     ForkServer,
 }
@@ -111,7 +115,8 @@ impl Cli {
 pub(crate) fn parse() -> Result<Asked, String> {
     let mut transport = Transport::Tcp;
     let mut strategy = Strategy::Threading;
-    let (mut mode, mut address, mut bufsize, mut dir) = (None, None, None, None);
+    let (mut mode, mut address, mut dir) = (None, None, None);
+    let (mut bufsize, mut workers) = (None, None);
     let mut backlog = 1024;
 
     let mut parser = Parser::from_env();
@@ -130,6 +135,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 let all = [
                     ("sync", Strategy::Sync),
                     ("threading", Strategy::Threading),
+                    ("thread-pool", Strategy::ThreadPool),
                     ("forking", Strategy::Forking),
                     ("fork-server", Strategy::ForkServer),
                 ];
@@ -145,7 +151,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 bufsize = Some(number(&mut parser, "--bufsize", LARGEST_BUFFER)?);
             }
             Arg::Long("workers") => {
-                number(&mut parser, "--workers", usize::MAX)?;
+                workers = Some(number(&mut parser, "--workers", usize::MAX)?);
             }
             Arg::Long("dir") => dir = Some(PathBuf::from(value(&mut parser)?)),
             Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
@@ -165,7 +171,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     if served {
         check_dir(&dir)?;
     }
-    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir }))
+    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, workers, dir }))
 }
 
 fn hinted(error: &dyn Display) -> String {

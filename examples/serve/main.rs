@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use socketserver::{
     Concurrency, Connection, ForkServer, Forking, Guarded, Handler, LocalAddr, Options, Server,
-    StreamTransport, Sync, Tcp, Threading, Transport, Udp, UnixDatagram, UnixStream,
+    StreamTransport, Sync, Tcp, ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream,
 };
 
 use cli::{Asked, Cli, Endpoint, Mode, Strategy};
@@ -61,21 +61,30 @@ fn serve(cli: &Cli) -> io::Result<()> {
     match (&cli.endpoint, cli.strategy) {
         (Endpoint::Tcp(at), S::Sync) => connections(tcp(cli, *at)?, Sync, cli),
         (Endpoint::Tcp(at), S::Threading) => connections(tcp(cli, *at)?, Threading::new(), cli),
+        (Endpoint::Tcp(at), S::ThreadPool) => connections(tcp(cli, *at)?, pool(cli), cli),
         (Endpoint::Tcp(at), S::Forking) => connections(tcp(cli, *at)?, Forking::new(), cli),
         (Endpoint::Tcp(at), S::ForkServer) => connections(tcp(cli, *at)?, ForkServer::new(), cli),
         (Endpoint::Udp(at), S::Sync) => packets(udp(cli, *at)?, Sync),
         (Endpoint::Udp(at), S::Threading) => packets(udp(cli, *at)?, Threading::new()),
+        (Endpoint::Udp(at), S::ThreadPool) => packets(udp(cli, *at)?, pool(cli)),
         (Endpoint::Udp(at), S::Forking) => packets(udp(cli, *at)?, Forking::new()),
         (Endpoint::Udp(at), S::ForkServer) => packets(udp(cli, *at)?, ForkServer::new()),
         (Endpoint::Unix(at), S::Sync) => connections(unix(cli, at)?, Sync, cli),
         (Endpoint::Unix(at), S::Threading) => connections(unix(cli, at)?, Threading::new(), cli),
+        (Endpoint::Unix(at), S::ThreadPool) => connections(unix(cli, at)?, pool(cli), cli),
         (Endpoint::Unix(at), S::Forking) => connections(unix(cli, at)?, Forking::new(), cli),
         (Endpoint::Unix(at), S::ForkServer) => connections(unix(cli, at)?, ForkServer::new(), cli),
         (Endpoint::Unixgram(at), S::Sync) => packets(unixgram(cli, at)?, Sync),
         (Endpoint::Unixgram(at), S::Threading) => packets(unixgram(cli, at)?, Threading::new()),
+        (Endpoint::Unixgram(at), S::ThreadPool) => packets(unixgram(cli, at)?, pool(cli)),
         (Endpoint::Unixgram(at), S::Forking) => packets(unixgram(cli, at)?, Forking::new()),
         (Endpoint::Unixgram(at), S::ForkServer) => packets(unixgram(cli, at)?, ForkServer::new()),
     }
+}
+
+/// As large as is said, or as it is by default.
+fn pool(cli: &Cli) -> ThreadPool {
+    cli.workers.map_or_else(ThreadPool::default, ThreadPool::new)
 }
 
 fn tcp(cli: &Cli, at: net::SocketAddr) -> io::Result<Tcp> {
