@@ -158,6 +158,18 @@ fn those_that_few_requests_do_not_need_end() -> Result {
     gated.close()
 }
 
+/// Whatever the others do, there has to be one for the next request.
+fn the_last_that_waits_stays() -> Result {
+    let gated = Gated::new(ThreadPool::new(2).idle_timeout(Duration::ZERO))?;
+    for _ in 0..20 {
+        let first = gated.crowd(1, 1)?;
+        eventually("another one waits", || threads() >= gated.before + 2)?;
+        let second = gated.crowd(1, 1)?;
+        gated.let_go([first, second].into_iter().flatten().collect())?;
+    }
+    gated.close()
+}
+
 /// Threads come and go all the time here, and some that go have just been woken.
 fn no_request_is_left_behind_by_one_that_ends() -> Result {
     const CLIENTS: usize = 4;
@@ -359,6 +371,7 @@ fn main() -> ExitCode {
         those_above_the_least_end_when_they_have_waited_in_vain,
         they_stay_where_they_have_time,
         those_that_few_requests_do_not_need_end,
+        the_last_that_waits_stays,
         no_request_is_left_behind_by_one_that_ends,
         a_panic_costs_the_pool_no_thread,
         without_further_threads_requests_wait_for_those_there_are,

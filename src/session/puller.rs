@@ -94,3 +94,65 @@ impl<T, H> fmt::Debug for Puller<T, H> {
         f.debug_struct("Puller").field("scope", &self.scope).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, ErrorKind, Write};
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::control::{Control, Waiter};
+    use crate::handler::handler_fn;
+    use crate::request::Request;
+    use crate::session::Look;
+    use crate::transport::Transport;
+    use crate::worker::Shared;
+
+    /// Has something to say at once, and a request at the fourth look.
+    struct Fourth(UnixStream, AtomicU32);
+
+    #[derive(Debug)]
+    struct Empty;
+
+    impl Request for Empty {}
+
+    impl Transport for Fourth {
+        type Request = Empty;
+
+        fn get_request(&self) -> io::Result<Option<Empty>> {
+            let look = self.1.fetch_add(1, SeqCst);
+            if look < 3 { Err(ErrorKind::WouldBlock.into()) } else { Ok(Some(Empty)) }
+        }
+
+        fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
+            waiter.readable_as_ever(&self.0)
+        }
+    }
+
+    #[test]
+    fn who_has_waited_in_vain_leaves_the_turn_to_another() -> io::Result<()> {
+        const FAR: Duration = Duration::from_secs(20);
+        let (source, mut other) = UnixStream::pair()?;
+        other.write_all(b"x")?;
+        let handler = handler_fn(|_: &mut Empty| Ok(()));
+        let shared = Shared { handler, control: Arc::new(Control::new()?) };
+        let number = shared.control.begin()?;
+        let transport = Arc::new(Fourth(source, AtomicU32::new(0)));
+        let worker = Worker::new(Arc::new(shared), number);
+        let session = Session::new(transport, worker, None, Scope::default());
+        let puller = session.puller();
+        let [first, second] = [puller.session(), puller.session()];
+        let (first, second) =
+            first.zip(second).ok_or_else(|| io::Error::other("the transport is there"))?;
+
+        let mut place = None;
+        // It is woken, and the request is not there yet.
+        assert_eq!(first.next_within(Some(Duration::ZERO), &mut place)?, Look::Idle);
+        let begun = Instant::now();
+        assert_eq!(second.next_within(Some(FAR), &mut place)?, Look::Request);
+        assert!(begun.elapsed() < FAR, "it was not woken");
+        Ok(())
+    }
+}
