@@ -112,7 +112,6 @@ pub fn threading<S: Socket>(socket: S, stop: &Arc<Stop>, hooks: &impl Hooks) -> 
 }
 
 pub fn thread_pool<S: Socket>(socket: S, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
-    socket.set_nonblocking()?;
     pool::serve(&Service { socket, hooks: hooks.clone() }, stop)
 }
 

@@ -1,8 +1,8 @@
 //! The servers as one writes them by hand: what the composed ones are measured against.
 //!
 //! Each does the work of its composed twin and no more: it takes what waits first, polls the socket
-//! and a wake-up descriptor only when nothing does, and so stops when it is told to; its threads
-//! and children are waited for at the end.
+//! and a wake-up descriptor only when nothing does (the pool's threads wait in the call that takes),
+//! and so stops when it is told to; its threads and children are waited for at the end.
 
 mod crew;
 pub mod datagram;

@@ -127,7 +127,6 @@ pub fn thread_pool<L: Listener + Send + Sync + 'static>(
     stop: &Stop,
     hooks: &impl Hooks,
 ) -> io::Result<()> {
-    listener.set_nonblocking()?;
     pool::serve(&Service { listener, hooks: hooks.clone() }, stop)
 }
 
