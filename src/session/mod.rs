@@ -102,15 +102,15 @@ pub(crate) enum Look {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// A request was taken, and has been handled where the strategy is [`Sync`](crate::Sync); under
-    /// the others it runs in its thread or process.
+    /// A request was taken, and has been handled where the strategy is [`Sync`](crate::Sync) or
+    /// [`ThreadPool`](crate::ThreadPool); under the others it runs in its thread or process.
     Handled,
     /// [`verify_request`](Handler::verify_request) rejected a request.
     Rejected,
     /// A request was turned away by the server's [`Limits`](crate::Limits).
     Refused,
     /// A request failed: in `verify_request`, for want of a thread or process, or while it was
-    /// handled where the strategy is [`Sync`](crate::Sync). `handle_error` has been told.
+    /// handled where the strategy is one of those two. `handle_error` has been told.
     Failed,
     /// No request came in time.
     TimedOut,

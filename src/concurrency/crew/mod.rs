@@ -25,7 +25,8 @@ use crate::worker::{Place, Worker};
 /// A handler or a transport that threads may share: every one that is `Send + Sync + 'static`, and no
 /// other.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be shared by threads, as handler and transport are under `Threading`",
+    message = "`{Self}` can't be shared by threads, as handler and transport are under `Threading` \
+               and `ThreadPool`",
     label = "something in this belongs to one thread, or is only borrowed",
     note = "it has to be `Send + Sync + 'static`: `Arc` in place of `Rc`; `Mutex` or an atomic in \
             place of `Cell` or `RefCell`; a value or an `Arc` in place of a reference",
