@@ -4,6 +4,7 @@ mod attend;
 mod books;
 mod entrance;
 mod errors;
+mod patience;
 mod puller;
 mod reaction;
 mod trouble;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::Pid;
 
 use self::entrance::Entrance;
+use self::patience::Patience;
 use self::trouble::Trouble;
 use crate::control::Waiter;
 use crate::drain::Timer;
@@ -50,6 +52,7 @@ pub struct Session<T, H> {
     taken: Cell<bool>,
     /// A wait has ended since the transport was last asked.
     waited: Cell<bool>,
+    patience: Patience,
     /// The last wait was an error.
     wait_failed: Cell<bool>,
     /// How many waits in a row were over at once, and for no request.
@@ -136,6 +139,7 @@ impl<T, H> Session<T, H> {
             timer: OnceCell::new(),
             taken: Cell::new(false),
             waited: Cell::new(false),
+            patience: Patience::default(),
             wait_failed: Cell::new(false),
             hasty: Cell::new(0),
             ask_again: Cell::new(false),
@@ -215,6 +219,12 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// The same into a place that is empty; returns whether there is one.
     #[inline]
     pub(crate) fn next_into(&self, place: &mut Place<T::Request>) -> io::Result<bool> {
+        if self.patience.waits_first() {
+            self.service_taken();
+            if !self.is_over() {
+                self.wait(&[])?;
+            }
+        }
         loop {
             match self.look(place)? {
                 Look::Request => return Ok(true),
@@ -366,7 +376,9 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             turn.pass_on();
         }
         self.settle(Outcome::Handled);
-        self.waited.set(false);
+        if !self.waited.replace(false) {
+            self.patience.found();
+        }
         self.trouble.clear();
         self.hasty.set(0);
     }
