@@ -4,6 +4,7 @@ mod attend;
 mod books;
 mod entrance;
 mod errors;
+mod holders;
 mod patience;
 mod puller;
 mod reaction;
@@ -23,13 +24,15 @@ use std::time::{Duration, Instant};
 use nix::unistd::Pid;
 
 use self::entrance::Entrance;
+use self::holders::Holder;
 use self::patience::Patience;
+use self::puller::Pulled;
 use self::trouble::Trouble;
 use crate::control::Waiter;
 use crate::drain::Timer;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
-use crate::sys::{self, Caught, ForkedChild, Threads, Turn, Turns};
+use crate::sys::{self, Caught, ForkedChild, Threads, Turn};
 use crate::transport::Transport;
 use crate::worker::{self, Ending, Job, Place, Worker};
 
@@ -42,6 +45,8 @@ use crate::worker::{self, Ending, Job, Place, Worker};
 pub struct Session<T, H> {
     /// None while a thread that pulls does without.
     transport: Option<Arc<T>>,
+    /// After the transport, which is let go of first.
+    holder: Option<Holder>,
     worker: Worker<H>,
     scope: Scope,
     books: Option<Arc<Books<T>>>,
@@ -64,9 +69,9 @@ pub struct Session<T, H> {
     /// When `service_actions` is due although nothing happens.
     next_service: Cell<Option<Instant>>,
     trouble: Arc<Trouble>,
-    /// What those who pull wait at.
-    turns: OnceCell<Option<Arc<Turns>>>,
-    /// The place there of one who pulls.
+    /// What those who pull share.
+    pulled: OnceCell<Pulled>,
+    /// The place of one who pulls among those that wait.
     turn: Option<Turn>,
 }
 
@@ -125,13 +130,14 @@ pub enum Outcome {
 
 impl<T, H> Session<T, H> {
     pub(crate) fn new(
-        transport: Arc<T>,
+        transport: Option<Arc<T>>,
         worker: Worker<H>,
         books: Option<Arc<Books<T>>>,
         scope: Scope,
     ) -> Self {
         Self {
-            transport: Some(transport),
+            transport,
+            holder: None,
             worker,
             scope,
             books,
@@ -146,7 +152,7 @@ impl<T, H> Session<T, H> {
             ended: Cell::new(None),
             next_service: Cell::new(scope.service_interval.and_then(after)),
             trouble: Arc::default(),
-            turns: OnceCell::new(),
+            pulled: OnceCell::new(),
             turn: None,
         }
     }
@@ -308,16 +314,24 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     ///
     /// As [`next_request`](Self::next_request).
     pub fn wait(&self, watch: &[BorrowedFd<'_>]) -> io::Result<()> {
-        if self.ask_again.take() || self.wait_to_enter(watch)? {
-            return Ok(());
-        }
-        let begun = Instant::now();
-        let waited = self.waiting(watch, None, |waiter| {
+        self.wait_by(watch, |waiter| {
             worker::contain(|| self.transport().wait(waiter)).unwrap_or_else(|payload| {
                 self.worker.quietly(|| drop(payload));
                 Err(io::Error::other("the transport's wait panicked"))
             })
-        });
+        })
+    }
+
+    fn wait_by(
+        &self,
+        watch: &[BorrowedFd<'_>],
+        wait: impl FnOnce(&Waiter<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.ask_again.take() || self.wait_to_enter(watch)? {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let waited = self.waiting(watch, None, wait);
         self.waited.set(true);
         self.slow_down(begun)?;
         self.wait_failed.set(waited.is_err());

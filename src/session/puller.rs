@@ -1,12 +1,16 @@
 //! Pulling from a session on other threads.
 
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Weak};
 
+use super::holders::{Holder, Holders};
 use super::trouble::Trouble;
-use super::{Books, Scope, Session};
+use super::{Books, Look, Scope, Session};
+use crate::handler::Handler;
 use crate::sys::{Turn, Turns};
-use crate::worker::Worker;
+use crate::transport::Transport;
+use crate::worker::{Place, Worker};
 
 /// The way for other threads to pull from a session: [`Session::puller`].
 ///
@@ -21,7 +25,7 @@ pub struct Puller<T, H> {
     books: Option<Arc<Books<T>>>,
     scope: Scope,
     trouble: Arc<Trouble>,
-    turns: Option<Arc<Turns>>,
+    pulled: Pulled,
 }
 
 impl<T, H> Puller<T, H> {
@@ -32,7 +36,7 @@ impl<T, H> Puller<T, H> {
             books: session.books.clone(),
             scope: session.scope,
             trouble: Arc::clone(&session.trouble),
-            turns: session.turns(),
+            pulled: session.pulled(),
         }
     }
 
@@ -44,35 +48,99 @@ impl<T, H> Puller<T, H> {
         if self.scope.once {
             return None;
         }
+        let transport = Some(self.transport.upgrade()?);
+        Some(Session { transport, ..self.apart() })
+    }
+
+    /// The session without the transport, for [`Session::next_apart`].
+    pub(crate) fn apart(&self) -> Session<T, H> {
         let scope = Scope { service_interval: None, ..self.scope };
-        let (worker, books) = (self.worker.clone(), self.books.clone());
-        let session = Session::new(self.transport.upgrade()?, worker, books, scope);
-        let turn = self.turns.as_ref().map(Turn::new);
-        Some(Session { trouble: Arc::clone(&self.trouble), turn, ..session })
+        let session = Session::new(None, self.worker.clone(), self.books.clone(), scope);
+        let Pulled { turns, holders } = &self.pulled;
+        let (turn, holder) = (turns.as_ref().map(Turn::new), Some(Holder::new(holders)));
+        Session { trouble: Arc::clone(&self.trouble), turn, holder, ..session }
+    }
+}
+
+/// What those share who pull.
+#[derive(Clone)]
+pub(super) struct Pulled {
+    /// What they wait at. Where they can't, all that wait are woken for each request.
+    turns: Option<Arc<Turns>>,
+    holders: Arc<Holders>,
+}
+
+impl<T, H> Session<T, H> {
+    fn pulled(&self) -> Pulled {
+        let pulled = self.pulled.get_or_init(|| {
+            let turns = Turns::new(self.worker.control().bell()).ok().map(Arc::new);
+            Pulled { turns, holders: Arc::new(Holders::new()) }
+        });
+        pulled.clone()
+    }
+
+    /// The session is over, for those too who pull apart: none of them takes a request any more, or
+    /// has the transport.
+    pub(crate) fn dismiss(&self) {
+        if let Some(Pulled { turns, holders }) = self.pulled.get() {
+            holders.close();
+            if let Some(turns) = turns {
+                turns.end();
+            }
+            holders.wait();
+        }
+    }
+
+    /// Has the transport again, where the session goes on and the server has not closed it.
+    fn hold(&mut self, puller: &Puller<T, H>) -> bool {
+        if self.holder.as_mut().is_some_and(Holder::enter) {
+            self.transport = puller.transport.upgrade();
+        }
+        self.transport.is_some()
+    }
+
+    /// Does without the transport, and lets others have the turn to look.
+    fn let_go(&mut self) {
+        if let Some(turn) = &self.turn {
+            turn.pass_on();
+        }
+        self.transport = None;
+        if let Some(holder) = &mut self.holder {
+            holder.leave();
+        }
     }
 }
 
 /// For a thread that pulls for long, and must not keep the transport open while it handles a
-/// request.
-impl<T, H> Session<T, H> {
-    /// Has pullers wait in turns. Where they can't, all that wait are woken for each request.
-    fn turns(&self) -> Option<Arc<Turns>> {
-        let turns = self.turns.get_or_init(|| {
-            let turns = Turns::new(self.worker.control().bell()).ok()?;
-            Some(Arc::new(turns))
-        });
-        turns.clone()
-    }
-
-    /// Does without the transport from now on.
-    pub(crate) fn let_go(&mut self) {
-        self.transport = None;
-    }
-
-    /// Has the transport again, where the server has not closed it.
-    pub(crate) fn hold(&mut self, puller: &Puller<T, H>) -> bool {
-        self.transport = puller.transport.upgrade();
-        self.transport.is_some()
+/// request, or sleeps: at the end of the session nobody has to wait until it wakes up.
+impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
+    /// As [`next_into`](Self::next_into), with the transport only while it is looked at. Where there
+    /// is an error, it is held still.
+    pub(crate) fn next_apart(
+        &mut self,
+        puller: &Puller<T, H>,
+        place: &mut Place<T::Request>,
+    ) -> io::Result<bool> {
+        let mut sleeps = self.patience.waits_first();
+        loop {
+            if sleeps && self.turn.as_ref().is_some_and(Turn::knows_source) {
+                self.wait_by(&[], |waiter| waiter.in_turn())?;
+                sleeps = false;
+            }
+            if !self.hold(puller) {
+                return Ok(false);
+            }
+            if sleeps {
+                self.wait(&[])?;
+            }
+            let look = self.look(place)?;
+            self.let_go();
+            match look {
+                Look::Request => return Ok(true),
+                Look::Idle => sleeps = true,
+                Look::End => return Ok(false),
+            }
+        }
     }
 }
 
@@ -84,7 +152,7 @@ impl<T, H> Clone for Puller<T, H> {
             books: self.books.clone(),
             scope: self.scope,
             trouble: Arc::clone(&self.trouble),
-            turns: self.turns.clone(),
+            pulled: self.pulled.clone(),
         }
     }
 }

@@ -4,7 +4,6 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::thread::{self, Thread};
 
 use parking_lot::Mutex;
 
@@ -20,16 +19,14 @@ use crate::transport::Transport;
 /// 20 kB of memory each, they are little more than a megabyte.
 pub(super) const MOST_WAITING: usize = 64;
 
-/// Above every count: the session is over, and nobody begins to wait any more.
+/// Above every count: the session is over, and nobody comes back or is started any more.
 const OVER: usize = 1 << (usize::BITS - 1);
 
 /// The threads of one session.
 pub(super) struct Crew {
     roster: Roster,
-    /// How many hold the transport, or are about to: they wait for a request, or are between two.
+    /// How many have no request to handle: they wait for one, or are about to.
     waiting: AtomicUsize,
-    /// The one that serves, and takes no requests.
-    serving: Thread,
     /// How many forks there had been; see [`sys::forks`].
     forks: u32,
     /// Why the session has ended, where the transport is broken.
@@ -47,36 +44,25 @@ impl Crew {
         Ok(Arc::new(Self {
             roster: roster.clone(),
             waiting: AtomicUsize::new(1),
-            serving: thread::current(),
             forks: sys::forks(),
             error: Mutex::default(),
         }))
     }
 
-    /// Takes no further thread, and waits until those that wait are gone, which have to know that
-    /// the session is over. Those that handle a request go on.
-    pub(super) fn end(&self) -> io::Result<()> {
+    /// Takes no further thread, and has those that wait take no further request; they end. Those that
+    /// handle a request go on.
+    pub(super) fn end<T, H>(&self, session: &Session<T, H>) -> io::Result<()> {
         self.waiting.fetch_or(OVER, SeqCst);
-        while self.waiting.load(SeqCst) != OVER {
-            thread::park();
-        }
+        session.dismiss();
         self.error.lock().take().map_or(Ok(()), Err)
-    }
-
-    /// One waits no longer; returns how many had waited.
-    fn leave(&self) -> usize {
-        let before = self.waiting.fetch_sub(1, SeqCst);
-        if before == OVER + 1 {
-            self.serving.unpark();
-        }
-        before
     }
 
     /// One waits no longer; whether the last one has gone, and one that is to be started has been
     /// counted in its place.
     fn leaves_nobody(&self) -> bool {
         // Whoever has come back in between is somebody.
-        self.leave() == 1 && self.waiting.compare_exchange(0, 1, SeqCst, SeqCst).is_ok()
+        self.waiting.fetch_sub(1, SeqCst) == 1
+            && self.waiting.compare_exchange(0, 1, SeqCst, SeqCst).is_ok()
     }
 
     /// One more waits, unless there are enough, or nothing is left to wait for. A handler may have
@@ -109,32 +95,23 @@ where
     /// Starts a thread, which has been counted as one that waits.
     pub(super) fn start(self) -> io::Result<()> {
         let crew = Arc::clone(&self.crew);
-        crew.roster.spawn(move || self.run())
+        crew.roster.spawn(move || self.follow())
     }
 
-    fn run(self) {
-        let waits = self.puller.session().is_none_or(|session| self.follow(session));
-        // Not before the session is dropped, and the transport with it.
-        if waits {
-            self.crew.leave();
-        }
-    }
-
-    /// Returns whether it is counted as one that waits.
-    fn follow(&self, mut session: Session<T, H>) -> bool {
+    fn follow(self) {
+        let mut session = self.puller.apart();
         let worker = session.worker();
         let mut place = None;
         loop {
-            match session.next_into(&mut place) {
+            match session.next_apart(&self.puller, &mut place) {
                 Ok(true) => {}
-                Ok(false) => return true,
+                Ok(false) => return,
                 Err(error) => {
                     self.crew.error.lock().get_or_insert(error);
                     session.end_for_all();
-                    return true;
+                    return;
                 }
             }
-            session.let_go();
             match self.take_up() {
                 Ok(mut running) => {
                     running.here();
@@ -142,13 +119,10 @@ where
                     worker.finish_in(&mut place);
                     drop(running);
                     if !self.crew.come_back() {
-                        return false;
+                        return;
                     }
                 }
                 Err(error) => worker.refuse_in(&mut place, error),
-            }
-            if !session.hold(&self.puller) {
-                return true;
             }
         }
     }

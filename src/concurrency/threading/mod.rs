@@ -194,7 +194,7 @@ where
         if attended.is_err() {
             session.end_for_all();
         }
-        crew.end().and(attended)
+        crew.end(session).and(attended)
     }
 
     fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
