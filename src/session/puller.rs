@@ -49,7 +49,8 @@ impl<T, H> Puller<T, H> {
             return None;
         }
         let transport = Some(self.transport.upgrade()?);
-        Some(Session { transport, ..self.apart() })
+        let turn = self.pulled.turns.as_ref().map(Turn::new);
+        Some(Session { transport, turn, ..self.apart() })
     }
 
     /// The session without the transport, for [`Session::next_apart`].
@@ -57,7 +58,8 @@ impl<T, H> Puller<T, H> {
         let scope = Scope { service_interval: None, ..self.scope };
         let session = Session::new(None, self.worker.clone(), self.books.clone(), scope);
         let Pulled { turns, holders } = &self.pulled;
-        let (turn, holder) = (turns.as_ref().map(Turn::new), Some(Holder::new(holders)));
+        let turn = turns.as_ref().map(|turns| Turn::new(turns).sleeping());
+        let holder = Some(Holder::new(holders));
         Session { trouble: Arc::clone(&self.trouble), turn, holder, ..session }
     }
 }
@@ -121,26 +123,31 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         puller: &Puller<T, H>,
         place: &mut Place<T::Request>,
     ) -> io::Result<bool> {
-        let mut sleeps = self.patience.waits_first();
+        let mut sleeps = self.patience.waits_first() && self.can_sleep();
         loop {
-            if sleeps && self.turn.as_ref().is_some_and(Turn::knows_source) {
+            if sleeps {
                 self.wait_by(&[], |waiter| waiter.in_turn())?;
-                sleeps = false;
             }
             if !self.hold(puller) {
                 return Ok(false);
             }
-            if sleeps {
+            let look = self.look(place)?;
+            if look == Look::Idle && !self.can_sleep() {
                 self.wait(&[])?;
             }
-            let look = self.look(place)?;
+            sleeps = look == Look::Idle && self.can_sleep();
             self.let_go();
             match look {
                 Look::Request => return Ok(true),
-                Look::Idle => sleeps = true,
+                Look::Idle => {}
                 Look::End => return Ok(false),
             }
         }
+    }
+
+    /// Whether what it waits for wakes it at the end of the session too, however late it begins.
+    fn can_sleep(&self) -> bool {
+        !self.is_shut() && self.turn.as_ref().is_some_and(Turn::knows_source)
     }
 }
 

@@ -82,21 +82,27 @@ pub(crate) struct Turn {
     turns: Arc<Turns>,
     /// The source whose turn it has. (No other thread looks at it.)
     at: AtomicI32,
+    /// It [sleeps](Self::sleep) for a source that is the same as ever.
+    sleeps: bool,
 }
 
 impl Turn {
     pub(crate) fn new(turns: &Arc<Turns>) -> Self {
-        Self { turns: Arc::clone(turns), at: AtomicI32::new(NONE) }
+        Self { turns: Arc::clone(turns), at: AtomicI32::new(NONE), sleeps: false }
     }
 
-    /// Whether there is a source that is the same as ever, which can be [slept](Self::sleep) for.
+    /// Has it leave it to [`sleep`](Self::sleep) to wait for a source that is the same as ever.
+    pub(crate) fn sleeping(self) -> Self {
+        Self { sleeps: true, ..self }
+    }
+
+    /// Whether there is a source to sleep for.
     pub(crate) fn knows_source(&self) -> bool {
         self.turns.source.load(SeqCst) != NONE
     }
 
     /// Waits for the source, which is the same `as_ever` or may be another each time, for the bells,
-    /// and until `deadline`. Passes on the turn, if it has that. Where a source is the same as ever
-    /// and was not known, it is from now on, and is not waited for this time.
+    /// and until `deadline`. Passes on the turn, if it has that.
     pub(crate) fn wait(
         &self,
         source: BorrowedFd<'_>,
@@ -109,8 +115,11 @@ impl Turn {
             self.turns.arm(source)?;
             self.at.store(NONE, Relaxed);
         }
-        if as_ever && self.turns.source.swap(source, SeqCst) != source {
-            return Ok(Woken::Otherwise);
+        if as_ever {
+            self.turns.source.store(source, SeqCst);
+            if self.sleeps {
+                return Ok(Woken::Otherwise);
+            }
         }
         self.sleep(deadline)
     }
@@ -174,9 +183,6 @@ mod tests {
 
     /// Waits no longer than it takes to see what is there; whether it has the turn afterwards.
     fn is_woken(turn: &Turn, source: &UnixStream, as_ever: bool) -> io::Result<bool> {
-        if as_ever && !turn.knows_source() {
-            turn.wait(source.as_fd(), true, None)?;
-        }
         turn.wait(source.as_fd(), as_ever, Some(Instant::now()))?;
         Ok(turn.at.load(Relaxed) == source.as_raw_fd())
     }
@@ -226,14 +232,25 @@ mod tests {
     }
 
     #[test]
+    fn who_sleeps_makes_the_source_known_first() -> io::Result<()> {
+        let (_bell, [first, second]) = places()?;
+        let (first, (source, _other)) = (first.sleeping(), source()?);
+        assert!(!first.knows_source());
+        first.wait(source.as_fd(), true, None)?;
+        assert!(first.knows_source() && second.knows_source());
+        second.sleep(None)?;
+        assert_eq!(second.at.load(Relaxed), source.as_raw_fd());
+        Ok(())
+    }
+
+    #[test]
     fn a_bell_wakes_all() -> io::Result<()> {
         let (bell, places) = places::<3>()?;
         let (source, _silent) = UnixStream::pair()?;
         bell.ring();
         let far = Some(Instant::now() + Duration::from_secs(60));
-        assert_eq!(places[0].wait(source.as_fd(), true, far)?, Woken::Otherwise, "now it is known");
         for turn in &places {
-            assert_eq!(turn.sleep(far)?, Woken::ByBell);
+            assert_eq!(turn.wait(source.as_fd(), true, far)?, Woken::ByBell);
         }
         bell.drain();
         assert_eq!(places[0].sleep(Some(Instant::now()))?, Woken::Otherwise);

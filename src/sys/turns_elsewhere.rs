@@ -34,6 +34,10 @@ impl Turn {
         match **turns {}
     }
 
+    pub(crate) fn sleeping(self) -> Self {
+        self
+    }
+
     pub(crate) fn knows_source(&self) -> bool {
         match *self {}
     }
