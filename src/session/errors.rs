@@ -46,6 +46,8 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             if let Some(books) = &self.books {
                 books.flight.pass_on();
             }
+        } else if self.transport().is_level_triggered() {
+            self.patience.in_vain();
         }
     }
 

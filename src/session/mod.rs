@@ -4,6 +4,8 @@ mod attend;
 mod books;
 mod entrance;
 mod errors;
+mod holders;
+mod patience;
 mod puller;
 mod reaction;
 mod trouble;
@@ -22,12 +24,15 @@ use std::time::{Duration, Instant};
 use nix::unistd::Pid;
 
 use self::entrance::Entrance;
+use self::holders::Holder;
+use self::patience::Patience;
+use self::puller::Pulled;
 use self::trouble::Trouble;
 use crate::control::Waiter;
 use crate::drain::Timer;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
-use crate::sys::{self, Caught, ForkedChild, Threads, Turn, Turns};
+use crate::sys::{self, Caught, ForkedChild, Threads, Turn};
 use crate::transport::Transport;
 use crate::worker::{self, Ending, Job, Place, Worker};
 
@@ -40,6 +45,8 @@ use crate::worker::{self, Ending, Job, Place, Worker};
 pub struct Session<T, H> {
     /// None while a thread that pulls does without.
     transport: Option<Arc<T>>,
+    /// After the transport, which is let go of first.
+    holder: Option<Holder>,
     worker: Worker<H>,
     scope: Scope,
     books: Option<Arc<Books<T>>>,
@@ -50,6 +57,7 @@ pub struct Session<T, H> {
     taken: Cell<bool>,
     /// A wait has ended since the transport was last asked.
     waited: Cell<bool>,
+    patience: Patience,
     /// The last wait was an error.
     wait_failed: Cell<bool>,
     /// How many waits in a row were over at once, and for no request.
@@ -61,9 +69,9 @@ pub struct Session<T, H> {
     /// When `service_actions` is due although nothing happens.
     next_service: Cell<Option<Instant>>,
     trouble: Arc<Trouble>,
-    /// What those who pull wait at.
-    turns: OnceCell<Option<Arc<Turns>>>,
-    /// The place there of one who pulls.
+    /// What those who pull share.
+    pulled: OnceCell<Pulled>,
+    /// The place of one who pulls among those that wait.
     turn: Option<Turn>,
 }
 
@@ -122,13 +130,14 @@ pub enum Outcome {
 
 impl<T, H> Session<T, H> {
     pub(crate) fn new(
-        transport: Arc<T>,
+        transport: Option<Arc<T>>,
         worker: Worker<H>,
         books: Option<Arc<Books<T>>>,
         scope: Scope,
     ) -> Self {
         Self {
-            transport: Some(transport),
+            transport,
+            holder: None,
             worker,
             scope,
             books,
@@ -136,13 +145,14 @@ impl<T, H> Session<T, H> {
             timer: OnceCell::new(),
             taken: Cell::new(false),
             waited: Cell::new(false),
+            patience: Patience::default(),
             wait_failed: Cell::new(false),
             hasty: Cell::new(0),
             ask_again: Cell::new(false),
             ended: Cell::new(None),
             next_service: Cell::new(scope.service_interval.and_then(after)),
             trouble: Arc::default(),
-            turns: OnceCell::new(),
+            pulled: OnceCell::new(),
             turn: None,
         }
     }
@@ -215,30 +225,18 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// The same into a place that is empty; returns whether there is one.
     #[inline]
     pub(crate) fn next_into(&self, place: &mut Place<T::Request>) -> io::Result<bool> {
-        Ok(self.next_within(None, place)? == Look::Request)
-    }
-
-    /// The same for one who waits in vain no longer than `patience`, where that is given, and is
-    /// then told so. That a request is there for which a permit is lacking is not in vain.
-    #[inline]
-    pub(crate) fn next_within(
-        &self,
-        patience: Option<Duration>,
-        place: &mut Place<T::Request>,
-    ) -> io::Result<Look> {
-        let mut until = None;
+        if self.patience.waits_first() {
+            self.service_taken();
+            if !self.is_over() {
+                self.wait(&[])?;
+            }
+        }
         loop {
-            let look = self.look(place)?;
-            if look != Look::Idle {
-                return Ok(look);
+            match self.look(place)? {
+                Look::Request => return Ok(true),
+                Look::Idle => self.wait(&[])?,
+                Look::End => return Ok(false),
             }
-            if !self.is_shut() && until.is_some_and(|until| until <= Instant::now()) {
-                // Others that wait may have been woken by the source that this one was.
-                self.pass_on();
-                return Ok(look);
-            }
-            until = until.or_else(|| patience.and_then(after));
-            self.wait_until(&[], until.filter(|_| !self.is_shut()))?;
         }
     }
 
@@ -320,16 +318,25 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     }
 
     fn wait_until(&self, watch: &[BorrowedFd<'_>], until: Option<Instant>) -> io::Result<()> {
-        if self.ask_again.take() || self.wait_to_enter(watch)? {
-            return Ok(());
-        }
-        let begun = Instant::now();
-        let waited = self.waiting(watch, until, |waiter| {
+        self.wait_by(watch, until, |waiter| {
             worker::contain(|| self.transport().wait(waiter)).unwrap_or_else(|payload| {
                 self.worker.quietly(|| drop(payload));
                 Err(io::Error::other("the transport's wait panicked"))
             })
-        });
+        })
+    }
+
+    fn wait_by(
+        &self,
+        watch: &[BorrowedFd<'_>],
+        until: Option<Instant>,
+        wait: impl FnOnce(&Waiter<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.ask_again.take() || self.wait_to_enter(watch)? {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let waited = self.waiting(watch, until, wait);
         self.waited.set(true);
         self.slow_down(begun)?;
         self.wait_failed.set(waited.is_err());
@@ -384,18 +391,15 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// A request has been taken: `handle_request` is content with it, and the errors are over.
     fn take(&self) {
         self.taken.set(true);
-        self.pass_on();
-        self.settle(Outcome::Handled);
-        self.waited.set(false);
-        self.trouble.clear();
-        self.hasty.set(0);
-    }
-
-    /// The source may wake another one that waits for it.
-    fn pass_on(&self) {
         if let Some(turn) = &self.turn {
             turn.pass_on();
         }
+        self.settle(Outcome::Handled);
+        if !self.waited.replace(false) {
+            self.patience.found();
+        }
+        self.trouble.clear();
+        self.hasty.set(0);
     }
 
     /// Notes how the session ended, if it was for one request.

@@ -32,6 +32,10 @@ where
         self.0.wait(waiter)
     }
 
+    fn is_level_triggered(&self) -> bool {
+        self.0.is_level_triggered()
+    }
+
     fn server_close(self) -> io::Result<()> {
         self.0.server_close()
     }

@@ -6,30 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 const WAITING: u64 = 1;
 /// One that runs a request.
 const BUSY: u64 = 1 << 32;
-/// The session is over, and nobody begins to wait any more.
+/// The session is over, and nobody comes back or is started any more.
 const OVER: u64 = 1 << 63;
 
 /// Both numbers are in one word: what a thread may do next depends on the two together.
 pub(super) struct Count(AtomicU64);
-
-/// Who waits when one that did so does no longer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Left {
-    Others,
-    Nobody,
-    /// Nobody, and there is nothing left to wait for.
-    End,
-}
-
-impl Left {
-    fn of(before: u64) -> Self {
-        match (waiting(before), is_over(before)) {
-            (1, true) => Self::End,
-            (1, false) => Self::Nobody,
-            _ => Self::Others,
-        }
-    }
-}
 
 impl Count {
     /// One waits, or is about to.
@@ -49,9 +30,9 @@ impl Count {
         self.update(|word| alone(word).then_some(word + WAITING))
     }
 
-    /// One has taken a request.
-    pub(super) fn takes(&self) -> Left {
-        Left::of(self.0.fetch_add(BUSY - WAITING, SeqCst))
+    /// One has taken a request; returns whether it leaves nobody to wait.
+    pub(super) fn takes(&self) -> bool {
+        waiting(self.0.fetch_add(BUSY - WAITING, SeqCst)) == 1
     }
 
     /// One has taken a request and not run it, and waits in the place of another that was expected.
@@ -68,8 +49,8 @@ impl Count {
     }
 
     /// One waits no longer, and is counted no more.
-    pub(super) fn leaves(&self) -> Left {
-        Left::of(self.0.fetch_sub(WAITING, SeqCst))
+    pub(super) fn leaves(&self) {
+        self.0.fetch_sub(WAITING, SeqCst);
     }
 
     /// Whether one of those that wait could be spared: another waits, and there are more than
@@ -86,10 +67,6 @@ impl Count {
     /// Nobody begins to wait any more.
     pub(super) fn end(&self) {
         self.0.fetch_or(OVER, SeqCst);
-    }
-
-    pub(super) fn has_waiting(&self) -> bool {
-        waiting(self.0.load(SeqCst)) > 0
     }
 
     fn update(&self, next: impl Fn(u64) -> Option<u64>) -> bool {
@@ -128,15 +105,15 @@ mod tests {
     fn one_is_expected_while_nobody_waits_and_never_more_than_may_be() {
         let count = Count::of_one();
         for _ in 1..MOST {
-            assert_eq!(count.takes(), Left::Nobody);
+            assert!(count.takes());
             assert!(count.expects_another(MOST));
             assert!(!count.expects_another(MOST), "one is");
         }
-        assert_eq!(count.takes(), Left::Nobody);
+        assert!(count.takes());
         assert!(!count.expects_another(MOST), "they all run a request");
         assert!(count.comes_back(MOST));
         assert!(!count.expects_another(MOST), "one waits");
-        assert_eq!(count.takes(), Left::Nobody);
+        assert!(count.takes());
     }
 
     #[test]
@@ -144,7 +121,7 @@ mod tests {
         let count = Count::of_one();
         assert!(count.expects(LEAST));
         assert!(!count.expects(LEAST));
-        assert_eq!(count.takes(), Left::Others);
+        assert!(!count.takes());
         assert!(!count.expects(LEAST), "one that runs a request is one of them");
     }
 
@@ -152,7 +129,7 @@ mod tests {
     fn those_above_the_least_can_be_spared_but_not_the_last_that_waits() {
         let count = Count::of_one();
         assert!(count.expects(MOST) && count.expects(MOST));
-        assert_eq!(count.takes(), Left::Others);
+        assert!(!count.takes());
         assert!(count.has_spare(LEAST));
         assert!(count.retires(LEAST), "there were three");
         assert!(!count.has_spare(LEAST) && !count.retires(LEAST));
@@ -164,7 +141,7 @@ mod tests {
     #[test]
     fn one_more_than_are_kept_is_counted_no_more() {
         let count = Count::of_one();
-        assert_eq!(count.takes(), Left::Nobody);
+        assert!(count.takes());
         assert!(count.expects_another(MOST));
         assert!(!count.comes_back(1));
         assert!(!count.expects(1), "one is left");
@@ -174,24 +151,21 @@ mod tests {
     #[test]
     fn who_waits_in_the_place_of_another_is_one() {
         let count = Count::of_one();
-        assert_eq!(count.takes(), Left::Nobody);
+        assert!(count.takes());
         assert!(count.expects_another(MOST));
         count.stands_in();
         assert!(!count.expects(1) && count.expects(2));
     }
 
     #[test]
-    fn when_it_is_over_nobody_begins_to_wait_and_the_last_one_knows() {
+    fn when_it_is_over_nobody_begins_to_wait() {
         let count = Count::of_one();
         assert!(count.expects(3) && count.expects(3));
-        assert_eq!(count.takes(), Left::Others);
+        assert!(!count.takes());
         count.end();
-        assert!(count.has_waiting());
         assert!(!count.comes_back(MOST) && !count.expects(9) && !count.retires(0));
-        assert_eq!(count.takes(), Left::Others);
-        assert!(!count.expects_another(9));
-        assert_eq!(count.leaves(), Left::End);
-        assert!(!count.has_waiting());
-        assert!(!count.expects_another(9));
+        assert!(!count.takes());
+        count.leaves();
+        assert!(!count.expects_another(9), "nobody waits, and nobody has to");
     }
 }

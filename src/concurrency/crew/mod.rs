@@ -10,12 +10,11 @@ pub(super) use roster::{Roster, Running};
 
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, Thread};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use self::count::{Count, Left};
+use self::count::Count;
 use crate::handler::Handler;
 use crate::session::{Look, Puller, Session};
 use crate::sys::{self, Bell};
@@ -57,8 +56,6 @@ pub(super) struct Crew {
     roster: Roster,
     size: Size,
     count: Count,
-    /// The one that serves, and takes no requests.
-    serving: Thread,
     /// How many forks there had been; see [`sys::forks`].
     forks: u32,
     /// Why the session has ended, where the transport is broken.
@@ -87,7 +84,6 @@ impl Crew {
             roster: roster.clone(),
             size,
             count: Count::of_one(),
-            serving: thread::current(),
             forks: sys::forks(),
             error: Mutex::default(),
         });
@@ -96,7 +92,7 @@ impl Crew {
         while crew.count.expects(size.least) {
             if first.another().start().is_err() {
                 // There are some, and may be more later.
-                crew.left(crew.count.leaves());
+                crew.count.leaves();
                 break;
             }
         }
@@ -114,31 +110,16 @@ impl Crew {
         if attended.is_err() {
             session.end_for_all();
         }
-        self.end().and(attended)
-    }
-
-    /// Takes no further thread, and waits until those that wait are gone, which have to know that
-    /// the session is over.
-    fn end(&self) -> io::Result<()> {
+        // No further thread is started, and those that wait take no further request; they end.
         self.count.end();
-        while self.count.has_waiting() {
-            thread::park();
-        }
-        self.error.lock().take().map_or(Ok(()), Err)
-    }
-
-    /// One waits no longer; returns whether the last one has gone.
-    fn left(&self, left: Left) -> bool {
-        if left == Left::End {
-            self.serving.unpark();
-        }
-        left == Left::Nobody
+        session.dismiss();
+        self.error.lock().take().map_or(Ok(()), Err).and(attended)
     }
 
     /// One has taken a request; whether nobody waits, and one that is to be started has been
     /// counted.
     fn takes(&self) -> bool {
-        self.left(self.count.takes()) && self.count.expects_another(self.size.most)
+        self.count.takes() && self.count.expects_another(self.size.most)
     }
 
     /// One more waits, unless there are enough, or nothing is left to wait for. A handler may have
@@ -147,9 +128,9 @@ impl Crew {
         sys::forks() == self.forks && self.count.comes_back(self.size.kept)
     }
 
-    /// How long one that waits for a request does so in vain.
+    /// How long one waits for a request in vain.
     #[inline]
-    fn patience(&self) -> Option<Duration> {
+    fn idle(&self) -> Option<Duration> {
         self.size.idle.filter(|_| self.count.has_spare(self.size.least))
     }
 }
@@ -173,43 +154,27 @@ where
     /// Starts a thread, which has been counted as one that waits.
     fn start(self) -> io::Result<()> {
         let crew = Arc::clone(&self.crew);
-        crew.roster.spawn(move || self.run())
+        crew.roster.spawn(move || self.follow())
     }
 
-    fn run(self) {
-        let waits = self.puller.session().is_none_or(|session| self.follow(session));
-        // Not before the session is dropped, and the transport with it.
-        if waits {
-            self.crew.left(self.crew.count.leaves());
-        }
-    }
-
-    /// Returns whether it is counted as one that waits.
-    fn follow(&self, mut session: Session<T, H>) -> bool {
+    fn follow(self) {
+        let crew = &self.crew;
+        let mut session = self.puller.apart();
         let worker = session.worker();
         let mut place = None;
         loop {
-            match session.next_within(self.crew.patience(), &mut place) {
-                Ok(Look::End) => return true,
-                Ok(look) => {
-                    session.let_go();
-                    let waits = match look {
-                        Look::Request => self.run_in(&session, &worker, &mut place),
-                        // In vain.
-                        _ => !self.crew.count.retires(self.crew.size.least),
-                    };
-                    if !waits {
-                        return false;
-                    }
-                }
+            let goes_on = match session.next_apart(&self.puller, crew.idle(), &mut place) {
+                Ok(Look::Request) => self.run_in(&session, &worker, &mut place),
+                Ok(Look::Idle) => !crew.count.retires(crew.size.least),
+                Ok(Look::End) => false,
                 Err(error) => {
-                    self.crew.error.lock().get_or_insert(error);
+                    crew.error.lock().get_or_insert(error);
                     session.end_for_all();
-                    return true;
+                    false
                 }
-            }
-            if !session.hold(&self.puller) {
-                return true;
+            };
+            if !goes_on {
+                return;
             }
         }
     }
@@ -247,7 +212,7 @@ where
                     crew.count.stands_in();
                     return Err(error);
                 }
-                crew.left(crew.count.leaves());
+                crew.count.leaves();
             }
         }
         Ok(running)
