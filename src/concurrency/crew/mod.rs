@@ -10,8 +10,9 @@ pub(super) use roster::{Roster, Running};
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -52,11 +53,18 @@ pub(super) struct Size {
     pub(super) attended: bool,
 }
 
+/// When a thread that could not be had is asked for again.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// The threads of one session.
 pub(super) struct Crew {
     roster: Roster,
     size: Size,
     count: Count,
+    /// No thread could be had when a request left nobody to wait.
+    short: AtomicBool,
+    /// Where the one that serves waits.
+    bell: Arc<Bell>,
     /// The one that serves, and takes no requests.
     serving: Thread,
     /// How many forks there had been; see [`sys::forks`].
@@ -66,7 +74,7 @@ pub(super) struct Crew {
 }
 
 impl Crew {
-    /// Starts the first threads. Returns also what the one that serves is to wait at.
+    /// Starts the first threads.
     ///
     /// # Errors
     ///
@@ -75,18 +83,19 @@ impl Crew {
         roster: &Roster,
         size: Size,
         session: &Session<T, H>,
-    ) -> io::Result<(Arc<Self>, Bell)>
+    ) -> io::Result<Arc<Self>>
     where
         T: Transport + Shareable,
         T::Request: Send + 'static,
         H: Handler<T::Request> + Shareable,
     {
         sys::count_forks()?;
-        let bell = Bell::new()?;
         let crew = Arc::new(Self {
             roster: roster.clone(),
             size,
             count: Count::of_one(),
+            short: AtomicBool::new(false),
+            bell: Arc::new(Bell::new()?),
             serving: thread::current(),
             forks: sys::forks(),
             error: Mutex::default(),
@@ -100,21 +109,40 @@ impl Crew {
                 break;
             }
         }
-        Ok((crew, bell))
+        Ok(crew)
     }
 
     /// Serves until the session is over, and nobody holds the transport any more. Those that run a
     /// request go on.
-    pub(super) fn serve<T, H>(&self, session: &Session<T, H>, bell: Bell) -> io::Result<()>
+    pub(super) fn serve<T, H>(self: &Arc<Self>, session: &Session<T, H>) -> io::Result<()>
     where
-        T: Transport,
-        H: Handler<T::Request>,
+        T: Transport + Shareable,
+        T::Request: Send + 'static,
+        H: Handler<T::Request> + Shareable,
     {
-        let attended = session.attend(bell);
+        let another = Follower { crew: Arc::clone(self), puller: session.puller() };
+        let attended = session.attend(&self.bell, || self.fill(&another));
         if attended.is_err() {
             session.end_for_all();
         }
         self.end().and(attended)
+    }
+
+    /// Starts the thread that could not be had, where nobody has come back meanwhile. Returns when to
+    /// try again.
+    fn fill<T, H>(&self, another: &Follower<T, H>) -> Option<Instant>
+    where
+        T: Transport + Shareable,
+        T::Request: Send + 'static,
+        H: Handler<T::Request> + Shareable,
+    {
+        let wanted = self.short.swap(false, SeqCst) && self.count.expects_another(self.size.most);
+        if !wanted || another.another().start().is_ok() {
+            return None;
+        }
+        self.left(self.count.leaves());
+        self.short.store(true, SeqCst);
+        Instant::now().checked_add(AGAIN)
     }
 
     /// Takes no further thread, and waits until those that wait are gone, which have to know that
@@ -248,6 +276,8 @@ where
                     return Err(error);
                 }
                 crew.left(crew.count.leaves());
+                crew.short.store(true, SeqCst);
+                crew.bell.ring();
             }
         }
         Ok(running)
