@@ -259,6 +259,18 @@ fn without_further_threads_requests_wait_for_those_there_are() -> Result {
     gated.close()
 }
 
+fn a_thread_that_could_not_be_had_is_had_later_though_nobody_comes_back() -> Result {
+    let gated = Gated::new(ThreadPool::new(2))?;
+    eventually("the first is there", || threads() > gated.before)?;
+    let (soft, hard) = allow_no_further_thread()?;
+    let first = gated.crowd(1, 1)?;
+    let second = gated.clients(1)?;
+    setrlimit(Resource::RLIMIT_AS, soft, hard)?;
+    gated.keeper.wait_for_one()?;
+    gated.let_go([first, second].into_iter().flatten().collect())?;
+    gated.close()
+}
+
 /// Says when there is no thread.
 struct Tells(Sender<String>);
 
@@ -375,6 +387,7 @@ fn main() -> ExitCode {
         no_request_is_left_behind_by_one_that_ends,
         a_panic_costs_the_pool_no_thread,
         without_further_threads_requests_wait_for_those_there_are,
+        a_thread_that_could_not_be_had_is_had_later_though_nobody_comes_back,
         without_any_thread_it_serves_when_there_is_one,
         without_any_thread_a_stop_is_heard,
         a_size_that_makes_no_sense_is_said_when_the_server_is_made,

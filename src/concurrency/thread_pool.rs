@@ -29,8 +29,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// connections a [`timeout`](crate::Options::timeout) or [`Deadlines`](crate::Deadlines). For peers
 /// that are many, slow and long, there is [`Threading`](crate::Threading).
 ///
-/// Where the system gives no further thread, those that are there do with themselves, and the next
-/// request that leaves nobody to wait asks for one again. Where there is not even one, serving
+/// Where the system gives no further thread, requests wait for those that are there, and while they
+/// all run one, a further thread is asked for every second. Where there is not even one, serving
 /// pauses as it does without descriptors, and
 /// [`get_request_failed`](Handler::get_request_failed) is told.
 ///
@@ -160,7 +160,7 @@ where
         }
         loop {
             match Crew::start(&self.roster, self.size(), session) {
-                Ok((crew, bell)) => return crew.serve(session, bell),
+                Ok(crew) => return crew.serve(session),
                 Err(error) if session.back_off(&error)? => {}
                 Err(_) => return Ok(()),
             }

@@ -166,7 +166,7 @@ where
         }
         // Where the first thread can't be had, there may be some later.
         match Crew::start(&self.roster, SIZE, session) {
-            Ok((crew, bell)) => crew.serve(session, bell),
+            Ok(crew) => crew.serve(session),
             Err(_) => self.start_each(session),
         }
     }

@@ -10,7 +10,8 @@ pub(super) use roster::{Roster, Running};
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -51,11 +52,18 @@ pub(super) struct Size {
     pub(super) attended: bool,
 }
 
+/// When a thread that could not be had is asked for again.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// The threads of one session.
 pub(super) struct Crew {
     roster: Roster,
     size: Size,
     count: Count,
+    /// No thread could be had when a request left nobody to wait.
+    short: AtomicBool,
+    /// Where the one that serves waits.
+    bell: Arc<Bell>,
     /// How many forks there had been; see [`sys::forks`].
     forks: u32,
     /// Why the session has ended, where the transport is broken.
@@ -63,7 +71,7 @@ pub(super) struct Crew {
 }
 
 impl Crew {
-    /// Starts the first threads. Returns also what the one that serves is to wait at.
+    /// Starts the first threads.
     ///
     /// # Errors
     ///
@@ -72,18 +80,19 @@ impl Crew {
         roster: &Roster,
         size: Size,
         session: &Session<T, H>,
-    ) -> io::Result<(Arc<Self>, Bell)>
+    ) -> io::Result<Arc<Self>>
     where
         T: Transport + Shareable,
         T::Request: Send + 'static,
         H: Handler<T::Request> + Shareable,
     {
         sys::count_forks()?;
-        let bell = Bell::new()?;
         let crew = Arc::new(Self {
             roster: roster.clone(),
             size,
             count: Count::of_one(),
+            short: AtomicBool::new(false),
+            bell: Arc::new(Bell::new()?),
             forks: sys::forks(),
             error: Mutex::default(),
         });
@@ -96,17 +105,19 @@ impl Crew {
                 break;
             }
         }
-        Ok((crew, bell))
+        Ok(crew)
     }
 
     /// Serves until the session is over, and nobody holds the transport any more. Those that run a
     /// request go on.
-    pub(super) fn serve<T, H>(&self, session: &Session<T, H>, bell: Bell) -> io::Result<()>
+    pub(super) fn serve<T, H>(self: &Arc<Self>, session: &Session<T, H>) -> io::Result<()>
     where
-        T: Transport,
-        H: Handler<T::Request>,
+        T: Transport + Shareable,
+        T::Request: Send + 'static,
+        H: Handler<T::Request> + Shareable,
     {
-        let attended = session.attend(bell);
+        let another = Follower { crew: Arc::clone(self), puller: session.puller() };
+        let attended = session.attend(&self.bell, || self.fill(&another));
         if attended.is_err() {
             session.end_for_all();
         }
@@ -114,6 +125,23 @@ impl Crew {
         self.count.end();
         session.dismiss();
         self.error.lock().take().map_or(Ok(()), Err).and(attended)
+    }
+
+    /// Starts the thread that could not be had, where nobody has come back meanwhile. Returns when to
+    /// try again.
+    fn fill<T, H>(&self, another: &Follower<T, H>) -> Option<Instant>
+    where
+        T: Transport + Shareable,
+        T::Request: Send + 'static,
+        H: Handler<T::Request> + Shareable,
+    {
+        let wanted = self.short.swap(false, SeqCst) && self.count.expects_another(self.size.most);
+        if !wanted || another.another().start().is_ok() {
+            return None;
+        }
+        self.count.leaves();
+        self.short.store(true, SeqCst);
+        Instant::now().checked_add(AGAIN)
     }
 
     /// One has taken a request; whether nobody waits, and one that is to be started has been
@@ -213,6 +241,8 @@ where
                     return Err(error);
                 }
                 crew.count.leaves();
+                crew.short.store(true, SeqCst);
+                crew.bell.ring();
             }
         }
         Ok(running)
