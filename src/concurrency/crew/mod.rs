@@ -3,6 +3,7 @@
 
 mod awaited;
 mod count;
+mod follower;
 mod roster;
 mod table;
 
@@ -16,11 +17,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use self::count::Count;
+use self::follower::Follower;
 use crate::handler::Handler;
-use crate::session::{Look, Puller, Session};
+use crate::session::Session;
 use crate::sys::{self, Bell};
 use crate::transport::Transport;
-use crate::worker::{Place, Worker};
 
 /// A handler or a transport that threads may share: every one that is `Send + Sync + 'static`, and no
 /// other.
@@ -96,7 +97,7 @@ impl Crew {
             forks: sys::forks(),
             error: Mutex::default(),
         });
-        let first = Follower { crew: Arc::clone(&crew), puller: session.puller() };
+        let first = Follower::new(&crew, session.puller());
         first.another().start()?;
         while crew.count.expects(size.least) {
             if first.another().start().is_err() {
@@ -116,7 +117,7 @@ impl Crew {
         T::Request: Send + 'static,
         H: Handler<T::Request> + Shareable,
     {
-        let another = Follower { crew: Arc::clone(self), puller: session.puller() };
+        let another = Follower::new(self, session.puller());
         let attended = session.attend(&self.bell, || self.fill(&another));
         if attended.is_err() {
             session.end_for_all();
@@ -160,91 +161,5 @@ impl Crew {
     #[inline]
     fn idle(&self) -> Option<Duration> {
         self.size.idle.filter(|_| self.count.has_spare(self.size.least))
-    }
-}
-
-/// What a thread of the crew has.
-struct Follower<T, H> {
-    crew: Arc<Crew>,
-    puller: Puller<T, H>,
-}
-
-impl<T, H> Follower<T, H>
-where
-    T: Transport + Shareable,
-    T::Request: Send + 'static,
-    H: Handler<T::Request> + Shareable,
-{
-    fn another(&self) -> Self {
-        Self { crew: Arc::clone(&self.crew), puller: self.puller.clone() }
-    }
-
-    /// Starts a thread, which has been counted as one that waits.
-    fn start(self) -> io::Result<()> {
-        let crew = Arc::clone(&self.crew);
-        crew.roster.spawn(move || self.follow())
-    }
-
-    fn follow(self) {
-        let crew = &self.crew;
-        let mut session = self.puller.apart();
-        let worker = session.worker();
-        let mut place = None;
-        loop {
-            let goes_on = match session.next_apart(&self.puller, crew.idle(), &mut place) {
-                Ok(Look::Request) => self.run_in(&session, &worker, &mut place),
-                Ok(Look::Idle) => !crew.count.retires(crew.size.least),
-                Ok(Look::End) => false,
-                Err(error) => {
-                    crew.error.lock().get_or_insert(error);
-                    session.end_for_all();
-                    false
-                }
-            };
-            if !goes_on {
-                return;
-            }
-        }
-    }
-
-    /// Runs the request that has been taken; returns whether to wait for another.
-    fn run_in(
-        &self,
-        session: &Session<T, H>,
-        worker: &Worker<H>,
-        place: &mut Place<T::Request>,
-    ) -> bool {
-        match self.take_up() {
-            Ok(mut running) => {
-                running.here();
-                session.service_taken();
-                worker.finish_in(place);
-                drop(running);
-                self.crew.comes_back()
-            }
-            Err(error) => {
-                worker.refuse_in(place, error);
-                true
-            }
-        }
-    }
-
-    /// A request has been taken: sees to it that somebody waits for the next one. Where nobody can,
-    /// it is this thread that does, once it has run the request, or instead of that.
-    fn take_up(&self) -> io::Result<Running<&Roster>> {
-        let crew = &self.crew;
-        let running = Running::new(&crew.roster)?;
-        if crew.takes() {
-            if let Err(error) = self.another().start() {
-                if crew.size.attended {
-                    crew.count.stands_in();
-                    return Err(error);
-                }
-                crew.count.leaves();
-                crew.short.store(true, SeqCst);
-                crew.bell.ring();
-            }
-        }
-        Ok(running)
     }
 }
