@@ -56,8 +56,8 @@ struct Looks {
     waits: bool,
     /// How many requests are waited for before the next look without one.
     left: u8,
-    /// How many were after the last of those that was in vain.
-    last: u8,
+    /// How many are to be after the next of those that is in vain.
+    next: u8,
 }
 
 impl Looks {
@@ -71,14 +71,14 @@ impl Looks {
 
     fn found(&mut self) {
         if !mem::take(&mut self.waits) {
-            self.last = 0;
+            self.next = 0;
         }
     }
 
     fn in_vain(&mut self) {
         if !self.waits {
-            self.last = (2 * self.last).clamp(1, 8);
-            self.left = self.last;
+            self.left = self.next;
+            self.next = (2 * self.next).clamp(1, 8);
         }
         self.waits = true;
     }

@@ -51,7 +51,7 @@ fn what_a_transport_has_taken_ahead_is_not_waited_for() -> io::Result<()> {
     let address = tcp.local_addr()?;
     let server = Server::new_fn(Ahead { tcp, taken: Mutex::default(), waits }, Sync, echo)?;
     let running = server.spawn()?;
-    // By then a server that may wait first does, for the next three at least.
+    // By then a server that may wait first does so.
     for _ in 0..6 {
         waiting.recv().map_err(io::Error::other)?;
         assert_eq!(ask(address, "x\n")?, "x\n");
