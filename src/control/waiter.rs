@@ -62,7 +62,7 @@ impl<'a> Waiter<'a> {
     /// The same for a source that is [known](Turn::knows_source), without its transport.
     pub(crate) fn in_turn(&self) -> io::Result<()> {
         if let Some(turn) = self.turn {
-            self.heard(turn.sleep(self.deadline)?);
+            self.heard(turn.doze(self.deadline)?);
         }
         Ok(())
     }

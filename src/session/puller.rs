@@ -58,7 +58,7 @@ impl<T, H> Puller<T, H> {
         let scope = Scope { service_interval: None, ..self.scope };
         let session = Session::new(None, self.worker.clone(), self.books.clone(), scope);
         let Pulled { turns, holders } = &self.pulled;
-        let turn = turns.as_ref().map(|turns| Turn::new(turns).sleeping());
+        let turn = turns.as_ref().map(|turns| Turn::new(turns).dozing());
         let holder = Some(Holder::new(holders));
         Session { trouble: Arc::clone(&self.trouble), turn, holder, ..session }
     }
@@ -114,7 +114,7 @@ impl<T, H> Session<T, H> {
 }
 
 /// For a thread that pulls for long, and must not keep the transport open while it handles a
-/// request, or sleeps: at the end of the session nobody has to wait until it wakes up.
+/// request, or dozes: at the end of the session nobody has to wait until it wakes up.
 impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// As [`next_into`](Self::next_into), with the transport only while it is looked at. Where there
     /// is an error, it is held still.
@@ -123,19 +123,19 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         puller: &Puller<T, H>,
         place: &mut Place<T::Request>,
     ) -> io::Result<bool> {
-        let mut sleeps = self.patience.waits_first() && self.can_sleep();
+        let mut dozes = self.patience.waits_first() && self.can_doze();
         loop {
-            if sleeps {
+            if dozes {
                 self.wait_by(&[], |waiter| waiter.in_turn())?;
             }
             if !self.hold(puller) {
                 return Ok(false);
             }
             let look = self.look(place)?;
-            if look == Look::Idle && !self.can_sleep() {
+            if look == Look::Idle && !self.can_doze() {
                 self.wait(&[])?;
             }
-            sleeps = look == Look::Idle && self.can_sleep();
+            dozes = look == Look::Idle && self.can_doze();
             self.let_go();
             match look {
                 Look::Request => return Ok(true),
@@ -146,7 +146,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     }
 
     /// Whether what it waits for wakes it at the end of the session too, however late it begins.
-    fn can_sleep(&self) -> bool {
+    fn can_doze(&self) -> bool {
         !self.is_shut() && self.turn.as_ref().is_some_and(Turn::knows_source)
     }
 }
