@@ -102,10 +102,10 @@ impl Held {
         })
     }
 
-    /// `Threading` may keep threads for what comes next, and has two descriptors for them to wait
+    /// `Threading` may keep threads for what comes next, and has three descriptors for them to wait
     /// at, which may not have been there when the address was said.
     fn is_as(self, before: Self, strategy: &str) -> bool {
-        let (kept, own) = if strategy == "threading" { (KEPT, 2) } else { (0, 0) };
+        let (kept, own) = if strategy == "threading" { (KEPT, 3) } else { (0, 0) };
         let is_as = |now, before, more| (before..=before + more).contains(&now);
         is_as(self.descriptors, before.descriptors, own)
             && is_as(self.threads, before.threads, kept)
