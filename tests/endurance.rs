@@ -103,10 +103,10 @@ impl Held {
         })
     }
 
-    /// `Threading` and `ThreadPool` may keep threads for what comes next, and has two descriptors for them to wait
-    /// at, which may not have been there when the address was said.
+    /// `Threading` and `ThreadPool` may keep threads for what comes next, and have three descriptors
+    /// for them to wait at, which may not have been there when the address was said.
     fn is_as(self, before: Self, strategy: &str) -> bool {
-        let (kept, own) = if strategy.starts_with("thread") { (KEPT, 2) } else { (0, 0) };
+        let (kept, own) = if strategy.starts_with("thread") { (KEPT, 3) } else { (0, 0) };
         let is_as = |now, before, more| (before..=before + more).contains(&now);
         is_as(self.descriptors, before.descriptors, own)
             && is_as(self.threads, before.threads, kept)

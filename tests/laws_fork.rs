@@ -60,6 +60,8 @@ fn a_script_has_one_story() -> Result<(), Box<dyn Error>> {
             Mixin::Threading,
             Mixin::ThreadPool,
             Mixin::ThreadPoolOne,
+            Mixin::Selecting,
+            Mixin::SelectingThreads,
             Mixin::Forking,
             Mixin::ForkingOne,
             Mixin::ForkServer,

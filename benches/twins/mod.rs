@@ -20,6 +20,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::Signal;
 
 /// The flag that ends a loop, and the descriptor that wakes it.
 pub struct Stop {
@@ -58,8 +59,8 @@ struct Looks {
     waits: bool,
     /// How many requests are waited for before the next look without one.
     left: u8,
-    /// How many were after the last of those that was in vain.
-    last: u8,
+    /// How many are to be after the next of those that is in vain.
+    next: u8,
 }
 
 impl Looks {
@@ -73,14 +74,14 @@ impl Looks {
 
     fn found(&mut self) {
         if !mem::take(&mut self.waits) {
-            self.last = 0;
+            self.next = 0;
         }
     }
 
     fn in_vain(&mut self) {
         if !self.waits {
-            self.last = (2 * self.last).clamp(1, 8);
-            self.left = self.last;
+            self.left = self.next;
+            self.next = (2 * self.next).clamp(1, 8);
         }
         self.waits = true;
     }
@@ -96,6 +97,10 @@ pub trait Hooks: Clone + Send + Sync + 'static {
     }
     /// In the loop, when a request has been given to its worker.
     fn served(&self) {}
+    /// The signal that the process handles, if it does.
+    fn handled_signal(&self) -> Option<Signal> {
+        None
+    }
     /// Before the loop: how it is to be stopped.
     fn arm(&self, _stop: Box<dyn Fn() + Send + Sync>) {}
 }

@@ -4,6 +4,8 @@ mod children;
 mod crew;
 mod fork_server;
 mod forking;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod selecting;
 mod sync;
 mod thread_pool;
 mod threading;
@@ -11,6 +13,8 @@ mod threading;
 pub use crew::Shareable;
 pub use fork_server::ForkServer;
 pub use forking::Forking;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use selecting::{InProcess, Selecting};
 pub use sync::Sync;
 pub use thread_pool::ThreadPool;
 pub use threading::Threading;
@@ -29,6 +33,7 @@ use crate::session::Session;
 /// | [`Sync`] | on the thread that serves, one after the other | packets, short exchanges, tests | no mix-in |
 /// | [`Threading`] | on a thread of its own | connections that last, shared state | `ThreadingMixIn` |
 /// | [`ThreadPool`] | on one of a limited number of threads | the same with a bound, short requests | `ThreadPoolExecutor` |
+/// | [`Selecting`] | in a table while it waits, and then where the strategy inside runs it | thousands of connections that mostly wait | none; "use a selector" |
 /// | [`Forking`] | in a process of its own | isolation: a crash, a leak, a privilege dropped | `ForkingMixIn` |
 /// | [`ForkServer`] | in a process of its own, forked from a helper | the same in a process with threads or much memory | none |
 ///

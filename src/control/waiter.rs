@@ -62,7 +62,7 @@ impl<'a> Waiter<'a> {
     /// The same for a source that is [known](Turn::knows_source), without its transport.
     pub(crate) fn in_turn(&self) -> io::Result<()> {
         if let Some(turn) = self.turn {
-            self.heard(turn.sleep(self.deadline)?);
+            self.heard(turn.doze(self.deadline)?);
         }
         Ok(())
     }
@@ -79,7 +79,7 @@ impl<'a> Waiter<'a> {
 
     fn heard(&self, woken: Woken) {
         if woken == Woken::ByBell {
-            self.control.hush(self.number);
+            self.hush();
         }
     }
 
@@ -116,6 +116,11 @@ impl<'a> Waiter<'a> {
         })
     }
 
+    /// Has heard the bell: silences it, unless it rings for the end of the session.
+    pub(crate) fn hush(&self) {
+        self.control.hush(self.number);
+    }
+
     /// When the wait has to end, where it has to.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
@@ -145,7 +150,7 @@ impl<'a> Waiter<'a> {
             polled => polled?,
         }
         if fds[0].any().unwrap_or(true) {
-            self.control.hush(self.number);
+            self.hush();
         }
         Ok(())
     }

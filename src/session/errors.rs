@@ -111,6 +111,10 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             self.worker.quietly(|| self.worker.handler().get_request_failed(error));
         }
         let until = Instant::now() + pause;
+        if self.beside {
+            self.rest.set(Some(until));
+            return Ok(());
+        }
         while !self.is_over() && Instant::now() < until {
             self.waiting(&[], Some(until), |waiter| waiter.pause())?;
         }

@@ -9,15 +9,16 @@ const MOST: u8 = 8;
 ///
 /// One that finds nothing is dear: accept4(2) of Linux makes a socket and a file before it looks
 /// whether there is a connection for them. Where looks are in vain, requests find the server asleep,
-/// and the next ones are waited for first: one after the first such look, and twice as many after
-/// each further one. A look that finds a request is followed by others, so that under load nobody
-/// waits.
+/// and the next ones are waited for first: one after the second such look in a row, and twice as many
+/// after each further one. A look that finds a request is followed by others, so that under load
+/// nobody waits, and where there is something every other time, it is looked for: the time that a
+/// look takes may be what saves going to sleep.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     /// How many requests are waited for before the next look.
     left: Cell<u8>,
-    /// How many were after the last one in vain, since one has found a request.
-    last: Cell<u8>,
+    /// How many are to be after the next one in vain.
+    next: Cell<u8>,
 }
 
 impl Patience {
@@ -32,14 +33,14 @@ impl Patience {
     /// A look has found a request.
     #[inline]
     pub(super) fn found(&self) {
-        self.last.set(0);
+        self.next.set(0);
     }
 
     /// A look has found nothing.
     pub(super) fn in_vain(&self) {
-        let next = (2 * self.last.get()).clamp(1, MOST);
-        self.last.set(next);
+        let next = self.next.get();
         self.left.set(next);
+        self.next.set((2 * next).clamp(1, MOST));
     }
 }
 
@@ -56,21 +57,22 @@ mod tests {
     fn the_more_looks_are_in_vain_the_fewer_there_are() {
         let patience = Patience::default();
         assert_eq!(waits(&patience), 0);
-        let after = [(); 6].map(|()| {
+        let after = [(); 7].map(|()| {
             patience.in_vain();
             waits(&patience)
         });
-        assert_eq!(after, [1, 2, 4, 8, 8, 8]);
+        assert_eq!(after, [0, 1, 2, 4, 8, 8, 8]);
     }
 
     #[test]
     fn a_look_that_finds_a_request_is_followed_by_others() {
         let patience = Patience::default();
         (0..3).for_each(|_| patience.in_vain());
-        assert_eq!(waits(&patience), 4);
+        assert_eq!(waits(&patience), 2);
         patience.found();
-        assert_eq!(waits(&patience), 0);
         patience.in_vain();
-        assert_eq!(waits(&patience), 1, "as at first");
+        assert_eq!(waits(&patience), 0, "as at first");
+        patience.in_vain();
+        assert_eq!(waits(&patience), 1);
     }
 }

@@ -59,7 +59,7 @@ impl<T, H> Puller<T, H> {
         let scope = Scope { service_interval: None, ..self.scope };
         let session = Session::new(None, self.worker.clone(), self.books.clone(), scope);
         let Pulled { turns, holders } = &self.pulled;
-        let turn = turns.as_ref().map(|turns| Turn::new(turns).sleeping());
+        let turn = turns.as_ref().map(|turns| Turn::new(turns).dozing());
         let holder = Some(Holder::new(holders));
         Session { trouble: Arc::clone(&self.trouble), turn, holder, ..session }
     }
@@ -115,7 +115,7 @@ impl<T, H> Session<T, H> {
 }
 
 /// For a thread that pulls for long, and must not keep the transport open while it handles a
-/// request, or sleeps: at the end of the session nobody has to wait until it wakes up.
+/// request, or dozes: at the end of the session nobody has to wait until it wakes up.
 impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// As [`next_into`](Self::next_into), with the transport only while it is looked at. Where there
     /// is an error, it is held still.
@@ -129,9 +129,9 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         place: &mut Place<T::Request>,
     ) -> io::Result<Look> {
         let mut until = None;
-        let mut sleeps = self.patience.waits_first() && self.can_sleep();
+        let mut dozes = self.patience.waits_first() && self.can_doze();
         loop {
-            if sleeps {
+            if dozes {
                 until = until.or_else(|| idle.and_then(after));
                 self.wait_by(&[], until, |waiter| waiter.in_turn())?;
             }
@@ -141,11 +141,11 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             let look = self.look(place)?;
             let is_over = |until: Instant| !self.is_shut() && until <= Instant::now();
             let waits = look == Look::Idle && !until.is_some_and(is_over);
-            sleeps = waits && self.can_sleep();
-            if waits && !sleeps {
+            dozes = waits && self.can_doze();
+            if waits && !dozes {
                 until = until.or_else(|| idle.and_then(after));
                 self.wait_until(&[], until.filter(|_| !self.is_shut()))?;
-                sleeps = self.can_sleep();
+                dozes = self.can_doze();
             }
             self.let_go();
             if !waits {
@@ -155,7 +155,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     }
 
     /// Whether what it waits for wakes it at the end of the session too, however late it begins.
-    fn can_sleep(&self) -> bool {
+    fn can_doze(&self) -> bool {
         !self.is_shut() && self.turn.as_ref().is_some_and(Turn::knows_source)
     }
 }

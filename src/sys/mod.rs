@@ -20,6 +20,7 @@
 //! * `address_bytes`, `address_of`: an address on its way to another process.
 //! * `Turns`: a descriptor that many threads wait for, of whom one is woken at a time, where there
 //!   can be one.
+//! * `Selector`: many descriptors waited for at once; `Selecting` is not there where it is not.
 //! * `at_exit`: a function that runs when the process exits normally.
 #![expect(unsafe_code, reason = "the one audited module; every block states what it relies on")]
 
@@ -35,6 +36,8 @@ mod forks;
 mod listener;
 mod parcel;
 mod receive;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod selector;
 mod send;
 mod shared;
 mod signals;
@@ -54,6 +57,8 @@ pub(crate) use forks::{count_forks, forks};
 pub(crate) use listener::Listener;
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
 pub(crate) use receive::{Packet, receive_more};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use selector::{Interest, Selector};
 pub(crate) use send::send;
 pub(crate) use shared::SharedWords;
 pub(crate) use signals::{Caught, Quiet};

@@ -82,21 +82,21 @@ pub(crate) struct Turn {
     turns: Arc<Turns>,
     /// The source whose turn it has. (No other thread looks at it.)
     at: AtomicI32,
-    /// It [sleeps](Self::sleep) for a source that is the same as ever.
-    sleeps: bool,
+    /// It [dozes](Self::doze) for a source that is the same as ever.
+    dozes: bool,
 }
 
 impl Turn {
     pub(crate) fn new(turns: &Arc<Turns>) -> Self {
-        Self { turns: Arc::clone(turns), at: AtomicI32::new(NONE), sleeps: false }
+        Self { turns: Arc::clone(turns), at: AtomicI32::new(NONE), dozes: false }
     }
 
-    /// Has it leave it to [`sleep`](Self::sleep) to wait for a source that is the same as ever.
-    pub(crate) fn sleeping(self) -> Self {
-        Self { sleeps: true, ..self }
+    /// Has it leave it to [`doze`](Self::doze) to wait for a source that is the same as ever.
+    pub(crate) fn dozing(self) -> Self {
+        Self { dozes: true, ..self }
     }
 
-    /// Whether there is a source to sleep for.
+    /// Whether there is a source to doze for.
     pub(crate) fn knows_source(&self) -> bool {
         self.turns.source.load(SeqCst) != NONE
     }
@@ -117,15 +117,15 @@ impl Turn {
         }
         if as_ever {
             self.turns.source.store(source, SeqCst);
-            if self.sleeps {
+            if self.dozes {
                 return Ok(Woken::Otherwise);
             }
         }
-        self.sleep(deadline)
+        self.doze(deadline)
     }
 
     /// Waits for the source that is known, as one that has not the turn.
-    pub(crate) fn sleep(&self, deadline: Option<Instant>) -> io::Result<Woken> {
+    pub(crate) fn doze(&self, deadline: Option<Instant>) -> io::Result<Woken> {
         let mut event = [EpollEvent::empty()];
         match self.turns.epoll.wait(&mut event, timeout_until(deadline)) {
             Ok(0) | Err(Errno::EINTR) => Ok(Woken::Otherwise),
@@ -232,13 +232,13 @@ mod tests {
     }
 
     #[test]
-    fn who_sleeps_makes_the_source_known_first() -> io::Result<()> {
+    fn who_dozes_makes_the_source_known_first() -> io::Result<()> {
         let (_bell, [first, second]) = places()?;
-        let (first, (source, _other)) = (first.sleeping(), source()?);
+        let (first, (source, _other)) = (first.dozing(), source()?);
         assert!(!first.knows_source());
         first.wait(source.as_fd(), true, None)?;
         assert!(first.knows_source() && second.knows_source());
-        second.sleep(None)?;
+        second.doze(None)?;
         assert_eq!(second.at.load(Relaxed), source.as_raw_fd());
         Ok(())
     }
@@ -253,10 +253,10 @@ mod tests {
             assert_eq!(turn.wait(source.as_fd(), true, far)?, Woken::ByBell);
         }
         bell.drain();
-        assert_eq!(places[0].sleep(Some(Instant::now()))?, Woken::Otherwise);
+        assert_eq!(places[0].doze(Some(Instant::now()))?, Woken::Otherwise);
         places[0].turns.end();
         for turn in &places {
-            assert_eq!(turn.sleep(far)?, Woken::ByBell);
+            assert_eq!(turn.doze(far)?, Woken::ByBell);
         }
         Ok(())
     }

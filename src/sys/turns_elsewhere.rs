@@ -34,7 +34,7 @@ impl Turn {
         match **turns {}
     }
 
-    pub(crate) fn sleeping(self) -> Self {
+    pub(crate) fn dozing(self) -> Self {
         self
     }
 
@@ -42,7 +42,7 @@ impl Turn {
         match *self {}
     }
 
-    pub(crate) fn sleep(&self, _deadline: Option<Instant>) -> io::Result<Woken> {
+    pub(crate) fn doze(&self, _deadline: Option<Instant>) -> io::Result<Woken> {
         match *self {}
     }
 

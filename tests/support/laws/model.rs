@@ -23,6 +23,9 @@ pub enum Mixin {
     ThreadPool,
     /// With one thread.
     ThreadPoolOne,
+    /// Of packets, for which it is not, `Sync`.
+    Selecting,
+    SelectingThreads,
     Forking,
     /// With one child at a time.
     ForkingOne,
@@ -38,12 +41,26 @@ impl Mixin {
 
     /// Whether a peer that is slow holds all others.
     fn is_serial(self) -> bool {
-        matches!(self, Self::Sync | Self::ThreadPoolOne | Self::ForkingOne)
+        matches!(
+            self,
+            Self::Sync
+                | Self::ThreadPoolOne
+                | Self::ForkingOne
+                | Self::Selecting
+                | Self::SelectingThreads
+        )
     }
 
     /// Whether `handle_request` returns when its request has been handled.
     pub fn handles_here(self) -> bool {
-        matches!(self, Self::Sync | Self::ThreadPool | Self::ThreadPoolOne)
+        matches!(
+            self,
+            Self::Sync
+                | Self::ThreadPool
+                | Self::ThreadPoolOne
+                | Self::Selecting
+                | Self::SelectingThreads
+        )
     }
 }
 
@@ -391,6 +408,8 @@ reference! {
         Mixin::Threading,
         Mixin::ThreadPool,
         Mixin::ThreadPoolOne,
+        Mixin::Selecting,
+        Mixin::SelectingThreads,
         Mixin::ForkingRefused,
     ];
     Forks: vec![Mixin::Forking, Mixin::ForkingOne, Mixin::ForkServer];
