@@ -24,8 +24,8 @@ use std::process::ExitCode;
 
 use socketserver::{
     Concurrency, Connection, ForkServer, Forking, Guarded, Handler, LocalAddr, Options, Portable,
-    Selectable, Selecting, Server, Shareable, StreamTransport, Sync, Tcp, Threading, Transport,
-    Udp, UnixDatagram, UnixStream,
+    Selectable, Selecting, Server, Shareable, StreamTransport, Sync, Tcp, ThreadPool, Threading,
+    Transport, Udp, UnixDatagram, UnixStream,
 };
 
 use cli::{Asked, Cli, Endpoint, Mode, Strategy};
@@ -80,9 +80,11 @@ where
     match cli.strategy {
         Strategy::Sync => connections(transport, Sync, cli),
         Strategy::Threading => connections(transport, Threading::new(), cli),
+        Strategy::ThreadPool => connections(transport, pool(cli), cli),
         Strategy::Forking => connections(transport, Forking::new(), cli),
         Strategy::ForkServer => connections(transport, ForkServer::new(), cli),
         Strategy::Selecting => connections(transport, Selecting::new(Sync), cli),
+        Strategy::SelectingThreadPool => connections(transport, Selecting::new(pool(cli)), cli),
     }
 }
 
@@ -95,14 +97,20 @@ where
     match cli.strategy {
         Strategy::Sync => packets(transport, Sync),
         Strategy::Threading => packets(transport, Threading::new()),
+        Strategy::ThreadPool => packets(transport, pool(cli)),
         Strategy::Forking => packets(transport, Forking::new()),
         Strategy::ForkServer => packets(transport, ForkServer::new()),
-        Strategy::Selecting => Err(io::Error::new(
+        Strategy::Selecting | Strategy::SelectingThreadPool => Err(io::Error::new(
             ErrorKind::InvalidInput,
-            "--strategy selecting is for connections: a packet has nothing to wait for; sync takes \
-             one after the other",
+            "--strategy selecting is for connections: a packet has nothing to wait for; sync and \
+             thread-pool take them",
         )),
     }
+}
+
+/// As large as is said, or as it is by default.
+fn pool(cli: &Cli) -> ThreadPool {
+    cli.workers.map_or_else(ThreadPool::default, ThreadPool::new)
 }
 
 fn tcp(cli: &Cli, at: net::SocketAddr) -> io::Result<Tcp> {
