@@ -5,7 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ending;
 mod failing;
 mod late;
+mod random;
 mod rig;
 mod waiting;

@@ -75,17 +75,13 @@ enum Step {
 
 impl<R: Selectable> Conn<R> {
     pub(super) fn new(job: Job<R>) -> Self {
-        let state = State {
-            at: At::Opening { waited: false },
-            wanted: 0,
-            stirred: true,
-            more: false,
-            ended: false,
-            sending: false,
-            begun: false,
-            leaving: false,
-        };
-        Self { place: Some(job), state, registered: None }
+        Self { place: Some(job), state: State::new(), registered: None }
+    }
+
+    /// For those who care for its place alone.
+    #[cfg(test)]
+    pub(super) fn nothing() -> Self {
+        Self { place: None, state: State::new(), registered: None }
     }
 
     pub(super) fn token(&self) -> Option<Token> {
@@ -214,6 +210,19 @@ impl<R: Selectable> Conn<R> {
 }
 
 impl State {
+    fn new() -> Self {
+        Self {
+            at: At::Opening { waited: false },
+            wanted: 0,
+            stirred: true,
+            more: false,
+            ended: false,
+            sending: false,
+            begun: false,
+            leaving: false,
+        }
+    }
+
     /// Something has happened.
     pub(super) fn stir(&mut self, more: bool) {
         self.stirred = true;
