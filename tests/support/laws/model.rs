@@ -26,6 +26,7 @@ pub enum Mixin {
     /// Of packets, for which it is not, `Sync`.
     Selecting,
     SelectingThreads,
+    SelectingPool,
     Forking,
     /// With one child at a time.
     ForkingOne,
@@ -48,6 +49,7 @@ impl Mixin {
                 | Self::ForkingOne
                 | Self::Selecting
                 | Self::SelectingThreads
+                | Self::SelectingPool
         )
     }
 
@@ -60,6 +62,7 @@ impl Mixin {
                 | Self::ThreadPoolOne
                 | Self::Selecting
                 | Self::SelectingThreads
+                | Self::SelectingPool
         )
     }
 }
@@ -410,6 +413,7 @@ reference! {
         Mixin::ThreadPoolOne,
         Mixin::Selecting,
         Mixin::SelectingThreads,
+        Mixin::SelectingPool,
         Mixin::ForkingRefused,
     ];
     Forks: vec![Mixin::Forking, Mixin::ForkingOne, Mixin::ForkServer];
