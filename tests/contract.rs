@@ -14,11 +14,19 @@ use socketserver::{
     Activity, AddressFamily, Amplifies, AssumeForkSafe, Bound, Closing, Counters, CrashOnPanic,
     Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Ending, Event, Failure,
     FailureKind, ForkRefused, ForkServer, ForkedChild, Forking, Guarded, Handler, HandlerFn,
+<<<<<<< HEAD
     Hangup, Job, Limits, LineTooLong, Next, OnPanic, Options, Outcome, Progress, Puller, Refusal,
     Refuse, ReplyTooLong, Report, RequestTooLong, Room, Running, Selecting, Server, Session, Stage,
     StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest, TcpServer, Threading,
     ThreadingUdpServer, Ticket, Truncation, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest,
     UnixStream, UnixStreamRequest, Waiter, WhenFull, Worker, handler_fn,
+=======
+    Hangup, Job, Limits, LineTooLong, Next, OnPanic, Options, Outcome, Puller, Refusal, Refuse,
+    Report, Running, Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync,
+    Taken, Tcp, TcpRequest, TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket,
+    Truncation, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest,
+    Waiter, WhenFull, Worker, handler_fn,
+>>>>>>> main
 };
 
 fn assert_send<T: Send>() {}
@@ -58,10 +66,12 @@ macro_rules! for_the_lattice {
     ($check:ident: $($transport:ident)*) => {$(
         $check::<Server<$transport, Sync, Stateless>>();
         $check::<Server<$transport, Threading, Stateless>>();
+        $check::<Server<$transport, ThreadPool, Stateless>>();
         $check::<Server<$transport, Forking, Stateless>>();
         $check::<Server<$transport, ForkServer, Stateless>>();
         $check::<Running<$transport, Sync, Stateless>>();
         $check::<Running<$transport, Threading, Stateless>>();
+        $check::<Running<$transport, ThreadPool, Stateless>>();
         $check::<Running<$transport, Forking, Stateless>>();
         $check::<Server<$transport, Selecting<Sync>, Stateless>>();
         $check::<Running<$transport, Selecting<Threading>, Stateless>>();
@@ -166,6 +176,7 @@ fn what_a_server_is_given_goes_anywhere() {
 fn strategies_are_plain_values() {
     assert_send_sync_debug::<Sync>();
     assert_send_sync_debug::<Threading>();
+    assert_send_sync_debug::<ThreadPool>();
     assert_send_sync_debug::<Forking>();
     assert_send_sync_debug::<ForkServer>();
     assert_send_sync_debug::<Selecting<Sync>>();
@@ -206,6 +217,7 @@ fn unused_slots_weigh_nothing() {
     let own = 5 * size_of::<usize>() + size_of::<Option<Duration>>();
     assert_eq!(size_of::<Server<Tcp, Sync, Stateless>>(), own);
     assert_eq!(size_of::<Server<Tcp, Threading, Stateless>>(), own + size_of::<Threading>());
+    assert_eq!(size_of::<Server<Tcp, ThreadPool, Stateless>>(), own + size_of::<ThreadPool>());
     assert_eq!(size_of::<Server<Tcp, Forking, Stateless>>(), own + size_of::<Forking>());
 }
 
@@ -235,8 +247,8 @@ fn a_server_weighs_the_same_whatever_it_serves() {
 }
 
 #[test]
-fn what_moves_to_other_threads_weighs_a_pointer_a_number_and_a_flag() {
-    assert_eq!(size_of::<Worker<Stateless>>(), size_of::<usize>() + 2 * size_of::<u64>());
+fn what_moves_to_other_threads_weighs_a_pointer_and_a_number() {
+    assert_eq!(size_of::<Worker<Stateless>>(), size_of::<usize>() + size_of::<u64>());
     assert_eq!(size_of::<Worker<Heavy>>(), size_of::<Worker<Stateless>>());
     assert_eq!(size_of::<Session<Udp, Heavy>>(), size_of::<Session<Tcp, Stateless>>());
     assert_eq!(size_of::<StopHandle>(), size_of::<usize>() + size_of::<u64>());

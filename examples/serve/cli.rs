@@ -25,18 +25,25 @@ connection on a thread of its own.
                  unixgram   packets over a Unix socket
   --strategy S   sync       one request after the other
                  threading  each request on a thread of its own [default]
+                 thread-pool  the same on a limited number of threads
                  forking    each request in a process of its own
                  fork-server  the same, forked from a helper
-  --mode M       files      HTTP: GET and HEAD of the files [default]
+                 selecting  for connections: in a table while they wait
+                 selecting+thread-pool  the same, with a pool to work at it
+  --mode M       files      HTTP/1.1: GET and HEAD of the files [default]
                  once       one line is sent back, then the connection closes
                  echo       all that comes is sent back, until the peer ends;
-                            packets are echoed whatever the mode, but files,
-                            which they can't have
+                            packets are echoed whatever the mode, but files
+                            and resp, which they can't have
+                 resp       what Redis speaks: PING, GET, SET and a few more,
+                            kept in memory, by each process for itself
   --backlog N    how many connections may wait to be accepted [default: 1024]
   --bufsize N    how much is read at a time by once and echo [default: 8192];
                  for packets, the longest that is taken whole [default: 65535]
-  --workers N    for strategies with a fixed number of workers; none of
-                 these has one, so it is accepted and does nothing
+  --quiet        no line on stderr for each exchange of files
+  --workers N    how many threads a thread-pool has at most [default: four more
+                 than there are processors, and at most 32]; the others have
+                 no such number, and it does nothing
   -h, --help     this text
 
 Once bound it prints `LISTENING <address>` on stdout. On SIGTERM or SIGINT it
@@ -45,7 +52,7 @@ ends it at once.
 ";
 
 const OPTIONS: &str = "--transport, --strategy, --mode, --addr, --backlog, --bufsize, --workers, \
-                       --dir, --help";
+                       --dir, --quiet, --help";
 /// More would be no buffer but an attempt to run out of memory.
 const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
 
@@ -62,7 +69,9 @@ pub(crate) struct Cli {
     pub(crate) mode: Mode,
     pub(crate) backlog: u32,
     pub(crate) bufsize: Option<usize>,
+    pub(crate) workers: Option<usize>,
     pub(crate) dir: PathBuf,
+    pub(crate) quiet: bool,
 }
 
 /// A transport, and an address that goes with it.
@@ -77,8 +86,18 @@ pub(crate) enum Endpoint {
 pub(crate) enum Strategy {
     Sync,
     Threading,
+    ThreadPool,
     Forking,
     ForkServer,
+    Selecting,
+    SelectingThreadPool,
+}
+
+impl Strategy {
+    /// Whether connections take turns, exchange by exchange.
+    pub(crate) fn takes_turns(self) -> bool {
+        matches!(self, Self::Selecting | Self::SelectingThreadPool)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,6 +105,7 @@ pub(crate) enum Mode {
     Files,
     Once,
     Echo,
+    Resp,
 }
 
 #[derive(Clone, Copy)]
@@ -111,8 +131,9 @@ impl Cli {
 pub(crate) fn parse() -> Result<Asked, String> {
     let mut transport = Transport::Tcp;
     let mut strategy = Strategy::Threading;
-    let (mut mode, mut address, mut bufsize, mut dir) = (None, None, None, None);
-    let mut backlog = 1024;
+    let (mut mode, mut address, mut dir) = (None, None, None);
+    let (mut bufsize, mut workers) = (None, None);
+    let (mut backlog, mut quiet) = (1024, false);
 
     let mut parser = Parser::from_env();
     while let Some(arg) = parser.next().map_err(|error| hinted(&error))? {
@@ -130,13 +151,21 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 let all = [
                     ("sync", Strategy::Sync),
                     ("threading", Strategy::Threading),
+                    ("thread-pool", Strategy::ThreadPool),
                     ("forking", Strategy::Forking),
                     ("fork-server", Strategy::ForkServer),
+                    ("selecting", Strategy::Selecting),
+                    ("selecting+thread-pool", Strategy::SelectingThreadPool),
                 ];
                 strategy = choice(&mut parser, "--strategy", all)?;
             }
             Arg::Long("mode") => {
-                let all = [("files", Mode::Files), ("once", Mode::Once), ("echo", Mode::Echo)];
+                let all = [
+                    ("files", Mode::Files),
+                    ("once", Mode::Once),
+                    ("echo", Mode::Echo),
+                    ("resp", Mode::Resp),
+                ];
                 mode = Some(choice(&mut parser, "--mode", all)?);
             }
             Arg::Long("addr") => address = Some(value(&mut parser)?),
@@ -145,19 +174,26 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 bufsize = Some(number(&mut parser, "--bufsize", LARGEST_BUFFER)?);
             }
             Arg::Long("workers") => {
-                number(&mut parser, "--workers", usize::MAX)?;
+                workers = Some(number(&mut parser, "--workers", usize::MAX)?);
             }
             Arg::Long("dir") => dir = Some(PathBuf::from(value(&mut parser)?)),
+            Arg::Long("quiet") => quiet = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
             other => return Err(hinted(&other.unexpected())),
         }
     }
     let endpoint = endpoint(transport, address)?;
     let packets = matches!(endpoint, Endpoint::Udp(_) | Endpoint::Unixgram(_));
-    if packets && mode == Some(Mode::Files) {
-        return Err("--mode files is HTTP, which needs connections: use it with --transport tcp \
-                    or unix; packets can have --mode once or echo"
-            .into());
+    let needs = match mode {
+        Some(Mode::Files) => Some("files is HTTP"),
+        Some(Mode::Resp) => Some("resp is RESP"),
+        _ => None,
+    };
+    if let Some(what) = needs.filter(|_| packets) {
+        return Err(format!(
+            "--mode {what}, which needs connections: use it with --transport tcp or unix; packets \
+             can have --mode once or echo"
+        ));
     }
     let mode = mode.unwrap_or(if packets { Mode::Echo } else { Mode::Files });
     let served = dir.is_some() || mode == Mode::Files;
@@ -165,7 +201,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     if served {
         check_dir(&dir)?;
     }
-    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir }))
+    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir, workers, quiet }))
 }
 
 fn hinted(error: &dyn Display) -> String {

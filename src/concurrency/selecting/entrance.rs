@@ -12,11 +12,18 @@ use crate::sys::{Interest, Selector};
 use crate::transport::Transport;
 use crate::worker::Job;
 
+/// After so many requests of which none was looked for in vain, the next is looked for at once. A look
+/// that finds nothing is dear, as accept(2) makes a socket before it looks; but so is the wait for
+/// each of many.
+const BUSY: u32 = 8;
+
 /// The session outside, and what the selector tells of its listener.
 pub(super) struct Entrance<T, H> {
     session: Session<T, H>,
     interest: Interest,
     over: bool,
+    /// How many requests have been taken since the last look that found none.
+    in_a_row: u32,
     /// While it is there, a permit that is given back rings.
     wanting: Option<Wanting>,
 }
@@ -25,7 +32,7 @@ impl<T: Transport + AsFd, H: Handler<T::Request>> Entrance<T, H> {
     pub(super) fn new(session: Session<T, H>, selector: &Selector) -> io::Result<Self> {
         let interest = Interest::Readable;
         selector.add(session.transport(), interest, LISTENER)?;
-        Ok(Self { session, interest, over: false, wanting: None })
+        Ok(Self { session, interest, over: false, in_a_row: 0, wanting: None })
     }
 
     /// Takes a request if there is one.
@@ -40,15 +47,26 @@ impl<T: Transport + AsFd, H: Handler<T::Request>> Entrance<T, H> {
         }
         match taken? {
             Taken::Request(job) => {
-                self.listen(selector, interest)?;
+                self.in_a_row = self.in_a_row.saturating_add(1);
+                if !self.is_busy() {
+                    self.listen(selector, interest)?;
+                }
                 Ok(Some(job))
             }
-            Taken::Idle => self.listen(selector, interest).map(|()| None),
+            Taken::Idle => {
+                self.in_a_row = 0;
+                self.listen(selector, interest).map(|()| None)
+            }
             Taken::End => {
                 self.over = true;
                 Ok(None)
             }
         }
+    }
+
+    /// Whether there is to be another look although nothing has told of a request.
+    pub(super) fn is_busy(&self) -> bool {
+        self.in_a_row >= BUSY
     }
 
     /// Whether no more requests are taken.

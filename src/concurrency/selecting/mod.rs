@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use self::conn::Outcome;
 use self::table::{Table, Visit};
-use super::{Concurrency, Sync, Threading};
+use super::{Concurrency, Sync, ThreadPool, Threading};
 use crate::control::Control;
 use crate::drain::Closing;
 use crate::failure::{Failure, Stage};
@@ -130,6 +130,7 @@ pub trait InProcess {}
 
 impl InProcess for Sync {}
 impl InProcess for Threading {}
+impl InProcess for ThreadPool {}
 
 impl<C: InProcess> Selecting<C> {
     /// A table whose exchanges run where `inner` runs them.
@@ -150,8 +151,8 @@ impl<C> Selecting<C> {
     }
 
     /// How many bytes of replies may wait in the table for the peer of a connection to take them; 8
-    /// MiB by default. A write beyond that fails with [`ReplyTooLong`](crate::ReplyTooLong), so
-    /// longer replies are written in parts, each in an exchange of its own.
+    /// MiB by default. A write beyond that fails with [`ReplyTooLong`](crate::ReplyTooLong): a reply
+    /// that may be longer is sent by [`send_from`](crate::StreamRequest::send_from).
     #[must_use]
     pub fn reply_bytes(mut self, bytes: usize) -> Self {
         self.bounds.replies = bytes.max(1);
@@ -188,7 +189,7 @@ where
         let table = Arc::new(Table::new(outside, &control.bell())?);
         let handler = Visits { table: Some(Arc::clone(&table)), bounds: self.bounds };
         let worker = Worker::new(Arc::new(Shared { handler, control }), number);
-        let inside = Session::new(Arc::clone(&table), worker, None, Scope::default());
+        let inside = Session::new(Some(Arc::clone(&table)), worker, None, Scope::default());
         let served = self.inner.serve(&inside);
         table.end().and(served)
     }
