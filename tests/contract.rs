@@ -14,19 +14,11 @@ use socketserver::{
     Activity, AddressFamily, Amplifies, AssumeForkSafe, Bound, Closing, Counters, CrashOnPanic,
     Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Ending, Event, Failure,
     FailureKind, ForkRefused, ForkServer, ForkedChild, Forking, Guarded, Handler, HandlerFn,
-<<<<<<< HEAD
     Hangup, Job, Limits, LineTooLong, Next, OnPanic, Options, Outcome, Progress, Puller, Refusal,
     Refuse, ReplyTooLong, Report, RequestTooLong, Room, Running, Selecting, Server, Session, Stage,
-    StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest, TcpServer, Threading,
-    ThreadingUdpServer, Ticket, Truncation, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest,
-    UnixStream, UnixStreamRequest, Waiter, WhenFull, Worker, handler_fn,
-=======
-    Hangup, Job, Limits, LineTooLong, Next, OnPanic, Options, Outcome, Puller, Refusal, Refuse,
-    Report, Running, Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync,
-    Taken, Tcp, TcpRequest, TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket,
-    Truncation, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest,
-    Waiter, WhenFull, Worker, handler_fn,
->>>>>>> main
+    StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest, TcpServer,
+    ThreadPool, Threading, ThreadingUdpServer, Ticket, Truncation, Udp, UdpRequest, UnixDatagram,
+    UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull, Worker, handler_fn,
 };
 
 fn assert_send<T: Send>() {}

@@ -196,3 +196,25 @@ where
     table.close()?;
     Ok(())
 }
+
+/// The thread that took the one before is in its exchange.
+#[test]
+fn connections_that_come_in_a_crowd_are_taken_while_others_work() -> Result {
+    let (handler, ear) = lines();
+    let strategy = socketserver::Selecting::new(socketserver::Threading::new());
+    let table = Table::<socketserver::Tcp, _, _>::new(strategy, handler)?;
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        clients.push(table.client("wait\n")?);
+    }
+    // All are at work at once, and nobody is waited for.
+    for _ in 0..50 {
+        ear.hears("wait")?;
+    }
+    for _ in 0..50 {
+        ear.go.send(())?;
+    }
+    clients.iter_mut().try_for_each(|client| hear(client, "wait\n"))?;
+    table.close()?;
+    Ok(())
+}

@@ -200,7 +200,14 @@ where
             }
             let (conn, spare) = match next {
                 Next::Conn(conn, spare) => (Some(conn), spare),
-                Next::Arrival => (self.arrival(), Vec::new()),
+                Next::Arrival => {
+                    let conn = self.arrival();
+                    // There may be another one at once, which the listener does not tell of.
+                    if conn.is_some() && self.places.lock().wake() {
+                        self.nudge.ring();
+                    }
+                    (conn, Vec::new())
+                }
                 Next::Wait => return Err(io::ErrorKind::WouldBlock.into()),
                 Next::Over => return Ok(None),
             };
