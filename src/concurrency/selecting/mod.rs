@@ -234,10 +234,10 @@ where
 
     /// The strategy inside could not run the visit: it has no thread for it.
     fn handle_error(&self, visit: &mut Visit<T::Request>, failure: &Failure) {
-        if let (Some(table), Some(conn)) = (&self.table, visit.conn.take()) {
+        if let (Some(table), Some(mut conn)) = (&self.table, visit.conn.take()) {
             let error = failure.as_error().map_or_else(|| ErrorKind::Other.into(), copy);
             let mut room = self.bounds.room(mem::take(&mut visit.spare));
-            table.give_up(conn, &mut room, Fault::new(Stage::Start, error));
+            table.give_up(&mut conn, &mut room, Fault::new(Stage::Start, error));
         }
     }
 }
