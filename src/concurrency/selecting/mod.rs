@@ -143,7 +143,8 @@ impl<C: InProcess> Selecting<C> {
 impl<C> Selecting<C> {
     /// How many bytes of a request may wait in the table for the rest of it; 64 KiB by default. A
     /// request that is longer, and still not whole, fails with
-    /// [`RequestTooLong`](crate::RequestTooLong). Memory is got as it is needed.
+    /// [`RequestTooLong`](crate::RequestTooLong), as soon as the handler has said that it is. Memory
+    /// is got as it is needed.
     #[must_use]
     pub fn request_bytes(mut self, bytes: usize) -> Self {
         self.bounds.input = bytes.max(1);
