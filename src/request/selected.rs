@@ -28,6 +28,7 @@ impl<S: StreamSocket, A> Selectable for StreamRequest<S, A> {
             return Ok(if let Ok(false) = sent { Progress::Sending } else { self.leave() });
         }
         if !sent? {
+            self.reader.give_back(room);
             return Ok(Progress::Sending);
         }
         if self.wire.minders.as_mut().is_some_and(|minders| mem::take(&mut minders.answered)) {

@@ -228,7 +228,11 @@ where
                 None => break,
                 Some(back) => conn = back,
             }
-            conn.wait_here(&table.worker);
+            if !conn.wait_here(&table.worker) {
+                let fault = Fault::new(Stage::Handle, conn::unable_to_wait());
+                table.give_up(&mut conn, &mut room, fault);
+                break;
+            }
         }
         Ok(Next::Done)
     }
