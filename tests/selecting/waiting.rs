@@ -1,8 +1,6 @@
 //! What waits in the table: requests that come in parts, replies that are not taken, the ends of
 //! connections.
 
-use std::io::{Read, Write};
-
 use socketserver::Concurrency;
 
 use crate::rig::{
@@ -154,24 +152,28 @@ where
     T: Stream,
     C: Concurrency<T, Lines> + Send + 'static,
 {
+    const MANY: usize = 10_000;
     let (handler, ear) = lines();
     let table = Table::<T, C, _>::new(strategy, handler)?;
-    let mut greedy = table.client("")?;
-    let mut taking = greedy.another()?;
-    let lines = "more\n".repeat(1000);
-    // Both end when the server hangs up.
-    let sends = std::thread::spawn(move || while greedy.write_all(lines.as_bytes()).is_ok() {});
-    let takes =
-        std::thread::spawn(move || while taking.read(&mut [0; 65536]).is_ok_and(|n| n > 0) {});
-    ear.hears("more")?;
-    let mut other = table.client("")?;
-    for _ in 0..20 {
-        exchange(&mut other, "in between\n")?;
+    let (mut greedy, mut other) = (table.client("")?, table.client("")?);
+    for client in [&mut greedy, &mut other] {
+        exchange(client, "one\n")?;
+        ear.hears("one")?;
     }
-    assert!(!sends.is_finished() && !takes.is_finished());
+    // On one thread, both have come before either is served.
+    let mut first = table.client("wait\n")?;
+    ear.hears("wait")?;
+    say(&mut greedy, "x\n".repeat(MANY))?;
+    say(&mut other, "in between\n")?;
+    ear.go.send(())?;
+    hear(&mut first, "wait\n")?;
+    hear(&mut other, "in between\n")?;
+    hear(&mut greedy, "x\n".repeat(MANY))?;
+    let said: Vec<_> = ear.said.try_iter().collect();
+    let before = said.iter().position(|line| line == "in between").unwrap();
+    assert!(before < MANY / 2, "{before} of {MANY} exchanges before one");
+    drop(greedy);
     table.close()?;
-    sends.join().map_err(|_| "panicked")?;
-    takes.join().map_err(|_| "panicked")?;
     Ok(())
 }
 
