@@ -73,7 +73,9 @@ pub mod from_python {}
 
 pub use admission::{Limits, PeerIp, PeerUid, Refuse, WhenFull, by_ip, by_prefix, by_uid};
 pub use alias::*;
-pub use concurrency::{Concurrency, ForkServer, Forking, Shareable, Sync, Threading};
+pub use concurrency::{
+    Concurrency, ForkServer, Forking, PreForking, Shareable, Sync, Threading, Workers,
+};
 pub use control::{StopHandle, Waiter};
 pub use counters::Counters;
 pub use drain::{Closing, Drain, Due, Report};

@@ -134,6 +134,10 @@ impl<H> Worker<H> {
         &self.shared.control
     }
 
+    pub(crate) fn shared_control(&self) -> Arc<Control> {
+        Arc::clone(&self.shared.control)
+    }
+
     pub(crate) fn session(&self) -> u64 {
         self.session
     }
@@ -223,6 +227,14 @@ impl<H> Worker<H> {
         H: Handler<R>,
     {
         self.ended(ticket, ending);
+        self.hear_panics();
+    }
+
+    /// Asks what is to be done about the panics that children have noted.
+    pub(crate) fn hear_panics<R>(&self)
+    where
+        H: Handler<R>,
+    {
         for _ in 0..self.control().take_panics() {
             self.panicked();
         }
@@ -273,13 +285,13 @@ impl<H> Worker<H> {
     }
 
     /// Does what the handler wants to be done about a panic; in a forked child it is noted for the
-    /// parent, which then asks.
+    /// parent, which then asks, and in a process that serves for another for that one.
     #[cold]
     fn panicked<R>(&self)
     where
         H: Handler<R>,
     {
-        if self.in_child {
+        if self.in_child || self.control().is_worker() {
             return self.control().note_panic();
         }
         let mut answer = OnPanic::Contain;

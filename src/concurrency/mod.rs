@@ -3,11 +3,13 @@
 mod children;
 mod fork_server;
 mod forking;
+mod pre_forking;
 mod sync;
 mod threading;
 
 pub use fork_server::ForkServer;
 pub use forking::Forking;
+pub use pre_forking::{PreForking, Workers};
 pub use sync::Sync;
 pub use threading::{Shareable, Threading};
 

@@ -23,8 +23,10 @@ use crate::sys::{Bell, SharedWords};
 /// What the loop, its handles and its workers share.
 pub(crate) struct Control {
     first: Place,
-    /// This process is a child that the server's strategy has forked.
+    /// This process is a child that the server's strategy has forked for a request.
     is_child: AtomicBool,
+    /// This process serves for another one, or is a child of one that does.
+    is_worker: AtomicBool,
     /// The process that has posted a stop before it had a place of its own.
     early: AtomicU32,
     wakers: Mutex<Vec<Waker>>,
@@ -43,13 +45,16 @@ struct Place {
     words: SharedWords<3>,
     bell: Bell,
     owner: u32,
+    /// Whether it is that of a process that serves for the one whose place is before it.
+    is_workers: bool,
     next: OnceLock<Box<Self>>,
 }
 
 impl Place {
     fn new(number: u64) -> io::Result<Self> {
         let (words, bell) = (SharedWords::new()?, Bell::new()?);
-        let place = Self { words, bell, owner: process::id(), next: OnceLock::new() };
+        let (owner, next) = (process::id(), OnceLock::new());
+        let place = Self { words, bell, owner, is_workers: false, next };
         place.state().store(state::before(number), SeqCst);
         Ok(place)
     }
@@ -81,6 +86,17 @@ impl Place {
     fn is_ours(&self) -> bool {
         self.owner == process::id()
     }
+
+    /// Puts what `next` makes of the state in its place, and rings. Does neither where it makes
+    /// nothing of it.
+    fn change(&self, next: impl Fn(u64) -> Option<u64>) -> bool {
+        let changed = self.state().fetch_update(SeqCst, SeqCst, next).is_ok();
+        // Rings again where the flags had been set: whoever did may have been killed before it rang.
+        if changed {
+            self.bell.ring();
+        }
+        changed
+    }
 }
 
 impl Control {
@@ -88,6 +104,7 @@ impl Control {
         Ok(Self {
             first: Place::new(0)?,
             is_child: AtomicBool::new(false),
+            is_worker: AtomicBool::new(false),
             early: AtomicU32::new(0),
             wakers: Mutex::default(),
             unheard: AtomicBool::new(false),
@@ -112,7 +129,8 @@ impl Control {
     pub(crate) fn begin(&self) -> io::Result<u64> {
         let mut place = self.place();
         if !place.is_ours() {
-            let own = Place::new(state::number(place.load()))?;
+            let mut own = Place::new(state::number(place.load()))?;
+            own.is_workers = self.is_worker();
             own.announces().store(place.announces().load(SeqCst), SeqCst);
             place = place.next.get_or_init(|| Box::new(own));
             if self.early.load(SeqCst) == process::id() {
@@ -206,9 +224,38 @@ impl Control {
         self.is_child.load(SeqCst)
     }
 
-    /// Called in such a child, for a panic that its end does not tell of.
+    /// Called in a process that serves for another one, before it begins a session: its stops are
+    /// that one's too, and so are its panics.
+    pub(crate) fn supervise(&self) {
+        self.is_worker.store(true, SeqCst);
+    }
+
+    /// Whether this process serves for another one.
+    pub(crate) fn is_worker(&self) -> bool {
+        self.is_worker.load(SeqCst)
+    }
+
+    /// The place of the process that this one serves for.
+    fn supervisor(&self) -> Option<&Place> {
+        let (mut place, mut supervisor) = (&self.first, None);
+        while let Some(next) = place.next.get() {
+            if next.is_workers {
+                supervisor = Some(place);
+            }
+            place = next;
+        }
+        supervisor
+    }
+
+    /// Called in a child of either kind, for a panic that its parent is to be asked about, and that
+    /// its end does not tell of.
     pub(crate) fn note_panic(&self) {
-        self.place().panics().fetch_add(1, SeqCst);
+        // A child for a request has a parent that looks when the child ends.
+        let supervisor = if self.is_child() { None } else { self.supervisor() };
+        supervisor.unwrap_or_else(|| self.place()).panics().fetch_add(1, SeqCst);
+        if let Some(supervisor) = supervisor {
+            supervisor.bell.ring();
+        }
     }
 
     /// How many of those have been noted since the last look.
@@ -234,29 +281,33 @@ impl Control {
             return;
         }
         let announces = place.announces().load(SeqCst) != 0;
-        if self.change(|state| next(state, announces)) {
-            self.wake();
+        // First: who serves for another must not have ended before that one knows why.
+        if let Some(supervisor) = self.supervisor() {
+            supervisor.change(|state| next(state, announces));
         }
+        self.change(|state| next(state, announces));
     }
 
     /// Session `number` takes no further request: the time is over in which its end was announced,
     /// or there will be none.
     pub(crate) fn conclude(&self, number: u64) {
-        if self.change(|state| state::concluded(state, number)) {
-            self.wake();
-        }
+        self.change(|state| state::concluded(state, number));
     }
 
-    /// Puts what `next` makes of the state in its place, and rings. Does neither where it makes
-    /// nothing of it.
-    fn change(&self, next: impl Fn(u64) -> Option<u64>) -> bool {
-        let place = self.place();
-        let changed = place.state().fetch_update(SeqCst, SeqCst, next).is_ok();
-        // Rings again where the flags had been set: whoever did may have been killed before it rang.
-        if changed {
-            place.bell.ring();
+    /// Session `number` hears that it has been asked to stop, and will be told when it ends.
+    pub(crate) fn foretell(&self, number: u64) {
+        self.change(|state| state::announced(state, number));
+    }
+
+    /// What is in flight is waited for no longer.
+    pub(crate) fn hurry(&self) {
+        self.change(|state| Some(state::hurried(state)));
+    }
+
+    fn change(&self, next: impl Fn(u64) -> Option<u64>) {
+        if self.place().change(next) {
+            self.wake();
         }
-        changed
     }
 
     /// Calls every waker. Without waiting for the lock, as a signal handler must not: whoever holds

@@ -75,3 +75,13 @@ pub(super) fn asked(state: u64, born: u64, announces: bool) -> Option<u64> {
 pub(super) fn concluded(state: u64, of: u64) -> Option<u64> {
     (number(state) == of).then_some(state | ASKED | ENDED)
 }
+
+/// Session `of` is to know that it has been asked to stop, and goes on until it is told to end.
+pub(super) fn announced(state: u64, of: u64) -> Option<u64> {
+    (number(state) == of).then_some(state | ASKED)
+}
+
+/// What is in flight is not waited for any longer, whichever session it is of.
+pub(super) const fn hurried(state: u64) -> u64 {
+    state | HURRIED
+}

@@ -111,6 +111,14 @@ impl<H> Closing<H> {
         self.report.set(report);
     }
 
+    /// Tells the report of requests that another process, which has served for this one, has turned
+    /// away since the stop.
+    pub(crate) fn report_refused(&self, refused: usize) {
+        let mut report = self.report.get();
+        report.refused += refused;
+        self.report.set(report);
+    }
+
     /// As [`Session::ended`](crate::Session::ended), for a request whose process has ended since the
     /// server has stopped serving.
     pub fn ended<R>(&self, ticket: Ticket, ending: Ending)
@@ -120,12 +128,17 @@ impl<H> Closing<H> {
         self.worker.reaped(ticket, ending);
     }
 
+    pub(crate) fn worker(&self) -> &Worker<H> {
+        &self.worker
+    }
+
     pub(crate) fn end(&self) -> Report {
         let mut report = self.report.get();
         report.took = self.stages.begun().elapsed();
         if let Some(flight) = &self.flight {
             if let Some((at, refused)) = flight.stopped() {
-                (report.refused, report.took) = (refused, at.elapsed());
+                report.refused += refused;
+                report.took = at.elapsed();
             }
         }
         report

@@ -96,13 +96,24 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         }
     }
 
-    /// Waits for the next of the lengthening pauses, or for the stop.
-    fn pause_for(&self, error: &io::Error) -> io::Result<()> {
+    /// There is this error, and a pause is needed: how long the next of them is. At the first, the
+    /// handler is told.
+    pub(crate) fn back_off(&self, error: &io::Error) -> Duration {
         let pause = self.trouble.next_pause();
         if pause == BACK_OFF.0 && self.trouble.is_news() {
             self.worker.quietly(|| self.worker.handler().get_request_failed(error));
         }
-        let until = Instant::now() + pause;
+        pause
+    }
+
+    /// What needed pauses is over.
+    pub(crate) fn recovered(&self) {
+        self.trouble.clear();
+    }
+
+    /// Waits for the next of the lengthening pauses, or for the stop.
+    fn pause_for(&self, error: &io::Error) -> io::Result<()> {
+        let until = Instant::now() + self.back_off(error);
         while !self.is_over() && Instant::now() < until {
             self.waiting(&[], Some(until), |waiter| waiter.pause())?;
         }

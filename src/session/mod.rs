@@ -5,11 +5,13 @@ mod books;
 mod entrance;
 mod errors;
 mod puller;
+mod quota;
 mod reaction;
 mod trouble;
 
 pub(crate) use books::{Bookkeeping, Books};
 pub use puller::Puller;
+pub(crate) use quota::Quota;
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
@@ -24,7 +26,8 @@ use nix::unistd::Pid;
 use self::entrance::Entrance;
 use self::trouble::Trouble;
 use crate::control::Waiter;
-use crate::drain::Timer;
+use crate::counters::Counters;
+use crate::drain::{Closing, Timer};
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
 use crate::sys::{self, Caught, ForkedChild, Threads, Turn, Turns};
@@ -65,6 +68,8 @@ pub struct Session<T, H> {
     turns: OnceCell<Option<Arc<Turns>>>,
     /// The place there of one who pulls.
     turn: Option<Turn>,
+    /// Who counts what is taken.
+    quota: Option<Arc<Quota>>,
 }
 
 /// How long a session goes on, and what it does meanwhile.
@@ -144,12 +149,17 @@ impl<T, H> Session<T, H> {
             trouble: Arc::default(),
             turns: OnceCell::new(),
             turn: None,
+            quota: None,
         }
     }
 
     /// The transport that the requests come from.
     #[must_use]
     pub fn transport(&self) -> &T {
+        self.held()
+    }
+
+    fn held(&self) -> &Arc<T> {
         let Some(transport) = &self.transport else {
             unreachable!("who has let go of it holds it again before there is a request")
         };
@@ -188,6 +198,44 @@ impl<T, H> Session<T, H> {
             child.release_listeners();
             body(child)
         })
+    }
+
+    /// The same for a child that is to serve in its own right: it keeps the listening sockets, and
+    /// its stops are its parent's too.
+    pub(crate) fn fork_worker(
+        &self,
+        body: impl FnOnce(&ForkedChild<'_>) -> i32,
+    ) -> io::Result<Pid> {
+        let (control, caught) = (self.worker.control(), Caught::now());
+        sys::fork(control.bell(), Threads::LikelyOne, caught, |child| {
+            caught.leave_to_parent();
+            control.supervise();
+            body(child)
+        })
+    }
+
+    /// The same session as a process sees it that serves for the one it was forked from: with books
+    /// of its own, in which only the counters are shared.
+    pub(crate) fn in_worker(&self, counters: Option<Counters>, quota: Arc<Quota>) -> Self {
+        let (transport, worker) = (Arc::clone(self.held()), self.worker.clone());
+        let books = self.books.as_ref().zip(counters);
+        let books = books.map(|(books, counters)| Arc::new(books.in_worker(counters)));
+        if let Some(books) = &books {
+            books.flight.begin(worker.session());
+        }
+        Self { quota: Some(quota), ..Self::new(transport, worker, books, self.scope) }
+    }
+
+    /// What the server counts with, if it counts.
+    pub(crate) fn counters(&self) -> Option<&Counters> {
+        self.books.as_ref().map(|books| &books.flight.counters)
+    }
+
+    /// What comes after the session, for a process that was forked to serve it.
+    pub(crate) fn closing(&self) -> Closing<H> {
+        let flight = self.books.as_ref().map(|books| Arc::clone(&books.flight));
+        let drain = self.books.as_ref().and_then(|books| books.asked.drain);
+        Closing::new(self.worker.of_session(self.worker.control().number()), flight, drain)
     }
 
     /// Whether it is for one request alone.
@@ -362,6 +410,9 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// A request has been taken: `handle_request` is content with it, and the errors are over.
     fn take(&self) {
         self.taken.set(true);
+        if let Some(quota) = &self.quota {
+            quota.take();
+        }
         if let Some(turn) = &self.turn {
             turn.pass_on();
         }

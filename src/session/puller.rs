@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use super::trouble::Trouble;
-use super::{Books, Scope, Session};
+use super::{Books, Quota, Scope, Session};
 use crate::sys::{Turn, Turns};
 use crate::worker::Worker;
 
@@ -22,6 +22,7 @@ pub struct Puller<T, H> {
     scope: Scope,
     trouble: Arc<Trouble>,
     turns: Option<Arc<Turns>>,
+    quota: Option<Arc<Quota>>,
 }
 
 impl<T, H> Puller<T, H> {
@@ -33,6 +34,7 @@ impl<T, H> Puller<T, H> {
             scope: session.scope,
             trouble: Arc::clone(&session.trouble),
             turns: session.turns(),
+            quota: session.quota.clone(),
         }
     }
 
@@ -48,7 +50,8 @@ impl<T, H> Puller<T, H> {
         let (worker, books) = (self.worker.clone(), self.books.clone());
         let session = Session::new(self.transport.upgrade()?, worker, books, scope);
         let turn = self.turns.as_ref().map(Turn::new);
-        Some(Session { trouble: Arc::clone(&self.trouble), turn, ..session })
+        let (trouble, quota) = (Arc::clone(&self.trouble), self.quota.clone());
+        Some(Session { trouble, turn, quota, ..session })
     }
 }
 
@@ -85,6 +88,7 @@ impl<T, H> Clone for Puller<T, H> {
             scope: self.scope,
             trouble: Arc::clone(&self.trouble),
             turns: self.turns.clone(),
+            quota: self.quota.clone(),
         }
     }
 }

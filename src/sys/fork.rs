@@ -1,5 +1,6 @@
 //! Children that run one closure and end.
 
+use std::cell::Cell;
 use std::hash::RandomState;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -18,6 +19,8 @@ use super::threads::Threads;
 pub struct ForkedChild<'a> {
     /// What stands in the place of descriptors that the child lets go of.
     blank: BorrowedFd<'a>,
+    /// Whether it has let go of the listed listeners already.
+    has_released: Cell<bool>,
 }
 
 /// Starts a child that runs `body` and ends with the code it returns, or 101 where it panicked.
@@ -51,7 +54,9 @@ pub(crate) fn fork(
     }
     drop(held);
     match forked? {
-        ForkResult::Child => run_child(&ForkedChild { blank }, body),
+        ForkResult::Child => {
+            run_child(&ForkedChild { blank, has_released: Cell::new(false) }, body)
+        }
         ForkResult::Parent { child } => Ok(child),
     }
 }
@@ -75,6 +80,10 @@ fn run_child(child: &ForkedChild<'_>, body: impl FnOnce(&ForkedChild<'_>) -> i32
 }
 
 impl ForkedChild<'_> {
+    pub(super) fn has_released(&self) -> &Cell<bool> {
+        &self.has_released
+    }
+
     /// Lets go of what `fd` stands for. Its number stays taken, by something that means nothing, so
     /// its owner may be dropped or not, and this may be called twice.
     pub(crate) fn release(&self, fd: &impl AsFd) {

@@ -15,6 +15,8 @@
 //! * `Listener`: a listening socket that forked children let go of.
 //! * `reap`: how a child ended; `watch_process`: a descriptor that becomes readable when one does,
 //!   where there is one.
+//! * `hear_terminations`: SIGTERM as a message to a process of ours, and the end of its parent as a
+//!   SIGTERM.
 //! * `Quiet`: no signals, and a descriptor that tells of the ends of children, where there is one.
 //! * `parcel_pair`, `send_parcel`, `receive_parcel`: messages with descriptors between processes.
 //! * `address_bytes`, `address_of`: an address on its way to another process.
@@ -38,6 +40,7 @@ mod receive;
 mod send;
 mod shared;
 mod signals;
+mod termination;
 mod threads;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "turns_elsewhere.rs")]
 mod turns;
@@ -57,6 +60,7 @@ pub(crate) use receive::{Packet, receive_more};
 pub(crate) use send::send;
 pub(crate) use shared::SharedWords;
 pub(crate) use signals::{Caught, Quiet};
+pub(crate) use termination::hear_terminations;
 pub(crate) use threads::Threads;
 pub use threads::{AssumeForkSafe, ForkRefused};
 pub(crate) use turns::{Turn, Turns, Woken};

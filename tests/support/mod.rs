@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 pub mod alone;
+pub mod apart;
 pub mod footprint;
 pub mod gate;
 pub mod laws;
