@@ -5,20 +5,14 @@
 mod support;
 
 use std::error::Error;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{self, ExitCode};
+use std::io::Read;
+use std::process::ExitCode;
 
 use nix::sys::signal::Signal;
-use socketserver::{
-    Concurrency, Counters, FailureKind, Handler, Next, PreForking, Server, StopHandle, Sync, Tcp,
-    TcpRequest, Threading, Workers,
-};
+use socketserver::{FailureKind, PreForking, Sync, Threading};
 use support::alone;
-use support::apart::Apart;
-use support::net::connect;
-use support::one_byte::tcp;
 use support::processes::{eventually, signal};
+use support::workers::{begin, end, serve, stop};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -28,70 +22,6 @@ fn main() -> ExitCode {
         ("a_handler_in_a_worker_stops_the_server", stop_from_a_handler),
         ("a_killed_worker_is_replaced_and_what_it_had_in_hand_is_lost", killed),
     ])
-}
-
-/// Says which process it is, and then does as its client says.
-struct Obeys {
-    stop: StopHandle,
-}
-
-impl Handler<TcpRequest> for Obeys {
-    fn handle(&self, conn: &mut TcpRequest) -> io::Result<Next> {
-        conn.write_all(&process::id().to_ne_bytes())?;
-        let mut how = [0];
-        conn.read_exact(&mut how)?;
-        match &how {
-            b"p" => panic!("scripted"),
-            b"s" => self.stop.stop(),
-            _ => {}
-        }
-        conn.write_all(&how)?;
-        Ok(Next::Done)
-    }
-}
-
-/// What the test's process has of a server apart.
-struct Seen {
-    server: Apart,
-    address: SocketAddr,
-    workers: Workers,
-    counters: Counters,
-}
-
-fn serve<C: Concurrency<Tcp, Obeys>>(strategy: PreForking<C>) -> Result<Seen> {
-    let (tcp, counters, workers) = (tcp()?, Counters::new()?, strategy.workers());
-    let address = socketserver::LocalAddr::local_addr(&tcp)?;
-    let counts = counters.clone();
-    let server = Apart::run(move || {
-        let server = Server::with_stop(tcp, strategy, |stop| Obeys { stop })?;
-        let mut server = server.counters(&counts);
-        server.serve_forever()?;
-        Ok(server.close()?.to_string())
-    })?;
-    Ok(Seen { server, address, workers, counters })
-}
-
-/// A client, and the process that has its request.
-fn begin(address: SocketAddr) -> Result<(TcpStream, u32)> {
-    let mut client = connect(address)?;
-    let mut number = [0; 4];
-    client.read_exact(&mut number)?;
-    Ok((client, u32::from_ne_bytes(number)))
-}
-
-/// Has the request end in this way.
-fn end(mut client: TcpStream, how: u8) -> Result {
-    client.write_all(&[how])?;
-    let mut answer = Vec::new();
-    client.read_to_end(&mut answer)?;
-    assert_eq!(answer, [how]);
-    Ok(())
-}
-
-fn stop(seen: Seen) -> Result<String> {
-    let (client, _) = begin(seen.address)?;
-    end(client, b's')?;
-    seen.server.end()
 }
 
 fn requests_run_in_the_workers() -> Result {

@@ -18,3 +18,4 @@ pub mod time;
 pub mod tokens;
 pub mod trace;
 pub mod watchdog;
+pub mod workers;
