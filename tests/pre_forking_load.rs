@@ -101,7 +101,9 @@ fn ask(address: SocketAddr) -> io::Result<bool> {
     match asked {
         Ok(5) if answer[4] == b'x' => Ok(true),
         Ok(_) => Ok(false),
-        Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) =>
+        {
             Ok(false)
         }
         Err(error) => Err(error),
@@ -146,9 +148,15 @@ fn kill_storm<C: Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
     stop(seen)?;
     assert_balanced(&counters);
     let most = died * CLIENTS as u64;
-    assert!(heard.lost <= most && counters.failed_by(FailureKind::Lost) <= most, "{heard:?}, {died}");
+    assert!(
+        heard.lost <= most && counters.failed_by(FailureKind::Lost) <= most,
+        "{heard:?}, {died}"
+    );
     let answered = counters.finished() + counters.failed_by(FailureKind::Lost);
-    assert!(heard.served < answered + 1 && counters.finished() <= heard.served + 1, "{counters}, {heard:?}");
+    assert!(
+        heard.served < answered + 1 && counters.finished() <= heard.served + 1,
+        "{counters}, {heard:?}"
+    );
     Ok(())
 }
 

@@ -87,15 +87,13 @@ impl Place {
         self.owner == process::id()
     }
 
-    /// Puts what `next` makes of the state in its place, and rings. Does neither where it makes
-    /// nothing of it.
-    fn change(&self, next: impl Fn(u64) -> Option<u64>) -> bool {
-        let changed = self.state().fetch_update(SeqCst, SeqCst, next).is_ok();
+    /// Puts what `next` makes of the state in its place, and rings; returns what it has made of it.
+    /// Does neither where it makes nothing of it.
+    fn change(&self, next: impl Fn(u64) -> Option<u64>) -> Option<u64> {
+        let before = self.state().fetch_update(SeqCst, SeqCst, &next).ok()?;
         // Rings again where the flags had been set: whoever did may have been killed before it rang.
-        if changed {
-            self.bell.ring();
-        }
-        changed
+        self.bell.ring();
+        next(before)
     }
 }
 
@@ -281,11 +279,17 @@ impl Control {
             return;
         }
         let announces = place.announces().load(SeqCst) != 0;
-        // First: who serves for another must not have ended before that one knows why.
-        if let Some(supervisor) = self.supervisor() {
-            supervisor.change(|state| next(state, announces));
+        let next = |state| next(state, announces);
+        match self.supervisor() {
+            None => self.change(next),
+            // Whether it is the first stop, that one knows: here, the end may have been for a worker
+            // alone.
+            Some(supervisor) => {
+                if let Some(theirs) = supervisor.change(next) {
+                    self.change(|state| Some(state::passed_on(state, theirs)));
+                }
+            }
         }
-        self.change(|state| next(state, announces));
     }
 
     /// Session `number` takes no further request: the time is over in which its end was announced,
@@ -305,7 +309,7 @@ impl Control {
     }
 
     fn change(&self, next: impl Fn(u64) -> Option<u64>) {
-        if self.place().change(next) {
+        if self.place().change(next).is_some() {
             self.wake();
         }
     }

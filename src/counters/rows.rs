@@ -36,9 +36,8 @@ impl Rows {
     ///
     /// Where all are taken.
     pub(super) fn take(&self) -> io::Result<usize> {
-        let free = |row: &usize| {
-            self.at(*row, TAKEN).compare_exchange(0, 1, SeqCst, SeqCst).is_ok()
-        };
+        let free =
+            |row: &usize| self.at(*row, TAKEN).compare_exchange(0, 1, SeqCst, SeqCst).is_ok();
         let row = (1..=MOST).find(free).ok_or_else(|| {
             let text = format!("{MOST} processes count in these counters: there can't be more");
             io::Error::new(io::ErrorKind::QuotaExceeded, text)

@@ -16,10 +16,7 @@ static HEAR: AtomicPtr<Hear> = AtomicPtr::new(ptr::null_mut());
 /// Has SIGTERM call `hear`, which has to be safe to call in a signal handler (signal-safety(7)), from
 /// now on; and, on Linux, the end of `parent`, which has forked this process, send one. Whether the
 /// parent is still there.
-pub(crate) fn hear_terminations(
-    parent: Pid,
-    hear: impl Fn() + Send + Sync + 'static,
-) -> bool {
+pub(crate) fn hear_terminations(parent: Pid, hear: impl Fn() + Send + Sync + 'static) -> bool {
     HEAR.store(Box::into_raw(Box::new(Box::new(hear))), SeqCst);
     signals::handle(libc::SIGTERM, terminate);
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -148,6 +148,10 @@ impl Staff {
         T: Transport,
         H: Handler<T::Request>,
     {
+        // Those that were started together fail together, and that is once.
+        if self.pause.is_some() {
+            return Ok(());
+        }
         self.in_a_row += 1;
         if self.in_a_row >= MOST_IN_A_ROW && !self.members.iter().any(Member::serves) {
             return Err(io::Error::new(
