@@ -1,4 +1,4 @@
-//! The laws under `Forking` and `ForkServer`, and one story under every strategy: in processes with one thread.
+//! The laws under `Forking`, `ForkServer` and `PreForking`, and one story under every strategy: in processes with one thread.
 
 mod support;
 
@@ -56,7 +56,13 @@ fn a_script_has_one_story() -> Result<(), Box<dyn Error>> {
                 .map_err(|error| TestCaseError::fail(error.to_string()))
         };
         let sync = stories(Mixin::Sync)?;
-        for mixin in [Mixin::Threading, Mixin::Forking, Mixin::ForkingOne, Mixin::ForkServer] {
+        for mixin in [
+            Mixin::Threading,
+            Mixin::Forking,
+            Mixin::ForkingOne,
+            Mixin::ForkServer,
+            Mixin::PreForking,
+        ] {
             prop_assert_eq!(&sync, &stories(mixin)?, "Sync and {:?}", mixin);
         }
         Ok(())

@@ -370,7 +370,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// What poll(2) says.
     pub fn pause(&self, watch: &[BorrowedFd<'_>], at_most: Option<Duration>) -> io::Result<bool> {
         self.service_taken();
-        if self.is_over() {
+        if !self.goes_on() {
             return Ok(false);
         }
         let until = at_most.and_then(after);
@@ -435,6 +435,11 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             self.ended.set(Some(Outcome::Stopped));
         }
         self.ended.get().is_some()
+    }
+
+    /// Whether it is not over.
+    pub(crate) fn goes_on(&self) -> bool {
+        !self.is_over()
     }
 
     /// Whether no request has come in time; where so, says so.

@@ -85,7 +85,7 @@ impl Staff {
             self.reap(session)?;
             session.worker().hear_panics();
             self.part();
-            while self.lacks_one() {
+            while session.goes_on() && self.lacks_one() {
                 self.start(strategy, session)?;
             }
             if session.is_stopping() {

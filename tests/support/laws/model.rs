@@ -23,18 +23,26 @@ pub enum Mixin {
     /// With one child at a time.
     ForkingOne,
     ForkServer,
+    /// One process, which serves as `Sync` does.
+    PreForking,
     /// `Forking` in a process with several threads, which refuses every request.
     ForkingRefused,
 }
 
 impl Mixin {
+    /// Whether it needs a process with one thread.
     pub fn forks(self) -> bool {
+        self.hands_over() || self == Self::PreForking
+    }
+
+    /// Whether each request goes to a process of its own.
+    pub fn hands_over(self) -> bool {
         matches!(self, Self::Forking | Self::ForkingOne | Self::ForkServer)
     }
 
     /// Whether a peer that is slow holds all others.
     fn is_serial(self) -> bool {
-        matches!(self, Self::Sync | Self::ForkingOne)
+        matches!(self, Self::Sync | Self::ForkingOne | Self::PreForking)
     }
 }
 
@@ -370,7 +378,7 @@ macro_rules! reference {
 
 reference! {
     Threads: vec![Mixin::Sync, Mixin::Threading, Mixin::ForkingRefused];
-    Forks: vec![Mixin::Forking, Mixin::ForkingOne, Mixin::ForkServer];
+    Forks: vec![Mixin::Forking, Mixin::ForkingOne, Mixin::ForkServer, Mixin::PreForking];
 }
 
 pub fn wires() -> impl Strategy<Value = Wire> {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use socket2::SockAddr;
 use socketserver::{
-    Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Outcome, Portable, Running, Server,
-    StopHandle, Tcp, Threading, Transport, Udp, UnixDatagram, UnixStream,
+    Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Outcome, Portable, PreForking,
+    Running, Server, StopHandle, Tcp, Threading, Transport, Udp, UnixDatagram, UnixStream,
 };
 
 use super::WATCHDOG;
@@ -73,6 +73,10 @@ where
             boxed(world, setting, transport, address, Forking::new().max_children(1)?)
         }
         Mixin::ForkServer => boxed(world, setting, transport, address, ForkServer::new()),
+        Mixin::PreForking => {
+            let strategy = PreForking::new(1, socketserver::Sync)?;
+            boxed(world, setting, transport, address, strategy)
+        }
     }
 }
 

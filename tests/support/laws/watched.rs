@@ -1,11 +1,10 @@
 //! A transport around one of the crate's, whose requests tell the ledger what is done to them.
 
 use std::io::{self, BufRead, Read, Write};
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
-use nix::unistd::close;
 use socketserver::{
     Activity, Datagram, DatagramSocket, FailureKind, ForkedChild, Portable, Request, Stage,
     StreamRequest, StreamSocket, Transport, Waiter,
@@ -84,9 +83,7 @@ impl<T: Transport<Request: Inner>> Transport for Watched<T> {
 
     fn after_fork(&self, child: &ForkedChild<'_>) {
         self.inner.after_fork(child);
-        let ends: Vec<RawFd> = self.world.ends().iter().copied().collect();
-        // The child never drops the clients that these belong to.
-        ends.into_iter().for_each(|end| close(end).unwrap());
+        self.world.close_ends();
     }
 }
 
