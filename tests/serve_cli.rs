@@ -16,7 +16,8 @@ use served::{LIMIT, Served, Tested, connect, exchange, get, program};
 use tempfile::TempDir;
 use wait_timeout::ChildExt;
 
-const STRATEGIES: [&str; 3] = ["sync", "threading", "forking"];
+const STRATEGIES: [&str; 5] =
+    ["sync", "threading", "forking", "pre-forking", "pre-forking+threading"];
 
 /// Runs it to its end, with options that it should not serve with.
 fn run(options: &[&str]) -> Tested<Output> {
@@ -353,7 +354,7 @@ fn a_silent_connection_does_not_hold_up_the_end() -> Tested {
 
 #[test]
 fn a_request_that_comes_with_the_signal_is_answered() -> Tested {
-    for strategy in ["threading", "forking"].repeat(3) {
+    for strategy in ["threading", "forking", "pre-forking+threading"].repeat(3) {
         let server = Served::start(&["--addr", "127.0.0.1:0", "--strategy", strategy])?;
         let peer = connect(&server.address)?;
         get(&server.address, "/")?;

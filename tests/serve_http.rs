@@ -464,7 +464,7 @@ fn every_strategy_and_both_stream_transports_serve_files() -> Tested {
     let dir = site.root.to_str().ok_or("a name")?;
     let socket = site.outside("socket");
     let socket = socket.to_str().ok_or("a name")?;
-    for strategy in ["sync", "threading", "forking"] {
+    for strategy in ["sync", "threading", "forking", "pre-forking", "pre-forking+threading"] {
         let options = ["--dir", dir, "--strategy", strategy, "--mode", "files"];
         let tcp = Served::start(&[&options[..], &["--addr", "127.0.0.1:0"]].concat())?;
         let unix =

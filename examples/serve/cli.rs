@@ -27,6 +27,8 @@ connection on a thread of its own.
                  threading  each request on a thread of its own [default]
                  forking    each request in a process of its own
                  fork-server  the same, forked from a helper
+                 pre-forking  in several processes, one after the other in each
+                 pre-forking+threading  the same, each on a thread of its own
   --mode M       files      HTTP: GET and HEAD of the files [default]
                  once       one line is sent back, then the connection closes
                  echo       all that comes is sent back, until the peer ends;
@@ -35,8 +37,9 @@ connection on a thread of its own.
   --backlog N    how many connections may wait to be accepted [default: 1024]
   --bufsize N    how much is read at a time by once and echo [default: 8192];
                  for packets, the longest that is taken whole [default: 65535]
-  --workers N    for strategies with a fixed number of workers; none of
-                 these has one, so it is accepted and does nothing
+  --workers N    how many processes pre-forking has [default: as many as there
+                 are processors]; the others have no such number, and it does
+                 nothing
   -h, --help     this text
 
 Once bound it prints `LISTENING <address>` on stdout. On SIGTERM or SIGINT it
@@ -62,6 +65,7 @@ pub(crate) struct Cli {
     pub(crate) mode: Mode,
     pub(crate) backlog: u32,
     pub(crate) bufsize: Option<usize>,
+    pub(crate) workers: Option<usize>,
     pub(crate) dir: PathBuf,
 }
 
@@ -79,6 +83,8 @@ pub(crate) enum Strategy {
     Threading,
     Forking,
     ForkServer,
+    PreForking,
+    PreForkingThreading,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,7 +117,8 @@ impl Cli {
 pub(crate) fn parse() -> Result<Asked, String> {
     let mut transport = Transport::Tcp;
     let mut strategy = Strategy::Threading;
-    let (mut mode, mut address, mut bufsize, mut dir) = (None, None, None, None);
+    let (mut mode, mut address, mut dir) = (None, None, None);
+    let (mut bufsize, mut workers) = (None, None);
     let mut backlog = 1024;
 
     let mut parser = Parser::from_env();
@@ -132,6 +139,8 @@ pub(crate) fn parse() -> Result<Asked, String> {
                     ("threading", Strategy::Threading),
                     ("forking", Strategy::Forking),
                     ("fork-server", Strategy::ForkServer),
+                    ("pre-forking", Strategy::PreForking),
+                    ("pre-forking+threading", Strategy::PreForkingThreading),
                 ];
                 strategy = choice(&mut parser, "--strategy", all)?;
             }
@@ -145,7 +154,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 bufsize = Some(number(&mut parser, "--bufsize", LARGEST_BUFFER)?);
             }
             Arg::Long("workers") => {
-                number(&mut parser, "--workers", usize::MAX)?;
+                workers = Some(number(&mut parser, "--workers", usize::MAX)?);
             }
             Arg::Long("dir") => dir = Some(PathBuf::from(value(&mut parser)?)),
             Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
@@ -165,7 +174,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     if served {
         check_dir(&dir)?;
     }
-    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir }))
+    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, workers, dir }))
 }
 
 fn hinted(error: &dyn Display) -> String {

@@ -13,15 +13,18 @@ mod signals;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, ErrorKind, Write};
 use std::net;
+use std::num::NonZero;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net as unix;
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread;
 
 use socketserver::{
-    Concurrency, Connection, ForkServer, Forking, Guarded, Handler, LocalAddr, Options, Server,
-    StreamTransport, Sync, Tcp, Threading, Transport, Udp, UnixDatagram, UnixStream,
+    Concurrency, Connection, Counters, ForkServer, Forking, Guarded, Handler, LocalAddr, Options,
+    PreForking, Server, StreamTransport, Sync, Tcp, Threading, Transport, Udp, UnixDatagram,
+    UnixStream,
 };
 
 use cli::{Asked, Cli, Endpoint, Mode, Strategy};
@@ -63,19 +66,47 @@ fn serve(cli: &Cli) -> io::Result<()> {
         (Endpoint::Tcp(at), S::Threading) => connections(tcp(cli, *at)?, Threading::new(), cli),
         (Endpoint::Tcp(at), S::Forking) => connections(tcp(cli, *at)?, Forking::new(), cli),
         (Endpoint::Tcp(at), S::ForkServer) => connections(tcp(cli, *at)?, ForkServer::new(), cli),
+        (Endpoint::Tcp(at), S::PreForking) => {
+            connections(tcp(cli, *at)?, processes(cli, Sync)?, cli)
+        }
+        (Endpoint::Tcp(at), S::PreForkingThreading) => {
+            connections(tcp(cli, *at)?, processes(cli, Threading::new())?, cli)
+        }
         (Endpoint::Udp(at), S::Sync) => packets(udp(cli, *at)?, Sync),
         (Endpoint::Udp(at), S::Threading) => packets(udp(cli, *at)?, Threading::new()),
         (Endpoint::Udp(at), S::Forking) => packets(udp(cli, *at)?, Forking::new()),
         (Endpoint::Udp(at), S::ForkServer) => packets(udp(cli, *at)?, ForkServer::new()),
+        (Endpoint::Udp(at), S::PreForking) => packets(udp(cli, *at)?, processes(cli, Sync)?),
+        (Endpoint::Udp(at), S::PreForkingThreading) => {
+            packets(udp(cli, *at)?, processes(cli, Threading::new())?)
+        }
         (Endpoint::Unix(at), S::Sync) => connections(unix(cli, at)?, Sync, cli),
         (Endpoint::Unix(at), S::Threading) => connections(unix(cli, at)?, Threading::new(), cli),
         (Endpoint::Unix(at), S::Forking) => connections(unix(cli, at)?, Forking::new(), cli),
         (Endpoint::Unix(at), S::ForkServer) => connections(unix(cli, at)?, ForkServer::new(), cli),
+        (Endpoint::Unix(at), S::PreForking) => {
+            connections(unix(cli, at)?, processes(cli, Sync)?, cli)
+        }
+        (Endpoint::Unix(at), S::PreForkingThreading) => {
+            connections(unix(cli, at)?, processes(cli, Threading::new())?, cli)
+        }
         (Endpoint::Unixgram(at), S::Sync) => packets(unixgram(cli, at)?, Sync),
         (Endpoint::Unixgram(at), S::Threading) => packets(unixgram(cli, at)?, Threading::new()),
         (Endpoint::Unixgram(at), S::Forking) => packets(unixgram(cli, at)?, Forking::new()),
         (Endpoint::Unixgram(at), S::ForkServer) => packets(unixgram(cli, at)?, ForkServer::new()),
+        (Endpoint::Unixgram(at), S::PreForking) => {
+            packets(unixgram(cli, at)?, processes(cli, Sync)?)
+        }
+        (Endpoint::Unixgram(at), S::PreForkingThreading) => {
+            packets(unixgram(cli, at)?, processes(cli, Threading::new())?)
+        }
     }
+}
+
+/// As many processes as the user wants, or one for each processor.
+fn processes<C>(cli: &Cli, each: C) -> io::Result<PreForking<C>> {
+    let processors = || thread::available_parallelism().map_or(1, NonZero::get);
+    PreForking::new(cli.workers.unwrap_or_else(processors), each)
 }
 
 fn tcp(cli: &Cli, at: net::SocketAddr) -> io::Result<Tcp> {
@@ -152,18 +183,26 @@ where
     C: InFlight + Concurrency<T, Counted<H>>,
     H: Handler<T::Request>,
 {
+    let counters = C::TAKEN_ELSEWHERE.then(Counters::new).transpose()?;
     let mut server = Server::new(transport, concurrency, Counted::new(handler))?;
+    if let Some(counters) = &counters {
+        server = server.counters(counters);
+    }
     signals.stop(&server.stop_handle())?;
     announce(&server.local_addr()?)?;
     server.serve_forever()?;
 
+    let in_flight = match &counters {
+        Some(counters) => counters.active(),
+        None => server.concurrency().in_flight() as u64,
+    };
     let taken = server.handler().taken();
-    let in_flight = server.concurrency().in_flight();
     if in_flight > 0 {
         let what = "finishing what is in flight; a second signal cuts it off";
         note(&format!("{what} ({in_flight})"));
     }
     server.close()?;
+    let taken = counters.map_or(taken, |counters| counters.accepted());
     note(&format!("stopped; requests taken and finished: {taken}"));
     Ok(())
 }

@@ -28,6 +28,7 @@ use crate::session::Session;
 /// | [`Threading`] | on a thread of its own | connections that last, shared state | `ThreadingMixIn` |
 /// | [`Forking`] | in a process of its own | isolation: a crash, a leak, a privilege dropped | `ForkingMixIn` |
 /// | [`ForkServer`] | in a process of its own, forked from a helper | the same in a process with threads or much memory | none |
+/// | [`PreForking`] | in one of several processes that serve side by side, each by a strategy of its own | all processors for handlers that threads can't share; a crash that ends a part | none |
 ///
 /// # Implementing your own
 ///
@@ -71,9 +72,9 @@ use crate::session::Session;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot run `{H}` on requests of `{T}`",
     label = "this strategy does not go with this transport and handler",
-    note = "strategies are `Sync`, `Threading`, `Forking`, `ForkServer`, and types that implement \
-            `Concurrency<T, H>`; a strategy is the second parameter of \
-            `Server<Transport, Concurrency, Handler>`",
+    note = "strategies are `Sync`, `Threading`, `Forking`, `ForkServer`, `PreForking` of any of \
+            these, and types that implement `Concurrency<T, H>`; a strategy is the second parameter \
+            of `Server<Transport, Concurrency, Handler>`",
     note = "the handler has to handle the transport's requests, and under `Threading` both have to \
             be `Send + Sync + 'static`"
 )]

@@ -1,10 +1,10 @@
 //! Children that run one closure and end.
 
-use std::cell::Cell;
 use std::hash::RandomState;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
 
 use nix::libc;
 use nix::unistd::{ForkResult, Pid};
@@ -20,7 +20,7 @@ pub struct ForkedChild<'a> {
     /// What stands in the place of descriptors that the child lets go of.
     blank: BorrowedFd<'a>,
     /// Whether it has let go of the listed listeners already.
-    has_released: Cell<bool>,
+    has_released: AtomicBool,
 }
 
 /// Starts a child that runs `body` and ends with the code it returns, or 101 where it panicked.
@@ -55,7 +55,7 @@ pub(crate) fn fork(
     drop(held);
     match forked? {
         ForkResult::Child => {
-            run_child(&ForkedChild { blank, has_released: Cell::new(false) }, body)
+            run_child(&ForkedChild { blank, has_released: AtomicBool::new(false) }, body)
         }
         ForkResult::Parent { child } => Ok(child),
     }
@@ -80,7 +80,7 @@ fn run_child(child: &ForkedChild<'_>, body: impl FnOnce(&ForkedChild<'_>) -> i32
 }
 
 impl ForkedChild<'_> {
-    pub(super) fn has_released(&self) -> &Cell<bool> {
+    pub(super) fn has_released(&self) -> &AtomicBool {
         &self.has_released
     }
 

@@ -31,7 +31,7 @@ impl<L: AsFd> Listener<L> {
     /// Lets go of it in a child, where that has not been done by
     /// [`release_listeners`](ForkedChild::release_listeners).
     pub(crate) fn after_fork(&self, child: &ForkedChild<'_>) {
-        if self.place.is_none() || !child.has_released().get() {
+        if self.place.is_none() || !child.has_released().load(SeqCst) {
             child.release(&self.socket);
         }
     }
@@ -71,6 +71,6 @@ impl ForkedChild<'_> {
                 self.release(&unsafe { BorrowedFd::borrow_raw(fd) });
             }
         }
-        self.has_released().set(true);
+        self.has_released().store(true, SeqCst);
     }
 }
