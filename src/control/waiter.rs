@@ -1,7 +1,8 @@
 //! The wait that hears a stop.
 
+use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
@@ -21,6 +22,8 @@ pub struct Waiter<'a> {
     turn: Option<&'a Turn>,
     /// Whoever waits knows that the session has been asked to stop, and waits for its end.
     announced: bool,
+    /// Nobody waits: it is noted what for, where that is the same as ever.
+    source: Option<&'a Cell<Option<RawFd>>>,
 }
 
 impl<'a> Waiter<'a> {
@@ -30,7 +33,12 @@ impl<'a> Waiter<'a> {
         watch: &'a [BorrowedFd<'a>],
         deadline: Option<Instant>,
     ) -> Self {
-        Self { control, number, watch, deadline, turn: None, announced: false }
+        Self { control, number, watch, deadline, turn: None, announced: false, source: None }
+    }
+
+    /// For one who wants to know what is waited for, and does not wait.
+    pub(crate) fn noting(self, source: &'a Cell<Option<RawFd>>) -> Self {
+        Self { source: Some(source), ..self }
     }
 
     /// For one who knows of a stop that is announced, where it is `announced`.
@@ -60,6 +68,10 @@ impl<'a> Waiter<'a> {
     }
 
     fn wait_at(&self, source: BorrowedFd<'_>, as_ever: bool) -> io::Result<()> {
+        if let Some(note) = self.source {
+            note.set(as_ever.then(|| source.as_raw_fd()));
+            return Ok(());
+        }
         // Where there is no memory for turns, all are woken.
         let turn = self.turn.filter(|_| self.watch.is_empty());
         match turn.map(|turn| turn.wait(source, as_ever, self.deadline)) {
@@ -96,7 +108,8 @@ impl<'a> Waiter<'a> {
         self.control.waking(wake, |wake| {
             let (control, number) = (self.control, self.number);
             // A stop that came after the caller looked for one, and before it had a waker.
-            if control.has_ended(number) || (!self.announced && control.is_stopping(number)) {
+            let is_stopping = || !self.announced && control.is_stopping(number);
+            if self.source.is_some() || control.has_ended(number) || is_stopping() {
                 wake();
             }
             wait()

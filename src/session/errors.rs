@@ -23,6 +23,10 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// There was this error instead of a request: what the look has come to, or nothing, where
     /// there is to be another.
     pub(super) fn without(&self, error: io::Error) -> io::Result<Option<Look>> {
+        // Where it is over, the transport may have been let go of meanwhile.
+        if self.is_over() {
+            return Ok(Some(Look::End));
+        }
         if Reaction::to(&error) == Reaction::Wait {
             self.nothing_there();
             return Ok(Some(self.idle()));

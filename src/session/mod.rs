@@ -17,7 +17,7 @@ use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::io;
 use std::mem;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -435,6 +435,14 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             self.ended.set(Some(Outcome::Stopped));
         }
         self.ended.get().is_some()
+    }
+
+    /// The listening socket that the transport waits at, where it is one of this crate's.
+    pub(crate) fn listener(&self) -> Option<RawFd> {
+        let (source, now) = (Cell::new(None), Some(Instant::now()));
+        let waiter = Waiter::new(self.worker.control(), self.worker.session(), &[], now);
+        self.worker.quietly(|| drop(self.transport().wait(&waiter.noting(&source))));
+        source.get().filter(|fd| sys::is_listener(*fd))
     }
 
     /// Whether it is not over.

@@ -54,7 +54,7 @@ pub(crate) use exit::at_exit;
 pub use fork::ForkedChild;
 pub(crate) use fork::fork;
 pub(crate) use forks::{count_forks, forks};
-pub(crate) use listener::Listener;
+pub(crate) use listener::{Listener, is_listener};
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
 pub(crate) use receive::{Packet, receive_more};
 pub(crate) use send::send;

@@ -3,6 +3,7 @@
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering::SeqCst};
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::{Pid, getppid};
 
@@ -29,8 +30,10 @@ pub(crate) fn hear_terminations(parent: Pid, hear: impl Fn() + Send + Sync + 'st
 }
 
 extern "C" fn terminate(_signal: libc::c_int) {
+    let errno = Errno::last_raw();
     // SAFETY: what is there has been leaked by `hear_terminations`, and is never freed.
     if let Some(hear) = unsafe { HEAR.load(SeqCst).as_ref() } {
         hear();
     }
+    Errno::set_raw(errno);
 }

@@ -56,8 +56,10 @@ use crate::transport::Transport;
 /// * A [stop](crate::StopHandle) from a handler in any of them is one of the whole server. Each worker
 ///   then ends as its strategy does, within the server's [`Drain`](crate::Drain);
 ///   [`close`](crate::Server::close) waits for all, kills what is still there when it is to be
-///   abandoned, and returns a report of all. A worker has the listening socket until it has ended
-///   serving, and under `Sync` that is when its last request has.
+///   abandoned, and returns a report of all. A worker lets go of the listening socket when it is told
+///   to end; one of a transport from elsewhere, when it has ended serving, which under `Sync` is when
+///   its last request has.
+/// * Descriptors of the application are all there, and so are the listening sockets of other servers.
 /// * SIGTERM tells a worker to finish what it has and end; it is then replaced. It belongs to the
 ///   supervisor, which sends it, so `child_init` has to leave it alone. On Linux, workers are sent one
 ///   when the supervisor has ended without a word, and finish then too.

@@ -45,6 +45,11 @@ impl Sheet {
         self.0[ORDERS].fetch_or(orders, SeqCst);
     }
 
+    /// Whether the worker was told anything.
+    pub(super) fn is_told(&self) -> bool {
+        self.get(ORDERS) != 0
+    }
+
     /// Whether the worker was told to end, by its supervisor or by a SIGTERM of somebody else.
     pub(super) fn leaves(&self) -> bool {
         self.get(ORDERS) & LEAVE != 0

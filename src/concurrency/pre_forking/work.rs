@@ -63,8 +63,20 @@ where
     // First: what it does to a session from here on is done to its own, and not to its supervisor's.
     let number = control.begin()?;
     let (orders, hears) = (Arc::clone(&sheet), Arc::clone(&control));
-    if !sys::hear_terminations(supervisor, move || orders.heed(&hears, number)) {
+    // Whoever connects when the worker is to end is not to wait for what it still has to do.
+    let let_go = child.letting_go(session.listener());
+    let heed = move || {
+        orders.heed(&hears, number);
+        if orders.leaves() {
+            let_go();
+        }
+    };
+    if !sys::hear_terminations(supervisor, heed.clone()) {
         return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    // Whoever was told before that could not hear it.
+    if sheet.is_told() {
+        heed();
     }
     worker.handler().child_init();
     let (counted, bell) = (Arc::clone(&sheet), workers.clone());
@@ -80,7 +92,6 @@ where
     let served = strategy.serve(&session);
     control.end(number);
     control.close();
-    // Whoever connects from now on is not to wait for a process that is about to end.
     worker.quietly(|| session.transport().after_fork(child));
     let closing = session.closing();
     let closed = strategy.close(&closing);
