@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         ("what_can_not_be_cut_off_is_killed", kills),
         ("a_stop_is_heard_by_handlers_while_it_is_announced", announced),
         ("workers_end_when_their_supervisor_is_killed", killed_supervisor),
+        ("a_worker_that_is_told_at_its_birth_ends", told_at_birth),
         ("a_worker_that_is_terminated_finishes_and_is_replaced", terminated_worker),
         ("close_need_not_wait", close_at_once),
     ])
@@ -282,6 +283,30 @@ fn killed_supervisor() -> Result {
     assert!(lives(process), "it finishes what it has");
     end(client, b'x')?;
     eventually("all have ended", || ids.iter().all(|id| !lives(*id)))
+}
+
+/// SIGTERM, by which workers are told, has a handler of the application until they have theirs.
+fn told_at_birth() -> Result {
+    let strategy = PreForking::new(1, Sync)?;
+    let (tcp, workers) = (tcp()?, strategy.workers());
+    let server = Apart::run(move || {
+        let mut server = Server::with_stop(tcp, strategy, |stop| Obeys { stop })?;
+        signals::stop_on(Signal::SIGTERM, server.stop_handle())?;
+        server.serve_forever()?;
+        Ok(server.close()?.to_string())
+    })?;
+    for round in 0..300 {
+        workers.set_processes(8)?;
+        let started = workers.started();
+        eventually("one starts", || workers.started() > started || workers.serving() == 8)?;
+        workers.set_processes(1 + round % 2)?;
+    }
+    workers.set_processes(1)?;
+    eventually("one is left", || workers.process_ids().len() == 1)?;
+    server.signal(Signal::SIGTERM)?;
+    server.end()?;
+    assert_eq!(workers.died(), 0);
+    Ok(())
 }
 
 fn terminated_worker() -> Result {

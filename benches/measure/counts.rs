@@ -99,7 +99,7 @@ fn is_steady(kind: Kind) -> bool {
     match kind.strategy {
         Strategy::Sync => true,
         Strategy::Threading | Strategy::Fresh => kind.transport.is_stream(),
-        Strategy::Forking => false,
+        Strategy::Forking | Strategy::PreForking => false,
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 
 use nix::libc;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork};
+use nix::unistd::{ForkResult, Pid, fork};
 
 /// As many at a time as the composed server has by default.
 const MOST: usize = 40;
@@ -27,7 +27,7 @@ impl Children {
         }
     }
 
-    pub(super) fn start(&mut self, work: impl FnOnce()) -> io::Result<()> {
+    pub(super) fn start(&mut self, work: impl FnOnce()) -> io::Result<Pid> {
         // SAFETY: the process has one thread, and the child ends here.
         match unsafe { fork() }? {
             ForkResult::Child => {
@@ -35,9 +35,11 @@ impl Children {
                 // SAFETY: always allowed; it does not return.
                 unsafe { libc::_exit(0) }
             }
-            ForkResult::Parent { .. } => self.running += 1,
+            ForkResult::Parent { child } => {
+                self.running += 1;
+                Ok(child)
+            }
         }
-        Ok(())
     }
 
     pub(super) fn wait(&mut self) {

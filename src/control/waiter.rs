@@ -1,8 +1,8 @@
 //! The wait that hears a stop.
 
-use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
@@ -23,7 +23,7 @@ pub struct Waiter<'a> {
     /// Whoever waits knows that the session has been asked to stop, and waits for its end.
     announced: bool,
     /// Nobody waits: it is noted what for, where that is the same as ever.
-    source: Option<&'a Cell<Option<RawFd>>>,
+    source: Option<&'a OnceLock<RawFd>>,
 }
 
 impl<'a> Waiter<'a> {
@@ -37,7 +37,7 @@ impl<'a> Waiter<'a> {
     }
 
     /// For one who wants to know what is waited for, and does not wait.
-    pub(crate) fn noting(self, source: &'a Cell<Option<RawFd>>) -> Self {
+    pub(crate) fn noting(self, source: &'a OnceLock<RawFd>) -> Self {
         Self { source: Some(source), ..self }
     }
 
@@ -69,7 +69,9 @@ impl<'a> Waiter<'a> {
 
     fn wait_at(&self, source: BorrowedFd<'_>, as_ever: bool) -> io::Result<()> {
         if let Some(note) = self.source {
-            note.set(as_ever.then(|| source.as_raw_fd()));
+            if as_ever {
+                note.get_or_init(|| source.as_raw_fd());
+            }
             return Ok(());
         }
         // Where there is no memory for turns, all are woken.

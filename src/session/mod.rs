@@ -18,7 +18,7 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::{BorrowedFd, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
@@ -439,10 +439,10 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     /// The listening socket that the transport waits at, where it is one of this crate's.
     pub(crate) fn listener(&self) -> Option<RawFd> {
-        let (source, now) = (Cell::new(None), Some(Instant::now()));
+        let (source, now) = (OnceLock::new(), Some(Instant::now()));
         let waiter = Waiter::new(self.worker.control(), self.worker.session(), &[], now);
         self.worker.quietly(|| drop(self.transport().wait(&waiter.noting(&source))));
-        source.get().filter(|fd| sys::is_listener(*fd))
+        source.get().copied().filter(|fd| sys::is_listener(*fd))
     }
 
     /// Whether it is not over.

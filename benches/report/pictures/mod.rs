@@ -66,6 +66,7 @@ fn colour(strategy: Strategy) -> RGBColor {
         Strategy::Threading => RGBColor(0xd5, 0x5e, 0x00),
         Strategy::Fresh => RGBColor(0xcc, 0x79, 0xa7),
         Strategy::Forking => RGBColor(0x00, 0x9e, 0x73),
+        Strategy::PreForking => RGBColor(0xe6, 0x9f, 0x00),
     }
 }
 
