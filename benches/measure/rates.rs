@@ -155,13 +155,23 @@ pub fn latency(runs: &[Run]) -> Latency {
 fn run(workload: &Workload, who: Who, time: Duration, machine: &Machine) -> Fallible<Run> {
     let server = Server::start(workload.kind.role(who, workload.load(), workload.heap), machine)?;
     let mut generator = Generator::new(workload, &server.address)?;
+    let mut before = Duration::ZERO;
+    let elsewhere = workload.kind.strategy.serves_elsewhere();
+    if elsewhere {
+        // What it costs to fork those who serve is not what their requests cost.
+        let until_all_serve = Duration::from_millis(100 + 3 * u64::from(workload.heap));
+        generator.run(Until::Time(until_all_serve))?;
+        before = server.processor_time()?;
+    }
     let answered = generator.run(Until::Time(time))?;
+    let after = elsewhere.then(|| server.processor_time()).transpose()?;
     // The connections that are kept end, or the server would wait for them.
     drop(generator);
     let requests = answered.latencies.len() as f64;
+    let all = server.stop()?;
     Ok(Run {
         per_second: requests / answered.elapsed.as_secs_f64(),
-        processor: server.stop()?.as_secs_f64() * 1e6 / requests,
+        processor: (after.unwrap_or(all) - before).as_secs_f64() * 1e6 / requests,
         latency: Latency::of(answered.latencies),
     })
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags};
 
 use super::Control;
-use crate::sys::{self, Turn, Woken};
+use crate::sys::{self, Queue, Turn, Woken};
 
 /// What a transport's [`wait`](crate::Transport::wait) waits for beside its own requests: the
 /// wake-up of a stop, descriptors that the strategy watches, and a point in time.
@@ -20,6 +20,8 @@ pub struct Waiter<'a> {
     deadline: Option<Instant>,
     /// Its place among others that wait for the same requests.
     turn: Option<&'a Turn>,
+    /// Its place among other processes that wait for the same requests.
+    queue: Option<&'a Queue>,
     /// Whoever waits knows that the session has been asked to stop, and waits for its end.
     announced: bool,
     /// Nobody waits: it is noted what for, where that is the same as ever.
@@ -33,7 +35,16 @@ impl<'a> Waiter<'a> {
         watch: &'a [BorrowedFd<'a>],
         deadline: Option<Instant>,
     ) -> Self {
-        Self { control, number, watch, deadline, turn: None, announced: false, source: None }
+        Self {
+            control,
+            number,
+            watch,
+            deadline,
+            turn: None,
+            queue: None,
+            announced: false,
+            source: None,
+        }
     }
 
     /// For one who wants to know what is waited for, and does not wait.
@@ -49,6 +60,11 @@ impl<'a> Waiter<'a> {
     /// For one of several that wait.
     pub(crate) fn at(self, turn: Option<&'a Turn>) -> Self {
         Self { turn, ..self }
+    }
+
+    /// For one process of several that wait.
+    pub(crate) fn among(self, queue: Option<&'a Queue>) -> Self {
+        Self { queue, ..self }
     }
 
     /// Waits until `source` is readable, or for one of the other reasons. Spurious returns are
@@ -76,7 +92,12 @@ impl<'a> Waiter<'a> {
         }
         // Where there is no memory for turns, all are woken.
         let turn = self.turn.filter(|_| self.watch.is_empty());
-        match turn.map(|turn| turn.wait(source, as_ever, self.deadline)) {
+        let queue = self.queue.filter(|_| self.watch.is_empty() && as_ever);
+        let woken = match (turn, queue) {
+            (Some(turn), _) => Some(turn.wait(source, as_ever, self.deadline)),
+            (None, queue) => queue.map(|queue| queue.wait(source, self.deadline)),
+        };
+        match woken {
             Some(Ok(Woken::ByBell)) => self.control.hush(self.number),
             Some(Ok(Woken::Otherwise)) => {}
             Some(Err(_)) | None => self.poll(Some(source))?,

@@ -30,7 +30,7 @@ use crate::counters::Counters;
 use crate::drain::{Closing, Timer};
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
-use crate::sys::{self, Caught, ForkedChild, Threads, Turn, Turns};
+use crate::sys::{self, Caught, ForkedChild, Queue, Threads, Turn, Turns};
 use crate::transport::Transport;
 use crate::worker::{self, Ending, Job, Place, Worker};
 
@@ -70,6 +70,8 @@ pub struct Session<T, H> {
     turn: Option<Turn>,
     /// Who counts what is taken.
     quota: Option<Arc<Quota>>,
+    /// The place of this process among others that wait.
+    queue: Option<Queue>,
 }
 
 /// How long a session goes on, and what it does meanwhile.
@@ -150,6 +152,7 @@ impl<T, H> Session<T, H> {
             turns: OnceCell::new(),
             turn: None,
             quota: None,
+            queue: None,
         }
     }
 
@@ -223,7 +226,9 @@ impl<T, H> Session<T, H> {
         if let Some(books) = &books {
             books.flight.begin(worker.session());
         }
-        Self { quota: Some(quota), ..Self::new(transport, worker, books, self.scope) }
+        // Where there can be none, all are woken for each request.
+        let queue = Queue::new(worker.control().bell()).ok();
+        Self { quota: Some(quota), queue, ..Self::new(transport, worker, books, self.scope) }
     }
 
     /// What the server counts with, if it counts.
@@ -470,7 +475,8 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         let reasons = [until, self.scope.deadline, self.next_service.get(), announced];
         let until = reasons.into_iter().flatten().min();
         let waiter = Waiter::new(self.worker.control(), self.worker.session(), watch, until);
-        let value = wait(&waiter.knowing(announced.is_some()).at(self.turn.as_ref()));
+        let waiter = waiter.at(self.turn.as_ref()).among(self.queue.as_ref());
+        let value = wait(&waiter.knowing(announced.is_some()));
         if let Some(books) = &self.books {
             books.flight.pass_on();
         }

@@ -22,6 +22,7 @@
 //! * `address_bytes`, `address_of`: an address on its way to another process.
 //! * `Turns`: a descriptor that many threads wait for, of whom one is woken at a time, where there
 //!   can be one.
+//! * `Queue`: the same among processes.
 //! * `at_exit`: a function that runs when the process exits normally.
 #![expect(unsafe_code, reason = "the one audited module; every block states what it relies on")]
 
@@ -36,6 +37,8 @@ mod fork;
 mod forks;
 mod listener;
 mod parcel;
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "queue_elsewhere.rs")]
+mod queue;
 mod receive;
 mod send;
 mod shared;
@@ -56,6 +59,7 @@ pub(crate) use fork::fork;
 pub(crate) use forks::{count_forks, forks};
 pub(crate) use listener::{Listener, is_listener};
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
+pub(crate) use queue::Queue;
 pub(crate) use receive::{Packet, receive_more};
 pub(crate) use send::send;
 pub(crate) use shared::SharedWords;

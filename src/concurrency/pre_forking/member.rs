@@ -38,7 +38,7 @@ impl Member {
         if self.told & orders == orders {
             return;
         }
-        self.told |= orders;
+        self.told |= orders & !sheet::LOOK;
         self.sheet.order(orders);
         // Its number is its own until it is reaped. One that can't hear it yet ends, with nothing in
         // hand.

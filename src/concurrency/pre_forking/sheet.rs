@@ -15,6 +15,9 @@ pub(super) const LEAVE: u64 = 2;
 /// What is in flight is waited for no longer.
 pub(super) const HURRY: u64 = 4;
 
+/// There may be requests that nobody has been woken for.
+pub(super) const LOOK: u64 = 8;
+
 const ORDERS: usize = 0;
 const READY: usize = 1;
 const TAKEN: usize = 2;
@@ -58,7 +61,14 @@ impl Sheet {
     /// In the worker, at a SIGTERM: does as the orders say. Without any, it is somebody else's, and
     /// the worker is to end.
     pub(super) fn heed(&self, control: &Control, number: u64) {
-        let orders = self.get(ORDERS);
+        let given = self.0[ORDERS].fetch_and(!LOOK, SeqCst);
+        let orders = given & !LOOK;
+        if given & LOOK != 0 {
+            control.ring();
+            if orders == 0 {
+                return;
+            }
+        }
         if orders & HURRY != 0 {
             control.hurry();
         }

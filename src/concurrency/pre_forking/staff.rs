@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::member::{Member, never_came_up};
-use super::sheet::{ASK, HURRY, LEAVE, Sheet};
+use super::sheet::{ASK, HURRY, LEAVE, LOOK, Sheet};
 use super::work::{self, Outfit};
 use super::workers::Workers;
 use crate::concurrency::Concurrency;
@@ -108,9 +108,11 @@ impl Staff {
         T: Transport,
         H: Handler<T::Request>,
     {
-        let mut failed = None;
+        let (mut failed, mut died) = (None, false);
         while let Some((member, exit)) = self.take_one_that_has_ended() {
             let left = member.told & LEAVE != 0 || exit == Exit::Code(0);
+            // It may have been woken for a request that it has not taken.
+            died |= exit != Exit::Code(0);
             self.bury(&member, !left, &session.worker());
             if member.told & LEAVE != 0 || session.is_stopping() {
                 continue;
@@ -123,6 +125,9 @@ impl Staff {
             } else {
                 failed = Some(never_came_up(exit, member.sheet.error()));
             }
+        }
+        if died {
+            self.members.iter_mut().filter(|member| member.serves()).for_each(|m| m.tell(LOOK));
         }
         failed.map_or(Ok(()), |error| self.could_not_serve(error, session))
     }

@@ -14,6 +14,11 @@ use platform::kernel;
 #[allow(dead_code, reason = "what makes them is not in the model")]
 mod turns;
 
+#[path = "../../../src/sys/queue_elsewhere.rs"]
+#[allow(dead_code, reason = "as above")]
+mod queue;
+
+pub(crate) use queue::Queue;
 pub(crate) use turns::{Turn, Woken};
 
 #[derive(Debug)]
