@@ -76,6 +76,8 @@ pub use alias::*;
 pub use concurrency::{
     Concurrency, ForkServer, Forking, PreForking, Shareable, Sync, Threading, Workers,
 };
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use concurrency::{InProcess, Selecting};
 pub use control::{StopHandle, Waiter};
 pub use counters::Counters;
 pub use drain::{Closing, Drain, Due, Report};
@@ -84,13 +86,15 @@ pub use failure::{Failure, FailureKind, Stage};
 #[cfg(feature = "log")]
 pub use handler::Logged;
 pub use handler::{
-    CrashOnPanic, Guarded, Handler, HandlerFn, Next, OnPanic, StopAfterPanics, handler_fn,
+    CrashOnPanic, Guarded, Handler, HandlerFn, Next, OnPanic, StopAfterPanics, frame_missing,
+    handler_fn, line_missing,
 };
 pub use in_flight::{Activity, Ticket};
 pub use request::{
     Amplifies, Connection, Credentials, Datagram, DatagramSocket, DeadlinePassed, Deadlines,
-    Hangup, LineTooLong, ReadLine, Request, StreamRequest, StreamSocket, TcpRequest, Truncation,
-    UdpRequest, UnixDatagramRequest, UnixStreamRequest,
+    Hangup, LineTooLong, Progress, ReadLine, ReplyTooLong, Request, RequestTooLong, Room,
+    Selectable, StreamRequest, StreamSocket, TcpRequest, Truncation, UdpRequest,
+    UnixDatagramRequest, UnixStreamRequest,
 };
 pub use running::Running;
 pub use server::Server;

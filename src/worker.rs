@@ -22,8 +22,6 @@ use crate::request::Request;
 pub struct Worker<H> {
     shared: Arc<Shared<H>>,
     session: u64,
-    /// It works in a forked child, whose parent has the tickets and hears of the events.
-    in_child: bool,
 }
 
 /// What a server and its workers share.
@@ -69,18 +67,17 @@ impl<R: Request> Job<R> {
         }
     }
 
-    /// The same in a forked child, whose parent has all that belongs to the request besides itself.
-    pub(crate) fn in_child(self) -> Self {
-        drop(self.listed);
-        self.ticket.forget();
-        Self::new(self.request, Ticket::default())
+    /// In a forked child, whose parent has all that belongs to the request besides itself.
+    pub(crate) fn enter_child(&mut self) {
+        drop(mem::take(&mut self.listed));
+        mem::take(&mut self.ticket).forget();
     }
 
     /// Closes this process's copy of a request that another process goes on with. What is left is
     /// to be kept until that process has ended, and then given to
     /// [`Session::ended`](crate::Session::ended).
     pub fn hand_over(self) -> Ticket {
-        leave(&mut Some(self), R::close_request).0
+        hand_over(&mut Some(self))
     }
 }
 
@@ -113,12 +110,7 @@ impl From<Ending> for Event {
 
 impl<H> Worker<H> {
     pub(crate) fn new(shared: Arc<Shared<H>>, session: u64) -> Self {
-        Self { shared, session, in_child: false }
-    }
-
-    /// The same in a forked child.
-    pub(crate) fn in_child(&self) -> Self {
-        Self { in_child: true, ..self.clone() }
+        Self { shared, session }
     }
 
     /// The same for a request of another session.
@@ -165,18 +157,28 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        let Some(job) = place else { return Ending::Finished };
-        let here = job.ticket.here();
+        let Some((ending, ticket)) = self.finish_unheard(place) else { return Ending::Finished };
+        self.ended(ticket, ending);
+        ending
+    }
+
+    /// The same, but for the events: what a forked child does, whose parent hears of them and has
+    /// the ticket.
+    #[inline]
+    pub(crate) fn finish_unheard<R: Request>(
+        &self,
+        place: &mut Place<R>,
+    ) -> Option<(Ending, Ticket)>
+    where
+        H: Handler<R>,
+    {
+        let job = place.as_mut()?;
+        let _here = job.ticket.here();
         let ending = match self.run(&mut job.request) {
             Ok(()) => Ending::Finished,
             Err(fault) => self.fail(&mut job.request, fault),
         };
-        let ticket = self.leave(place, R::shutdown_request);
-        drop(here);
-        if !self.in_child {
-            self.ended(ticket, ending);
-        }
-        ending
+        Some((ending, self.leave(place, R::shutdown_request)))
     }
 
     /// Ends a request that could not be started: `handle_error` gets `error`, and the peer sees a
@@ -193,7 +195,7 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        self.failed(place, Fault(Stage::Start, Cause::Error(error)));
+        self.failed(place, Fault::new(Stage::Start, error));
     }
 
     /// Ends a request that has failed before it was handled.
@@ -275,6 +277,7 @@ impl<H> Worker<H> {
     }
 
     /// Runs what is the user's code and has nobody to report its panic to.
+    #[inline]
     pub(crate) fn quietly<R>(&self, run: impl FnOnce())
     where
         H: Handler<R>,
@@ -291,7 +294,7 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        if self.in_child || self.control().is_worker() {
+        if self.control().is_child() || self.control().is_worker() {
             return self.control().note_panic();
         }
         let mut answer = OnPanic::Contain;
@@ -311,11 +314,49 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        let handler = self.handler();
-        step(Stage::Establish, || request.establish())?;
-        step(Stage::Setup, || handler.setup(request))?;
+        self.open(request)?;
         let handled = step(Stage::Handle, || self.exchanges(request));
-        let finished = step(Stage::Finish, || handler.finish(request));
+        self.conclude(request, handled)
+    }
+
+    /// The stages before the first exchange.
+    #[inline]
+    pub(crate) fn open<R: Request>(&self, request: &mut R) -> Result<(), Fault>
+    where
+        H: Handler<R>,
+    {
+        step(Stage::Establish, || request.establish())?;
+        step(Stage::Setup, || self.handler().setup(request))
+    }
+
+    /// One exchange; whether there may be another.
+    #[inline]
+    pub(crate) fn exchange<R: Request>(&self, request: &mut R) -> Result<bool, Fault>
+    where
+        H: Handler<R>,
+    {
+        step(Stage::Handle, || self.one_exchange(request))
+    }
+
+    /// How many bytes the handler says are missing from `input`.
+    pub(crate) fn missing<R>(&self, input: &[u8]) -> Result<usize, Fault>
+    where
+        H: Handler<R>,
+    {
+        step(Stage::Handle, || Ok(self.handler().missing(input)))
+    }
+
+    /// The stages after the last exchange, whichever way that ended.
+    #[inline]
+    pub(crate) fn conclude<R: Request>(
+        &self,
+        request: &mut R,
+        handled: Result<(), Fault>,
+    ) -> Result<(), Fault>
+    where
+        H: Handler<R>,
+    {
+        let finished = step(Stage::Finish, || self.handler().finish(request));
         match (handled, finished) {
             (Ok(()), Ok(())) => step(Stage::Deliver, || request.deliver()),
             (Err(fault), Ok(())) | (Ok(()), Err(fault)) => Err(fault),
@@ -335,18 +376,26 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        while self.handler().handle(request)? == Next::Again && !self.is_stopping() {
-            request.next_exchange()?;
-            // Once more: a drain cuts what is idle once, and may have looked before this was.
-            if self.is_stopping() {
-                break;
-            }
-        }
+        while self.one_exchange(request)? {}
         Ok(())
     }
 
+    #[inline]
+    fn one_exchange<R: Request>(&self, request: &mut R) -> io::Result<bool>
+    where
+        H: Handler<R>,
+    {
+        if self.handler().handle(request)? == Next::Done || self.is_stopping() {
+            return Ok(false);
+        }
+        request.next_exchange()?;
+        // Once more: a drain cuts what is idle once, and may have looked before this was.
+        Ok(!self.is_stopping())
+    }
+
+    /// Reports a failure; the request is still open.
     #[cold]
-    fn fail<R: Request>(&self, request: &mut R, Fault(stage, cause): Fault) -> Ending
+    pub(crate) fn fail<R: Request>(&self, request: &mut R, Fault(stage, cause): Fault) -> Ending
     where
         H: Handler<R>,
     {
@@ -363,7 +412,7 @@ impl<H> Worker<H> {
 
     /// Ends a request by `close`; returns its ticket. The place is empty afterwards.
     #[inline]
-    fn leave<R>(&self, place: &mut Place<R>, close: impl FnOnce(&mut R)) -> Ticket
+    pub(crate) fn leave<R>(&self, place: &mut Place<R>, close: impl FnOnce(&mut R)) -> Ticket
     where
         H: Handler<R>,
     {
@@ -373,6 +422,11 @@ impl<H> Worker<H> {
         }
         ticket
     }
+}
+
+/// See [`Job::hand_over`]; the place is empty afterwards.
+pub(crate) fn hand_over<R: Request>(place: &mut Place<R>) -> Ticket {
+    leave(place, R::close_request).0
 }
 
 /// Ends a request by `close`, and frees it; its ticket, and whether anything panicked.
@@ -394,8 +448,7 @@ pub(crate) enum Turned {
 
 impl<H> Clone for Worker<H> {
     fn clone(&self) -> Self {
-        let Self { session, in_child, .. } = *self;
-        Self { shared: Arc::clone(&self.shared), session, in_child }
+        Self { shared: Arc::clone(&self.shared), session: self.session }
     }
 }
 
@@ -408,11 +461,28 @@ impl<H> fmt::Debug for Worker<H> {
 /// A failure before it is classified.
 pub(crate) struct Fault(Stage, Cause);
 
+impl Fault {
+    pub(crate) fn new(stage: Stage, error: io::Error) -> Self {
+        Self(stage, Cause::Error(error))
+    }
+
+    /// Whether it is the request's second stage that has to wait for the peer, and can't here.
+    pub(crate) fn is_early(&self) -> bool {
+        let Self(stage, cause) = self;
+        match cause {
+            Cause::Error(error) => {
+                *stage == Stage::Establish && error.kind() == io::ErrorKind::WouldBlock
+            }
+            Cause::Panic(_) => false,
+        }
+    }
+}
+
 /// Runs one stage of a request, and says of its error or panic where it came from.
 fn step<V>(stage: Stage, run: impl FnOnce() -> io::Result<V>) -> Result<V, Fault> {
     match contain(run) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Fault(stage, Cause::Error(error))),
+        Ok(Err(error)) => Err(Fault::new(stage, error)),
         Err(payload) => Err(Fault(stage, Cause::Panic(payload))),
     }
 }
@@ -428,6 +498,7 @@ pub(crate) fn contain<V>(run: impl FnOnce() -> V) -> Result<V, Box<dyn Any + Sen
 /// Runs what is the user's code and has nobody to report its panic to; the panic hook has told of
 /// it. Whether it panicked. The payload may panic when it is dropped, and so may that payload: it
 /// is then leaked.
+#[inline]
 pub(crate) fn quietly(run: impl FnOnce()) -> bool {
     let Err(payload) = contain(run) else { return false };
     if let Err(second) = contain(|| drop(payload)) {

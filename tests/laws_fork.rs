@@ -56,13 +56,16 @@ fn a_script_has_one_story() -> Result<(), Box<dyn Error>> {
                 .map_err(|error| TestCaseError::fail(error.to_string()))
         };
         let sync = stories(Mixin::Sync)?;
-        for mixin in [
+        let others = [
             Mixin::Threading,
+            Mixin::Selecting,
+            Mixin::SelectingThreads,
             Mixin::Forking,
             Mixin::ForkingOne,
             Mixin::ForkServer,
             Mixin::PreForking,
-        ] {
+        ];
+        for mixin in others {
             prop_assert_eq!(&sync, &stories(mixin)?, "Sync and {:?}", mixin);
         }
         Ok(())

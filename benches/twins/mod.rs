@@ -17,6 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::Signal;
 
 /// How many processes serve side by side, where several do.
 pub const PROCESSES: usize = 4;
@@ -63,6 +64,10 @@ pub trait Hooks: Clone + Send + Sync + 'static {
     }
     /// In the loop, when a request has been given to its worker.
     fn served(&self) {}
+    /// The signal that the process handles, if it does.
+    fn handled_signal(&self) -> Option<Signal> {
+        None
+    }
     /// Before the loop: how it is to be stopped.
     fn arm(&self, _stop: Box<dyn Fn() + Send + Sync>) {}
 }

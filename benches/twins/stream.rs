@@ -156,7 +156,7 @@ pub fn forking<L: Listener>(listener: L, stop: &Stop, hooks: &impl Hooks) -> io:
         match listening.accept() {
             Ok((stream, peer)) => {
                 let mut connection = Some((stream, peer));
-                children.start(|| {
+                children.start(hooks.handled_signal(), || {
                     drop(listener.take());
                     if let Some((stream, peer)) = connection.take() {
                         handle::<L>(stream, peer, hooks);
@@ -180,7 +180,7 @@ pub fn pre_forking<L: Listener>(listener: &L, stop: &Stop, hooks: &impl Hooks) -
     let mut children = Children::default();
     let mut workers = Vec::new();
     for _ in 0..PROCESSES {
-        workers.push(children.start(|| {
+        workers.push(children.start(None, || {
             while let Ok((stream, peer)) = listener.accept() {
                 handle::<L>(stream, peer, hooks);
             }

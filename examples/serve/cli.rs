@@ -29,14 +29,17 @@ connection on a thread of its own.
                  fork-server  the same, forked from a helper
                  pre-forking  in several processes, one after the other in each
                  pre-forking+threading  the same, each on a thread of its own
-  --mode M       files      HTTP: GET and HEAD of the files [default]
+  --mode M       files      HTTP/1.1: GET and HEAD of the files [default]
                  once       one line is sent back, then the connection closes
                  echo       all that comes is sent back, until the peer ends;
-                            packets are echoed whatever the mode, but files,
-                            which they can't have
+                            packets are echoed whatever the mode, but files
+                            and resp, which they can't have
+                 resp       what Redis speaks: PING, GET, SET and a few more,
+                            kept in memory, by each process for itself
   --backlog N    how many connections may wait to be accepted [default: 1024]
   --bufsize N    how much is read at a time by once and echo [default: 8192];
                  for packets, the longest that is taken whole [default: 65535]
+  --quiet        no line on stderr for each exchange of files
   --workers N    how many processes pre-forking has [default: as many as there
                  are processors]; the others have no such number, and it does
                  nothing
@@ -48,7 +51,7 @@ ends it at once.
 ";
 
 const OPTIONS: &str = "--transport, --strategy, --mode, --addr, --backlog, --bufsize, --workers, \
-                       --dir, --help";
+                       --dir, --quiet, --help";
 /// More would be no buffer but an attempt to run out of memory.
 const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
 
@@ -67,6 +70,7 @@ pub(crate) struct Cli {
     pub(crate) bufsize: Option<usize>,
     pub(crate) workers: Option<usize>,
     pub(crate) dir: PathBuf,
+    pub(crate) quiet: bool,
 }
 
 /// A transport, and an address that goes with it.
@@ -92,6 +96,7 @@ pub(crate) enum Mode {
     Files,
     Once,
     Echo,
+    Resp,
 }
 
 #[derive(Clone, Copy)]
@@ -119,7 +124,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     let mut strategy = Strategy::Threading;
     let (mut mode, mut address, mut dir) = (None, None, None);
     let (mut bufsize, mut workers) = (None, None);
-    let mut backlog = 1024;
+    let (mut backlog, mut quiet) = (1024, false);
 
     let mut parser = Parser::from_env();
     while let Some(arg) = parser.next().map_err(|error| hinted(&error))? {
@@ -145,7 +150,12 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 strategy = choice(&mut parser, "--strategy", all)?;
             }
             Arg::Long("mode") => {
-                let all = [("files", Mode::Files), ("once", Mode::Once), ("echo", Mode::Echo)];
+                let all = [
+                    ("files", Mode::Files),
+                    ("once", Mode::Once),
+                    ("echo", Mode::Echo),
+                    ("resp", Mode::Resp),
+                ];
                 mode = Some(choice(&mut parser, "--mode", all)?);
             }
             Arg::Long("addr") => address = Some(value(&mut parser)?),
@@ -157,16 +167,23 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 workers = Some(number(&mut parser, "--workers", usize::MAX)?);
             }
             Arg::Long("dir") => dir = Some(PathBuf::from(value(&mut parser)?)),
+            Arg::Long("quiet") => quiet = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
             other => return Err(hinted(&other.unexpected())),
         }
     }
     let endpoint = endpoint(transport, address)?;
     let packets = matches!(endpoint, Endpoint::Udp(_) | Endpoint::Unixgram(_));
-    if packets && mode == Some(Mode::Files) {
-        return Err("--mode files is HTTP, which needs connections: use it with --transport tcp \
-                    or unix; packets can have --mode once or echo"
-            .into());
+    let needs = match mode {
+        Some(Mode::Files) => Some("files is HTTP"),
+        Some(Mode::Resp) => Some("resp is RESP"),
+        _ => None,
+    };
+    if let Some(what) = needs.filter(|_| packets) {
+        return Err(format!(
+            "--mode {what}, which needs connections: use it with --transport tcp or unix; packets \
+             can have --mode once or echo"
+        ));
     }
     let mode = mode.unwrap_or(if packets { Mode::Echo } else { Mode::Files });
     let served = dir.is_some() || mode == Mode::Files;
@@ -174,7 +191,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     if served {
         check_dir(&dir)?;
     }
-    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, workers, dir }))
+    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, workers, dir, quiet }))
 }
 
 fn hinted(error: &dyn Display) -> String {

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use socketserver::{ForkServer, Forking, Handler, PreForking, Sync, Threading, forward_hooks};
+use socketserver::{
+    ForkServer, Forking, Handler, PreForking, Selecting, Sync, Threading, forward_hooks,
+};
 
 /// A mixin: the handler `H`, and the number of requests that the serve loop has taken. As a mixin
 /// must, it passes every hook on.
@@ -25,8 +27,8 @@ impl<H> Counted<H> {
 
 impl<R, H: Handler<R>> Handler<R> for Counted<H> {
     forward_hooks!(R, self => self.inner;
-        handle setup finish verify_request handle_error handle_timeout get_request_failed event
-        panicked child_init);
+        handle missing setup finish verify_request handle_error handle_timeout get_request_failed
+        event panicked child_init);
 
     fn service_actions(&self) {
         self.taken.fetch_add(1, Ordering::Relaxed);
@@ -51,6 +53,13 @@ impl InFlight for Sync {
 impl InFlight for Threading {
     fn in_flight(&self) -> usize {
         self.active()
+    }
+}
+
+impl<C> InFlight for Selecting<C> {
+    fn in_flight(&self) -> usize {
+        // What is left of the table is waited for before serving ends.
+        0
     }
 }
 

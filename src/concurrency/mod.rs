@@ -4,12 +4,16 @@ mod children;
 mod fork_server;
 mod forking;
 mod pre_forking;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod selecting;
 mod sync;
 mod threading;
 
 pub use fork_server::ForkServer;
 pub use forking::Forking;
 pub use pre_forking::{PreForking, Workers};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use selecting::{InProcess, Selecting};
 pub use sync::Sync;
 pub use threading::{Shareable, Threading};
 
@@ -26,6 +30,7 @@ use crate::session::Session;
 /// | --- | --- | --- | --- |
 /// | [`Sync`] | on the thread that serves, one after the other | packets, short exchanges, tests | no mix-in |
 /// | [`Threading`] | on a thread of its own | connections that last, shared state | `ThreadingMixIn` |
+/// | [`Selecting`] | in a table while it waits, and then where the strategy inside runs it | thousands of connections that mostly wait | none; "use a selector" |
 /// | [`Forking`] | in a process of its own | isolation: a crash, a leak, a privilege dropped | `ForkingMixIn` |
 /// | [`ForkServer`] | in a process of its own, forked from a helper | the same in a process with threads or much memory | none |
 /// | [`PreForking`] | in one of several processes that serve side by side, each by a strategy of its own | all processors for handlers that threads can't share; a crash that ends a part | none |

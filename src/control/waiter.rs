@@ -139,6 +139,11 @@ impl<'a> Waiter<'a> {
         })
     }
 
+    /// Has heard the bell: silences it, unless it rings for the end of the session.
+    pub(crate) fn hush(&self) {
+        self.control.hush(self.number);
+    }
+
     /// When the wait has to end, where it has to.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
@@ -168,7 +173,7 @@ impl<'a> Waiter<'a> {
             polled => polled?,
         }
         if fds[0].any().unwrap_or(true) {
-            self.control.hush(self.number);
+            self.hush();
         }
         Ok(())
     }

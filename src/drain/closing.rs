@@ -12,7 +12,7 @@ use super::{Drain, Report};
 use crate::control::Waiter;
 use crate::handler::Handler;
 use crate::in_flight::{InFlight, Ticket};
-use crate::worker::{Ending, Worker};
+use crate::worker::{Ending, Shared, Worker};
 
 /// What [`Concurrency::close`](crate::Concurrency::close) waits with, and reports to.
 pub struct Closing<H> {
@@ -130,6 +130,22 @@ impl<H> Closing<H> {
 
     pub(crate) fn worker(&self) -> &Worker<H> {
         &self.worker
+    }
+
+    /// As the end of what another `handler` handles, of the same server, in the same time.
+    pub(crate) fn of<G, V>(&self, handler: G, close: impl FnOnce(&Closing<G>) -> V) -> V {
+        let control = self.worker.shared_control();
+        let closing = Closing {
+            worker: Worker::new(Arc::new(Shared { handler, control }), self.worker.session()),
+            flight: self.flight.clone(),
+            before: self.before,
+            stages: self.stages.clone(),
+            cuts: self.cuts,
+            report: self.report.clone(),
+        };
+        let value = close(&closing);
+        self.report.set(closing.report.get());
+        value
     }
 
     pub(crate) fn end(&self) -> Report {

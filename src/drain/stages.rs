@@ -18,7 +18,7 @@ pub enum Due {
 }
 
 /// The stages of a drain from the end of serving on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Stages {
     drain: Drain,
     begun: Instant,

@@ -23,7 +23,7 @@ use super::Handler;
 ///
 /// impl<R, H: Handler<R>> Handler<R> for Exchanges<H> {
 ///     forward_hooks!(R, self => self.0;
-///         setup finish verify_request handle_error handle_timeout service_actions
+///         missing setup finish verify_request handle_error handle_timeout service_actions
 ///         get_request_failed event panicked child_init);
 ///
 ///     fn handle(&self, request: &mut R) -> io::Result<Next> {
@@ -36,7 +36,7 @@ use super::Handler;
 macro_rules! forward_hooks {
     ($R:ty, $self:ident => $to:expr; all) => {
         $crate::forward_hooks!($R, $self => $to;
-            handle setup finish verify_request handle_error handle_timeout service_actions
+            handle missing setup finish verify_request handle_error handle_timeout service_actions
             get_request_failed event panicked child_init);
     };
     ($R:ty, $self:ident => $to:expr; $($hook:ident)*) => {
@@ -45,6 +45,11 @@ macro_rules! forward_hooks {
     (@ handle $R:ty, $self:ident => $to:expr) => {
         fn handle(&$self, request: &mut $R) -> ::std::io::Result<$crate::Next> {
             $crate::Handler::<$R>::handle(&$to, request)
+        }
+    };
+    (@ missing $R:ty, $self:ident => $to:expr) => {
+        fn missing(&$self, input: &[u8]) -> usize {
+            $crate::Handler::<$R>::missing(&$to, input)
         }
     };
     (@ setup $R:ty, $self:ident => $to:expr) => {

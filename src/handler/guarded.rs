@@ -32,6 +32,6 @@ impl<R: Connection, H: Handler<R>> Handler<R> for Guarded<H> {
     }
 
     crate::forward_hooks!(R, self => self.handler;
-        handle finish verify_request handle_error handle_timeout service_actions
+        handle missing finish verify_request handle_error handle_timeout service_actions
         get_request_failed event panicked child_init);
 }

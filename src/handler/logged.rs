@@ -25,8 +25,8 @@ pub struct Logged<H>(pub H);
 
 impl<R, H: Handler<R>> Handler<R> for Logged<H> {
     crate::forward_hooks!(R, self => self.0;
-        handle setup finish verify_request handle_error handle_timeout service_actions
-        get_request_failed panicked child_init);
+        handle missing setup finish verify_request handle_error handle_timeout
+        service_actions get_request_failed panicked child_init);
 
     fn event(&self, event: Event) {
         match event {

@@ -5,12 +5,14 @@ mod forward;
 mod guarded;
 #[cfg(feature = "log")]
 mod logged;
+mod missing;
 mod panics;
 
 pub use closure::{HandlerFn, handler_fn};
 pub use guarded::Guarded;
 #[cfg(feature = "log")]
 pub use logged::Logged;
+pub use missing::{frame_missing, line_missing};
 pub use panics::{CrashOnPanic, OnPanic, StopAfterPanics};
 
 use std::io;
@@ -26,9 +28,11 @@ pub enum Next {
     /// `request.write_all(b"…").map(Next::from)`.
     #[default]
     Done,
-    /// This exchange is done, and the connection may have another: call `handle` again. Once the
-    /// server has been asked to stop, it means the same as `Done`. At the end of the input a
-    /// handler has to say `Done`.
+    /// This exchange is done, and the connection may have another: call `handle` again. Between two
+    /// exchanges the connection waits: on its thread or in its process, or under
+    /// [`Selecting`](crate::Selecting) in a table, which costs neither. Once the server has been
+    /// asked to stop, it means the same as `Done`. At the end of the input a handler has to say
+    /// `Done`.
     Again,
 }
 
@@ -139,6 +143,44 @@ pub trait Handler<R> {
     /// [`handle_error`](Self::handle_error). An error that is no `io::Error` becomes one by
     /// [`io::Error::other`].
     fn handle(&self, request: &mut R) -> io::Result<Next>;
+
+    /// How many bytes at least are missing from a whole request, of which `input` has come so far; 0
+    /// where `handle` has all that it is going to read. Asked by
+    /// [`Selecting`](crate::Selecting) alone, which has it handled then, and not before, and which
+    /// asks again when so many more have come. At the end of the input it does not ask.
+    ///
+    /// By default any byte will do: a handler that reads beyond what has come then waits for its
+    /// peer where it runs, as under every other strategy. [`line_missing`](crate::line_missing) and
+    /// [`frame_missing`](crate::frame_missing) are the answers for lines and for length prefixes. It
+    /// must not wait for anything; and an `input` that can't be understood is whole, for `handle` to
+    /// say so.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::{self, BufRead, Write};
+    /// use socketserver::{Handler, Next, ReadLine, line_missing};
+    ///
+    /// struct Echo;
+    ///
+    /// impl<R: BufRead + Write> Handler<R> for Echo {
+    ///     fn handle(&self, request: &mut R) -> io::Result<Next> {
+    ///         let mut line = Vec::new();
+    ///         if request.read_bytes_bounded(&mut line, 1024)? == 0 {
+    ///             return Ok(Next::Done);
+    ///         }
+    ///         request.write_all(&line)?;
+    ///         Ok(Next::Again)
+    ///     }
+    ///
+    ///     fn missing(&self, input: &[u8]) -> usize {
+    ///         line_missing(input, 1024)
+    ///     }
+    /// }
+    /// ```
+    fn missing(&self, input: &[u8]) -> usize {
+        usize::from(input.is_empty())
+    }
 
     /// Called before `handle`. Where it fails, neither `handle` nor `finish` is called.
     ///

@@ -98,8 +98,8 @@ impl<H> StopAfterPanics<H> {
 
 impl<R, H: Handler<R>> Handler<R> for StopAfterPanics<H> {
     crate::forward_hooks!(R, self => self.inner;
-        handle setup finish verify_request handle_error handle_timeout service_actions
-        get_request_failed event child_init);
+        handle missing setup finish verify_request handle_error handle_timeout
+        service_actions get_request_failed event child_init);
 
     fn panicked(&self) -> OnPanic {
         if self.is_too_many(Instant::now()) { OnPanic::Stop } else { self.inner.panicked() }
@@ -125,8 +125,8 @@ pub struct CrashOnPanic<H>(pub H);
 
 impl<R, H: Handler<R>> Handler<R> for CrashOnPanic<H> {
     crate::forward_hooks!(R, self => self.0;
-        handle setup finish verify_request handle_error handle_timeout service_actions
-        get_request_failed event child_init);
+        handle missing setup finish verify_request handle_error handle_timeout
+        service_actions get_request_failed event child_init);
 
     fn panicked(&self) -> OnPanic {
         OnPanic::Crash

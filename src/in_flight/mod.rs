@@ -106,6 +106,13 @@ impl InFlight {
         }
     }
 
+    /// Somebody is going to wait for a permit, and leaves meanwhile; as [`Permits::want`].
+    pub(crate) fn want(self: &Arc<Self>) -> Option<Wanting> {
+        self.permits.begin_to_want();
+        let wanting = Wanting(Arc::clone(self));
+        (!self.permits.is_left()).then_some(wanting)
+    }
+
     /// Wakes the loop where it waits for a permit, and the end of the server where it waits for the
     /// last request.
     fn left(&self) {
@@ -122,6 +129,15 @@ impl InFlight {
     /// where a handler closes its own server.
     pub(crate) fn own(&self) -> usize {
         usize::from(ptr::eq(RUNNING.get(), self))
+    }
+}
+
+/// Somebody waits for a permit, until this is dropped.
+pub(crate) struct Wanting(Arc<InFlight>);
+
+impl Drop for Wanting {
+    fn drop(&mut self) {
+        self.0.permits.end_to_want();
     }
 }
 

@@ -48,9 +48,17 @@ impl Permits {
     /// Somebody is going to wait for one, until the guard is dropped; none, where there is no need
     /// to wait.
     pub(crate) fn want(&self) -> Option<Wanted<'_>> {
-        self.wanted.fetch_add(1, SeqCst);
+        self.begin_to_want();
         let wanted = Wanted(self);
         (!self.is_left()).then_some(wanted)
+    }
+
+    pub(super) fn begin_to_want(&self) {
+        self.wanted.fetch_add(1, SeqCst);
+    }
+
+    pub(super) fn end_to_want(&self) {
+        self.wanted.fetch_sub(1, SeqCst);
     }
 
     /// Whether others wait while a permit is left: what woke this one may have been meant for them.
@@ -65,6 +73,6 @@ pub(crate) struct Wanted<'a>(&'a Permits);
 
 impl Drop for Wanted<'_> {
     fn drop(&mut self) {
-        self.0.wanted.fetch_sub(1, SeqCst);
+        self.0.end_to_want();
     }
 }

@@ -1,9 +1,24 @@
 //! The two buffers of a stream request: `rfile` and `wfile`.
 
 use std::io::{self, Read, Write};
+use std::mem;
 
+use super::selectable::Room;
 use super::stream::StreamSocket;
 use super::wire::Wire;
+
+/// So much memory is got at least for what is taken in; a table has no use for less.
+const LEAST: usize = 512;
+
+/// What taking in has come to.
+pub(super) enum Intake {
+    /// There may be more to take in.
+    More,
+    /// There is nothing left for now.
+    Nothing,
+    /// The peer has ended its side.
+    Ended,
+}
 
 /// What has been read and not yet been consumed; holds no memory before the first buffered read,
 /// nor after one that has gone around it.
@@ -39,6 +54,40 @@ impl ReadBuffer {
             source.fill(&mut self.bytes)?;
         }
         Ok(self.unread())
+    }
+
+    /// Takes in what has come without waiting, beside what is unread.
+    pub(super) fn take_in<S: StreamSocket>(
+        &mut self,
+        source: &mut Wire<S>,
+        room: &mut Room,
+    ) -> io::Result<Intake> {
+        self.bytes.drain(..mem::take(&mut self.start));
+        if self.bytes.capacity() == 0 {
+            self.bytes = mem::take(&mut room.spare);
+        }
+        if self.bytes.len() == self.bytes.capacity() {
+            let more = self.capacity.max(LEAST).max(self.bytes.len());
+            self.bytes.reserve_exact(more.min(room.input.saturating_sub(self.bytes.len()).max(1)));
+        }
+        let asked = self.bytes.capacity() - self.bytes.len();
+        Ok(match source.take_in(&mut self.bytes)? {
+            Some(0) => Intake::Ended,
+            Some(got) if got == asked => Intake::More,
+            // A stream that gives less than it was asked for has no more.
+            Some(_) | None => Intake::Nothing,
+        })
+    }
+
+    /// Lets another connection of the table have the memory, where nothing is in it.
+    pub(super) fn give_back(&mut self, room: &mut Room) {
+        if self.unread().is_empty() && self.bytes.capacity() > 0 {
+            self.start = 0;
+            room.spare = mem::take(&mut self.bytes);
+            room.spare.clear();
+            // One that was long is not kept for others.
+            room.spare.shrink_to(self.capacity.max(LEAST));
+        }
     }
 
     #[inline]

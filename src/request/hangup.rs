@@ -141,7 +141,7 @@ impl Traffic {
     }
 
     #[cold]
-    fn failed(&mut self, error: &io::Error) {
+    pub(super) fn failed(&mut self, error: &io::Error) {
         self.broken |= !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted);
     }
 
@@ -190,23 +190,44 @@ pub(super) fn drain(socket: &impl AsFd, need: Need, bytes: usize, time: Duration
 }
 
 #[cold]
-fn discard(socket: &impl AsFd, need: Need, mut bytes: usize, time: Duration) {
-    let mut waits = need == Need::Drain;
-    let until = Instant::now().checked_add(time);
-    let mut discarded = [0; 16 * 1024];
-    while bytes > 0 && until.is_none_or(|until| Instant::now() < until) {
-        let room = bytes.min(discarded.len());
-        match wire::recv_now(socket, &mut discarded[..room]) {
-            Ok(0) => return,
-            Ok(count) => bytes -= count,
-            Err(error) if waits && error.kind() == ErrorKind::WouldBlock => {
-                let mut input = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-                if sys::poll(&mut input, until).is_err() {
-                    return;
-                }
-            }
-            Err(_) => return,
+fn discard(socket: &impl AsFd, need: Need, bytes: usize, time: Duration) {
+    let mut lingering = Lingering::new(need, bytes, time);
+    while !lingering.is_over(socket) {
+        let mut input = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        if sys::poll(&mut input, lingering.until).is_err() {
+            return;
         }
-        waits = true;
+    }
+}
+
+/// A drain that is left and come back to.
+#[derive(Debug)]
+pub(super) struct Lingering {
+    /// The peer is waited for, and not only looked at.
+    waits: bool,
+    /// How many bytes are still discarded at most.
+    left: usize,
+    pub(super) until: Option<Instant>,
+}
+
+impl Lingering {
+    pub(super) fn new(need: Need, bytes: usize, time: Duration) -> Self {
+        let until = Instant::now().checked_add(time);
+        Self { waits: need == Need::Drain, left: bytes, until }
+    }
+
+    /// Discards what has come; whether there is nothing left to wait for.
+    pub(super) fn is_over(&mut self, socket: &impl AsFd) -> bool {
+        let mut discarded = [0; 16 * 1024];
+        while self.left > 0 && self.until.is_none_or(|until| Instant::now() < until) {
+            let room = self.left.min(discarded.len());
+            match wire::recv_now(socket, &mut discarded[..room]) {
+                Ok(0) => return true,
+                Ok(count) => self.left -= count,
+                Err(error) => return !self.waits || error.kind() != ErrorKind::WouldBlock,
+            }
+            self.waits = true;
+        }
+        true
     }
 }

@@ -9,6 +9,7 @@ mod deadlines;
 mod hangup;
 mod line;
 mod packets;
+mod selectable;
 mod spin;
 mod stream;
 mod watch;
@@ -23,6 +24,7 @@ pub use hangup::Hangup;
 pub use line::{LineTooLong, ReadLine};
 pub use packets::Truncation;
 pub(crate) use packets::{PacketSettings, Packets};
+pub use selectable::{Progress, ReplyTooLong, RequestTooLong, Room, Selectable};
 pub(crate) use stream::StreamSettings;
 pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};
 

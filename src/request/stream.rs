@@ -3,16 +3,17 @@
 use std::fmt;
 use std::io::{self, BufRead, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::{self as unix, UnixStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use super::buffer::{ReadBuffer, WriteBuffer};
+use super::buffer::{Intake, ReadBuffer, WriteBuffer};
 use super::connection::Connection;
 use super::deadlines::Deadlines;
-use super::hangup::{self, Hangup};
+use super::hangup::{self, Hangup, Lingering, Need};
+use super::selectable::{Progress, Room, Selectable};
 use super::watch::Watch;
 use super::wire::{self, Wire};
 use super::{Credentials, Request};
@@ -30,9 +31,9 @@ pub type UnixStreamRequest = StreamRequest<UnixStream, unix::SocketAddr>;
 pub trait StreamSocket: sealed::StreamSocket + AsFd + fmt::Debug {}
 
 mod sealed {
-    use super::{Duration, Read, Shutdown, Write, io};
+    use super::{AsRawFd, Duration, Read, Shutdown, Write, io};
 
-    pub trait StreamSocket: Sized + Read + Write {
+    pub trait StreamSocket: Sized + Read + Write + AsRawFd {
         fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()>;
         fn disable_nagle(&self) -> io::Result<()>;
         fn shutdown(&self, how: Shutdown) -> io::Result<()>;
@@ -109,6 +110,8 @@ pub struct StreamRequest<S, A> {
     /// It is in the worker, where its peer may be waited for.
     established: bool,
     detached: bool,
+    /// It waits in a table, and is at its end.
+    leaving: bool,
 }
 
 impl<S: StreamSocket, A> StreamRequest<S, A> {
@@ -127,6 +130,7 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
             hangup,
             established: false,
             detached: false,
+            leaving: false,
         }
     }
 
@@ -184,18 +188,74 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
         Ok(())
     }
 
-    /// Says that no more will come, and lets the peer finish where something could be lost.
-    fn hang_up(&self) {
+    /// Says that no more will come; how what the peer still sends is to be drained, where something
+    /// could be lost otherwise.
+    fn hang_up(&mut self) -> Option<(Need, usize, Duration)> {
         // Where the peer has gone it can't be told, and has nothing to lose.
-        let told = self.wire.socket.shutdown(Shutdown::Write).is_ok();
+        let told = match self.hangup {
+            _ if self.detached => false,
+            Hangup::Reset => {
+                self.reset_request();
+                false
+            }
+            Hangup::Drain { .. } | Hangup::Shutdown => {
+                self.wire.socket.shutdown(Shutdown::Write).is_ok()
+            }
+        };
         match self.hangup {
             // In the serve loop nobody is waited for.
             Hangup::Drain { bytes, time } if told && self.established => {
                 let need = self.wire.traffic.need(!self.unread().is_empty());
-                hangup::drain(&self.wire.socket, need, bytes, time);
+                Some((need, bytes, time))
             }
-            _ => {}
+            _ => None,
         }
+    }
+
+    /// In a table: what is left of the end.
+    fn leave(&mut self) -> Progress {
+        if self.wire.minders.as_ref().is_none_or(|minders| minders.lingering.is_none()) {
+            match self.hang_up() {
+                None | Some((Need::Nothing, ..)) => return Progress::Ended,
+                Some((need, bytes, time)) => {
+                    let lingering = Lingering::new(need, bytes, time);
+                    self.wire.minders.get_or_insert_default().lingering = Some(lingering);
+                }
+            }
+        }
+        let Wire { minders, socket, .. } = &mut self.wire;
+        let lingering = minders.as_mut().and_then(|minders| minders.lingering.as_mut());
+        let over = lingering.is_none_or(|lingering| lingering.is_over(socket));
+        if over { Progress::Ended } else { Progress::Receiving }
+    }
+
+    /// It waits in a table from now on.
+    fn select(&mut self, replies: usize) {
+        self.wire.select(replies);
+        // No single read or write waits there, so the timeout of each is the clock's.
+        if self.timeout.is_some() && self.wire.watch().is_none() {
+            let watch = Watch::new(Deadlines::new(), self.timeout, false, None);
+            self.wire.minders.get_or_insert_default().watch = Some(watch);
+        }
+    }
+
+    /// In a table: takes in what has come.
+    fn take_in(&mut self, room: &mut Room) -> Progress {
+        while self.unread().len() < room.input {
+            match self.reader.take_in(&mut self.wire, room) {
+                Ok(Intake::More) => {}
+                Ok(Intake::Nothing) => {
+                    room.stirred = false;
+                    break;
+                }
+                Ok(Intake::Ended) => return Progress::Ended,
+                Err(error) => {
+                    self.wire.keep(error);
+                    return Progress::Ended;
+                }
+            }
+        }
+        Progress::Receiving
     }
 }
 
@@ -231,6 +291,7 @@ impl<A> StreamRequest<UnixStream, A> {
 }
 
 impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
+    #[inline]
     fn establish(&mut self) -> io::Result<()> {
         self.established = true;
         if self.nodelay {
@@ -247,7 +308,10 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
     }
 
     fn next_exchange(&mut self) -> io::Result<()> {
-        self.flush()?;
+        // A table sends the answers to all that has come at once.
+        if !self.wire.is_selected() {
+            self.flush()?;
+        }
         let unread = !self.reader.unread().is_empty();
         if let Some(minders) = &mut self.wire.minders {
             if let Some(watch) = &mut minders.watch {
@@ -268,7 +332,8 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
     }
 
     fn connection(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.wire.socket.as_fd())
+        // Whoever it has been given up to is not to be disturbed.
+        (!self.detached).then(|| self.wire.socket.as_fd())
     }
 
     fn answer(&mut self, bytes: &[u8]) {
@@ -288,11 +353,39 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
         if !self.writer.has_failed() {
             let _ = self.flush();
         }
-        match self.hangup {
-            _ if self.detached => {}
-            Hangup::Reset => self.reset_request(),
-            Hangup::Drain { .. } | Hangup::Shutdown => self.hang_up(),
+        if self.wire.is_selected() {
+            self.leaving = true;
+        } else if let Some((need, bytes, time)) = self.hang_up() {
+            hangup::drain(&self.wire.socket, need, bytes, time);
         }
+    }
+}
+
+impl<S: StreamSocket, A> Selectable for StreamRequest<S, A> {
+    fn advance(&mut self, room: &mut Room) -> io::Result<Progress> {
+        if !self.wire.is_selected() {
+            self.select(room.replies);
+        }
+        let flushed = if self.writer.has_failed() { Ok(()) } else { self.flush() };
+        let sent = flushed.and_then(|()| self.wire.send_held());
+        if self.leaving {
+            // There is nobody left who could be told of an error.
+            return Ok(if let Ok(false) = sent { Progress::Sending } else { self.leave() });
+        }
+        if !sent? {
+            return Ok(Progress::Sending);
+        }
+        let progress = if room.stirred { self.take_in(room) } else { Progress::Receiving };
+        self.reader.give_back(room);
+        Ok(progress)
+    }
+
+    fn input(&self) -> &[u8] {
+        self.reader.unread()
+    }
+
+    fn until(&mut self) -> Option<Instant> {
+        self.wire.until()
     }
 }
 

@@ -28,17 +28,29 @@ pub(super) struct Watch {
     waited: Duration,
     /// The deadline that has passed: the connection is not waited for any more.
     passed: Option<DeadlinePassed>,
+    /// The wait in a table that has begun, and has not been over since.
+    parked: Option<Parked>,
+}
+
+/// A wait that is left and come back to.
+#[derive(Debug)]
+struct Parked {
+    way: Way,
+    since: Instant,
+    /// Until when the wait has been counted.
+    seen: Instant,
+    end: Option<(Instant, Why)>,
 }
 
 /// What is waited for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     Read,
     Write,
 }
 
 /// Why a wait ends.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Why {
     Deadline(DeadlinePassed),
     Timeout,
@@ -63,6 +75,7 @@ impl Watch {
             came: 0,
             waited: Duration::ZERO,
             passed: None,
+            parked: None,
         }
     }
 
@@ -91,6 +104,8 @@ impl Watch {
         if count == 0 {
             return;
         }
+        self.count_wait(Instant::now);
+        self.parked = None;
         self.spoken = true;
         self.silent = None;
         self.begun = self.begun.or_else(|| Some(Instant::now()));
@@ -103,6 +118,48 @@ impl Watch {
     /// The peer has taken something.
     pub(super) fn went(&mut self) {
         self.stuck = None;
+        self.parked = None;
+    }
+
+    /// Begins a wait in a table, or goes on with the one that has begun; returns its end.
+    pub(super) fn park(&mut self, way: Way) -> Option<Instant> {
+        let now = Instant::now();
+        self.count_wait(|| now);
+        let before = self.parked.as_ref().filter(|parked| parked.way == way);
+        let since = before.map_or(now, |parked| parked.since);
+        let end = match self.passed {
+            Some(passed) => Some((now, Why::Deadline(passed))),
+            None => self.end(way, since, now),
+        };
+        self.parked = Some(Parked { way, since, seen: now, end });
+        end.map(|(end, _)| end)
+    }
+
+    /// What the rate has to know of the wait in the table.
+    fn count_wait(&mut self, now: impl FnOnce() -> Instant) {
+        match &mut self.parked {
+            Some(Parked { way: Way::Read, seen, .. }) if self.begun.is_some() => {
+                let now = now();
+                self.waited += now.saturating_duration_since(*seen);
+                *seen = now;
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the wait in the table has come to its end in vain.
+    ///
+    /// # Errors
+    ///
+    /// What [`wait`](Self::wait) says then.
+    pub(super) fn late(&mut self) -> io::Result<()> {
+        match self.parked.as_ref().and_then(|parked| parked.end) {
+            Some((end, why)) if end <= Instant::now() => {
+                self.parked = None;
+                Err(self.ended(why))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Waits until `socket` may be tried again; `since` is when this read or write began to wait.

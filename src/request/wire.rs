@@ -1,12 +1,16 @@
 //! The socket of a connection as its buffers see it.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{MsgFlags, recv, send};
 
-use super::hangup::Traffic;
+use super::hangup::{Lingering, Traffic};
+use super::selectable::ReplyTooLong;
 use super::spin::spin;
 use super::stream::StreamSocket;
 use super::watch::{Watch, Way};
@@ -20,6 +24,9 @@ pub(super) struct Wire<S> {
     pub(super) minders: Option<Box<Minders>>,
     pub(super) socket: S,
     pub(super) traffic: Traffic,
+    /// How many bytes are held back at most where the peer does not take them, of a connection that
+    /// waits in a table.
+    replies: Option<NonZeroUsize>,
 }
 
 /// Those who mind a connection.
@@ -33,6 +40,12 @@ pub(super) struct Minders {
     pub(super) watch: Option<Watch>,
     /// How long a read looks for something before it waits.
     spin: Option<Duration>,
+    /// What the peer of a connection in a table has not taken yet.
+    held: VecDeque<u8>,
+    /// What the next read says.
+    failed: Option<io::Error>,
+    /// The end of a connection in a table.
+    pub(super) lingering: Option<Lingering>,
 }
 
 impl Minders {
@@ -40,13 +53,61 @@ impl Minders {
     fn spinning(time: Duration) -> Box<Self> {
         Box::new(Self { spin: Some(time), ..Self::default() })
     }
+
+    /// The peer has said so much.
+    fn came(&mut self, count: usize) {
+        if let Some(watch) = &mut self.watch {
+            watch.came(count);
+        }
+        if let (Some(activity), 1..) = (&self.activity, count) {
+            activity.busy();
+        }
+    }
+
+    /// The peer has taken something.
+    fn went(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.went();
+        }
+    }
 }
 
 impl<S> Wire<S> {
     #[inline]
     pub(super) fn new(socket: S, spin: Option<Duration>) -> Self {
         let minders = spin.map(Minders::spinning);
-        Self { minders, socket, traffic: Traffic::default() }
+        Self { minders, socket, traffic: Traffic::default(), replies: None }
+    }
+
+    /// From now on it waits in a table, where so many bytes may be held back.
+    pub(super) fn select(&mut self, replies: usize) {
+        self.replies = NonZeroUsize::new(replies).or(Some(NonZeroUsize::MIN));
+    }
+
+    /// Whether it waits in a table.
+    #[inline]
+    pub(super) fn is_selected(&self) -> bool {
+        self.replies.is_some()
+    }
+
+    /// Whether something is held back.
+    pub(super) fn holds(&self) -> bool {
+        self.minders.as_ref().is_some_and(|minders| !minders.held.is_empty())
+    }
+
+    /// Keeps an error of the input for the next read.
+    pub(super) fn keep(&mut self, error: io::Error) {
+        self.minders.get_or_insert_default().failed = Some(error);
+    }
+
+    /// When a wait in the table has to end, which begins now if it has not yet.
+    pub(super) fn until(&mut self) -> Option<Instant> {
+        let way = if self.holds() { Way::Write } else { Way::Read };
+        let minders = self.minders.as_mut()?;
+        match &minders.lingering {
+            Some(lingering) => lingering.until,
+            None => minders.watch.as_mut()?.park(way),
+        }
     }
 
     pub(super) fn watch(&mut self) -> Option<&mut Watch> {
@@ -59,6 +120,92 @@ impl<S: StreamSocket> Wire<S> {
     pub(super) fn fill(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
         let room = bytes.capacity() - bytes.len();
         self.receive(room, |socket, flags| sys::receive_more(socket, bytes, flags))
+    }
+
+    /// Takes in what has come without waiting, into the room that `bytes` have left; none where
+    /// nothing has.
+    ///
+    /// # Errors
+    ///
+    /// Where the peer is gone, or late.
+    pub(super) fn take_in(&mut self, bytes: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        let room = bytes.capacity() - bytes.len();
+        if let Some(watch) = self.watch() {
+            watch.check()?;
+        }
+        let received = sys::receive_more(&self.socket, bytes, MsgFlags::MSG_DONTWAIT);
+        self.traffic.received(room, &received);
+        match received {
+            Ok(count) => {
+                if let Some(minders) = &mut self.minders {
+                    minders.came(count);
+                }
+                Ok(Some(count))
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.watch().map_or(Ok(()), Watch::late).map(|()| None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends what is held back, without waiting; whether nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// Where the peer is gone, or late; nothing is held back any more.
+    pub(super) fn send_held(&mut self) -> io::Result<bool> {
+        let Some(minders) = &mut self.minders else { return Ok(true) };
+        while !minders.held.is_empty() {
+            match send_now(&self.socket, minders.held.as_slices().0) {
+                Ok(sent) => {
+                    minders.held.drain(..sent);
+                    minders.went();
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let failed = if error.kind() == ErrorKind::WouldBlock {
+                        match minders.watch.as_mut().map_or(Ok(()), Watch::late) {
+                            Ok(()) => return Ok(false),
+                            Err(late) => late,
+                        }
+                    } else {
+                        error
+                    };
+                    minders.held = VecDeque::new();
+                    self.traffic.failed(&failed);
+                    return Err(failed);
+                }
+            }
+        }
+        minders.held = VecDeque::new();
+        Ok(true)
+    }
+
+    /// Writes as a connection in a table does: what the peer does not take is held back.
+    #[inline(never)]
+    fn write_without_waiting(&mut self, max: usize, bytes: &[u8]) -> io::Result<usize> {
+        if !self.holds() {
+            match send_now(&self.socket, bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                sent => {
+                    if let Some(minders) = &mut self.minders {
+                        minders.went();
+                    }
+                    self.traffic.sent(&sent);
+                    return sent;
+                }
+            }
+        }
+        let held = &mut self.minders.get_or_insert_default().held;
+        let room = max.saturating_sub(held.len());
+        if room == 0 && !bytes.is_empty() {
+            return Err(ReplyTooLong { max }.into());
+        }
+        let part = &bytes[..bytes.len().min(room)];
+        held.extend(part);
+        self.traffic.sent(&Ok(part.len()));
+        Ok(part.len())
     }
 
     /// Receives into so much room by `call`, a recv(2) with these flags.
@@ -80,18 +227,17 @@ impl<S: StreamSocket> Wire<S> {
 impl<S: StreamSocket> Read for Wire<S> {
     #[inline]
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.receive(bytes.len(), |socket, flags| {
-            Ok(recv(socket.as_fd().as_raw_fd(), bytes, flags)?)
-        })
+        self.receive(bytes.len(), |socket, flags| Ok(recv(socket.as_raw_fd(), bytes, flags)?))
     }
 }
 
 impl<S: StreamSocket> Write for Wire<S> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = match &mut self.minders {
-            None => self.socket.write(bytes),
-            Some(minders) => minded_write(minders, &mut self.socket, bytes),
+        let sent = match (&mut self.minders, self.replies) {
+            (_, Some(max)) => return self.write_without_waiting(max.get(), bytes),
+            (None, None) => self.socket.write(bytes),
+            (Some(minders), None) => minded_write(minders, &mut self.socket, bytes),
         };
         self.traffic.sent(&sent);
         sent
@@ -108,6 +254,9 @@ fn minded_read<S: StreamSocket>(
     socket: &S,
     mut call: impl FnMut(&S, MsgFlags) -> io::Result<usize>,
 ) -> io::Result<usize> {
+    if let Some(error) = mem::take(&mut minders.failed) {
+        return Err(error);
+    }
     let mut once = minders.spin;
     let mut call = |socket: &S, flags| {
         let seen = once.take().map(|time| spin(time, || call(socket, MsgFlags::MSG_DONTWAIT)));

@@ -26,6 +26,13 @@ pub(super) struct Entrance {
     pub(super) announced: Cell<Option<Instant>>,
 }
 
+impl Entrance {
+    /// Whether no request may be taken, and whether until a certain time.
+    pub(super) fn shut_until(&self) -> Option<Option<Instant>> {
+        self.shut.get().map(|shut| shut.until)
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Shut {
     since: Instant,

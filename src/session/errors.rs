@@ -118,6 +118,10 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// Waits for the next of the lengthening pauses, or for the stop.
     fn pause_for(&self, error: &io::Error) -> io::Result<()> {
         let until = Instant::now() + self.back_off(error);
+        if self.beside {
+            self.rest.set(Some(until));
+            return Ok(());
+        }
         while !self.is_over() && Instant::now() < until {
             self.waiting(&[], Some(until), |waiter| waiter.pause())?;
         }

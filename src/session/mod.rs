@@ -1,6 +1,7 @@
 //! The first half of a request's life, and the loop: wait, get, verify.
 
 mod attend;
+mod beside;
 mod books;
 mod entrance;
 mod errors;
@@ -64,6 +65,10 @@ pub struct Session<T, H> {
     /// When `service_actions` is due although nothing happens.
     next_service: Cell<Option<Instant>>,
     trouble: Arc<Trouble>,
+    /// Until when no request is to be got, where that is not waited out here.
+    rest: Cell<Option<Instant>>,
+    /// It does not wait by itself: see `beside`.
+    beside: bool,
     /// What those who pull wait at.
     turns: OnceCell<Option<Arc<Turns>>>,
     /// The place there of one who pulls.
@@ -99,7 +104,7 @@ pub enum Taken<R> {
 
 /// The same of a look that puts the request in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
+pub(crate) enum Look {
     Request,
     Idle,
     End,
@@ -149,6 +154,8 @@ impl<T, H> Session<T, H> {
             ended: Cell::new(None),
             next_service: Cell::new(scope.service_interval.and_then(after)),
             trouble: Arc::default(),
+            rest: Cell::new(None),
+            beside: false,
             turns: OnceCell::new(),
             turn: None,
             quota: None,
@@ -193,13 +200,14 @@ impl<T, H> Session<T, H> {
         &self,
         threads: Threads,
         caught: Caught,
-        body: impl FnOnce(&ForkedChild<'_>) -> i32,
+        body: impl FnOnce(&Worker<H>, &ForkedChild<'_>) -> i32,
     ) -> io::Result<Pid> {
         let control = self.worker.control();
-        sys::fork(control.bell(), threads, caught, |child| {
-            control.share();
-            child.release_listeners();
-            body(child)
+        control.sharing(|| {
+            sys::fork(control.bell(), threads, caught, |child| {
+                child.release_listeners();
+                body(&self.worker, child)
+            })
         })
     }
 
@@ -293,8 +301,9 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         })
     }
 
+    /// The same into a place that is empty.
     #[inline]
-    fn look(&self, place: &mut Place<T::Request>) -> io::Result<Look> {
+    pub(crate) fn look(&self, place: &mut Place<T::Request>) -> io::Result<Look> {
         loop {
             self.service_taken();
             if self.is_over() {
@@ -401,7 +410,12 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     /// See [`Worker::refuse_request`].
     pub fn refuse_request(&self, job: Job<T::Request>, error: io::Error) {
-        self.worker.refuse_request(job, error);
+        self.refuse_in(&mut Some(job), error);
+    }
+
+    /// The same of a job that stays where it is; afterwards the place is empty.
+    pub(crate) fn refuse_in(&self, place: &mut Place<T::Request>, error: io::Error) {
+        self.worker.refuse_in(place, error);
         self.settle(Outcome::Failed);
     }
 

@@ -23,6 +23,7 @@
 //! * `Turns`: a descriptor that many threads wait for, of whom one is woken at a time, where there
 //!   can be one.
 //! * `Queue`: the same among processes.
+//! * `Selector`: many descriptors waited for at once; `Selecting` is not there where it is not.
 //! * `at_exit`: a function that runs when the process exits normally.
 #![expect(unsafe_code, reason = "the one audited module; every block states what it relies on")]
 
@@ -40,6 +41,8 @@ mod parcel;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "queue_elsewhere.rs")]
 mod queue;
 mod receive;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod selector;
 mod send;
 mod shared;
 mod signals;
@@ -61,6 +64,8 @@ pub(crate) use listener::{Listener, is_listener};
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
 pub(crate) use queue::Queue;
 pub(crate) use receive::{Packet, receive_more};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use selector::{Interest, Selector};
 pub(crate) use send::send;
 pub(crate) use shared::SharedWords;
 pub(crate) use signals::{Caught, Quiet};

@@ -19,6 +19,9 @@ const MOST_HANDLES: usize = 8;
 pub enum Mixin {
     Sync,
     Threading,
+    /// Of packets, for which it is not, `Sync`.
+    Selecting,
+    SelectingThreads,
     Forking,
     /// With one child at a time.
     ForkingOne,
@@ -42,7 +45,14 @@ impl Mixin {
 
     /// Whether a peer that is slow holds all others.
     fn is_serial(self) -> bool {
-        matches!(self, Self::Sync | Self::ForkingOne | Self::PreForking)
+        matches!(
+            self,
+            Self::Sync
+                | Self::ForkingOne
+                | Self::PreForking
+                | Self::Selecting
+                | Self::SelectingThreads
+        )
     }
 }
 
@@ -377,7 +387,13 @@ macro_rules! reference {
 }
 
 reference! {
-    Threads: vec![Mixin::Sync, Mixin::Threading, Mixin::ForkingRefused];
+    Threads: vec![
+        Mixin::Sync,
+        Mixin::Threading,
+        Mixin::Selecting,
+        Mixin::SelectingThreads,
+        Mixin::ForkingRefused,
+    ];
     Forks: vec![Mixin::Forking, Mixin::ForkingOne, Mixin::ForkServer, Mixin::PreForking];
 }
 

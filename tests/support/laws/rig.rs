@@ -1,6 +1,7 @@
 //! A server of any transport and strategy, behind one object.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -10,7 +11,8 @@ use std::time::{Duration, Instant};
 use socket2::SockAddr;
 use socketserver::{
     Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Outcome, Portable, PreForking,
-    Running, Server, StopHandle, Tcp, Threading, Transport, Udp, UnixDatagram, UnixStream,
+    Running, Selectable, Selecting, Server, StopHandle, Tcp, Threading, Transport, Udp,
+    UnixDatagram, UnixStream,
 };
 
 use super::WATCHDOG;
@@ -42,15 +44,35 @@ pub fn build(world: &Arc<World>, setting: &Setting) -> io::Result<Box<dyn Rig>> 
         Wire::Tcp => {
             let transport = Tcp::options().bind("127.0.0.1:0")?;
             let address = ip(transport.local_addr())?;
-            with(world, setting, transport, address)
+            streams(world, setting, transport, address)
         }
         Wire::Udp => {
             let transport = Udp::options().bind("127.0.0.1:0")?;
             let address = ip(transport.local_addr())?;
             with(world, setting, transport, address)
         }
-        Wire::UnixStream => with(world, setting, UnixStream::options().bind(path)?, unix),
+        Wire::UnixStream => streams(world, setting, UnixStream::options().bind(path)?, unix),
         Wire::UnixDatagram => with(world, setting, UnixDatagram::options().bind(path)?, unix),
+    }
+}
+
+fn streams<T>(
+    world: &Arc<World>,
+    setting: &Setting,
+    transport: T,
+    address: SockAddr,
+) -> io::Result<Box<dyn Rig>>
+where
+    T: Portable<Request: Inner + Selectable + Send> + AsFd + Send + Sync + 'static,
+{
+    match setting.mixin {
+        Mixin::Selecting => {
+            boxed(world, setting, transport, address, Selecting::new(socketserver::Sync))
+        }
+        Mixin::SelectingThreads => {
+            boxed(world, setting, transport, address, Selecting::new(Threading::new()))
+        }
+        _ => with(world, setting, transport, address),
     }
 }
 
@@ -64,7 +86,9 @@ where
     T: Portable<Request: Inner + Send> + Send + Sync + 'static,
 {
     match setting.mixin {
-        Mixin::Sync => boxed(world, setting, transport, address, socketserver::Sync),
+        Mixin::Sync | Mixin::Selecting | Mixin::SelectingThreads => {
+            boxed(world, setting, transport, address, socketserver::Sync)
+        }
         Mixin::Threading => boxed(world, setting, transport, address, Threading::new()),
         Mixin::Forking | Mixin::ForkingRefused => {
             boxed(world, setting, transport, address, Forking::new())

@@ -1,13 +1,14 @@
 //! A transport around one of the crate's, whose requests tell the ledger what is done to them.
 
 use std::io::{self, BufRead, Read, Write};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Instant;
 
 use socketserver::{
-    Activity, Datagram, DatagramSocket, FailureKind, ForkedChild, Portable, Request, Stage,
-    StreamRequest, StreamSocket, Transport, Waiter,
+    Activity, Datagram, DatagramSocket, FailureKind, ForkedChild, Portable, Progress, Request,
+    Room, Selectable, Stage, StreamRequest, StreamSocket, Transport, Waiter,
 };
 
 use super::client::Address;
@@ -84,6 +85,12 @@ impl<T: Transport<Request: Inner>> Transport for Watched<T> {
     fn after_fork(&self, child: &ForkedChild<'_>) {
         self.inner.after_fork(child);
         self.world.close_ends();
+    }
+}
+
+impl<T: AsFd> AsFd for Watched<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
     }
 }
 
@@ -174,6 +181,20 @@ impl<R: Inner> Request for Visit<R> {
             inner.close_request();
         }
         self.record("copy closed");
+    }
+}
+
+impl<R: Inner + Selectable> Selectable for Visit<R> {
+    fn advance(&mut self, room: &mut Room) -> io::Result<Progress> {
+        self.inner.as_mut().map_or(Ok(Progress::Ended), |inner| inner.advance(room))
+    }
+
+    fn input(&self) -> &[u8] {
+        self.inner.as_ref().map_or(&[], Selectable::input)
+    }
+
+    fn until(&mut self) -> Option<Instant> {
+        self.inner.as_mut()?.until()
     }
 }
 

@@ -1,0 +1,259 @@
+//! The table: where connections are while they wait, and which of them are to be looked at.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::mem;
+use std::time::Instant;
+
+use super::conn::Conn;
+
+/// So many pieces of memory are kept for connections that have something to read.
+const SPARE: usize = 64;
+
+/// The place of a connection: a number that is used again, and how often it has been.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Token {
+    index: u32,
+    generation: u32,
+}
+
+impl Token {
+    pub(super) fn number(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    pub(super) fn of(number: u64) -> Self {
+        Self { index: number as u32, generation: (number >> 32) as u32 }
+    }
+}
+
+/// What is to be done next.
+pub(super) enum Next<R> {
+    /// A connection has to be looked at.
+    Conn(Box<Conn<R>>, Vec<u8>),
+    /// There may be a new one.
+    Arrival,
+    /// Nothing, for now.
+    Wait,
+    /// Nothing any more.
+    Over,
+}
+
+pub(super) struct Places<R> {
+    all: Vec<Place<R>>,
+    free: Vec<u32>,
+    ready: VecDeque<Token>,
+    arrival: bool,
+    timers: BinaryHeap<Reverse<(Instant, Token)>>,
+    parked: usize,
+    /// The server takes no more requests.
+    leaving: bool,
+    /// Nobody comes back to the table any more.
+    over: bool,
+    spare: Vec<Vec<u8>>,
+    /// When those who wait look at the clock.
+    pub(super) looks: Option<Instant>,
+}
+
+struct Place<R> {
+    generation: u32,
+    conn: State<R>,
+    /// When a timer looks at it next.
+    timer: Option<Instant>,
+}
+
+enum State<R> {
+    Free,
+    /// Somebody works at it; whether something has happened since, and whether that was its end.
+    Out {
+        stirred: bool,
+        ends: bool,
+    },
+    Parked(Box<Conn<R>>),
+    Ready(Box<Conn<R>>),
+}
+
+impl<R> Default for Places<R> {
+    fn default() -> Self {
+        Self {
+            all: Vec::new(),
+            free: Vec::new(),
+            ready: VecDeque::new(),
+            arrival: false,
+            timers: BinaryHeap::new(),
+            parked: 0,
+            leaving: false,
+            over: false,
+            spare: Vec::new(),
+            looks: None,
+        }
+    }
+}
+
+impl<R> Places<R> {
+    /// A place for a connection that somebody works at.
+    pub(super) fn enter(&mut self) -> Token {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.all.push(Place { generation: 0, conn: State::Free, timer: None });
+            // A process has no 2^32 descriptors.
+            (self.all.len() - 1) as u32
+        });
+        let place = &mut self.all[index as usize];
+        place.conn = State::Out { stirred: false, ends: false };
+        Token { index, generation: place.generation }
+    }
+
+    /// The connection that somebody works at is gone.
+    pub(super) fn leave(&mut self, token: Token) {
+        if let Some(place) = self.place(token) {
+            place.generation = place.generation.wrapping_add(1);
+            (place.conn, place.timer) = (State::Free, None);
+            self.free.push(token.index);
+        }
+    }
+
+    fn place(&mut self, token: Token) -> Option<&mut Place<R>> {
+        let place = self.all.get_mut(token.index as usize)?;
+        (place.generation == token.generation).then_some(place)
+    }
+
+    /// Something has happened to a connection.
+    pub(super) fn stir(&mut self, token: Token, ended: bool) {
+        let Some(place) = self.place(token) else { return };
+        match mem::replace(&mut place.conn, State::Free) {
+            State::Free => {}
+            State::Out { ends, .. } => {
+                place.conn = State::Out { stirred: true, ends: ends || ended };
+            }
+            State::Ready(mut conn) => {
+                conn.state.stir(ended);
+                place.conn = State::Ready(conn);
+            }
+            State::Parked(mut conn) => {
+                conn.state.stir(ended);
+                place.conn = State::Ready(conn);
+                self.parked -= 1;
+                self.ready.push_back(token);
+            }
+        }
+    }
+
+    /// There may be a new connection.
+    pub(super) fn arrival(&mut self) {
+        self.arrival = true;
+    }
+
+    /// What is to be looked at next. Whoever works at a connection gives it back with
+    /// [`park`](Self::park), or has it [`leave`](Self::leave).
+    pub(super) fn next(&mut self) -> Next<R> {
+        // New ones take turns with the others.
+        if mem::take(&mut self.arrival) {
+            return Next::Arrival;
+        }
+        while let Some(token) = self.ready.pop_front() {
+            let Some(place) = self.place(token) else { continue };
+            match mem::replace(&mut place.conn, State::Out { stirred: false, ends: false }) {
+                State::Ready(mut conn) => {
+                    conn.state.leaving = self.leaving;
+                    return Next::Conn(conn, self.spare.pop().unwrap_or_default());
+                }
+                other => place.conn = other,
+            }
+        }
+        self.over |= self.leaving && self.parked == 0;
+        if self.over { Next::Over } else { Next::Wait }
+    }
+
+    /// Has a connection wait in its place, until something happens or `until`; one that has its turn
+    /// `again` is ready at once. Where nobody comes back, it is returned.
+    pub(super) fn park(
+        &mut self,
+        token: Token,
+        mut conn: Box<Conn<R>>,
+        until: Option<Instant>,
+        again: bool,
+    ) -> Option<Box<Conn<R>>> {
+        if self.over {
+            return Some(conn);
+        }
+        let leaving = self.leaving;
+        let place = self.place(token)?;
+        let (stirred, ended) = match place.conn {
+            State::Out { stirred, ends } => (stirred, ends),
+            _ => (false, false),
+        };
+        if stirred {
+            conn.state.stir(ended);
+        }
+        // One that has not seen yet that the server leaves has to.
+        if again || stirred || (leaving && !conn.state.leaving) {
+            place.conn = State::Ready(conn);
+            self.ready.push_back(token);
+            return None;
+        }
+        place.conn = State::Parked(conn);
+        self.parked += 1;
+        if let Some(until) = until {
+            self.set_timer(token, until);
+        }
+        None
+    }
+
+    fn set_timer(&mut self, token: Token, until: Instant) {
+        let Some(place) = self.place(token) else { return };
+        if place.timer.is_none_or(|timer| until < timer) {
+            place.timer = Some(until);
+            self.timers.push(Reverse((until, token)));
+        }
+    }
+
+    /// When the next connection is late.
+    pub(super) fn next_timer(&self) -> Option<Instant> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Has those looked at that may be late.
+    pub(super) fn mind_the_clock(&mut self) {
+        if self.timers.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        while self.next_timer().is_some_and(|at| at <= now) {
+            let Some(Reverse((at, token))) = self.timers.pop() else { break };
+            match self.place(token) {
+                Some(place) if place.timer == Some(at) => place.timer = None,
+                _ => continue,
+            }
+            self.stir(token, false);
+        }
+    }
+
+    /// The server takes no more requests: whoever waits is looked at once more.
+    pub(super) fn wind_up(&mut self) {
+        self.leaving = true;
+        for index in 0..self.all.len() {
+            let place = &self.all[index];
+            if let State::Parked(_) = place.conn {
+                let token = Token { index: index as u32, generation: place.generation };
+                self.stir(token, false);
+            }
+        }
+    }
+
+    /// Whether another one has something to do.
+    pub(super) fn has_more(&self) -> bool {
+        self.arrival || !self.ready.is_empty()
+    }
+
+    /// Whether those who wait look at the clock too late for one that is late at `until`.
+    pub(super) fn looks_too_late(&self, until: Option<Instant>) -> bool {
+        until.is_some_and(|until| self.looks.is_none_or(|looks| until < looks))
+    }
+
+    /// Keeps memory for the next one that needs some.
+    pub(super) fn spare(&mut self, bytes: Vec<u8>) {
+        if bytes.capacity() > 0 && self.spare.len() < SPARE {
+            self.spare.push(bytes);
+        }
+    }
+}

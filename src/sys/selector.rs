@@ -1,0 +1,114 @@
+//! Many descriptors that are waited for at once.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::ptr;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+
+use super::bell::timeout_until;
+
+/// An epoll(7) instance.
+pub(crate) struct Selector(Epoll);
+
+/// What is told of a descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// Nothing, for now.
+    None,
+    /// That it is readable, for as long as it is.
+    Readable,
+    /// The same once, until it is said again.
+    ReadableOnce,
+    /// That something has come, or the peer has ended its side: once for each time (`EPOLLET`).
+    Coming,
+    /// The same, and that there is room for more to be sent.
+    ComingAndGoing,
+}
+
+impl Interest {
+    fn flags(self) -> EpollFlags {
+        let coming = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+        match self {
+            Self::None => EpollFlags::empty(),
+            Self::Readable => EpollFlags::EPOLLIN,
+            Self::ReadableOnce => EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT,
+            Self::Coming => coming,
+            Self::ComingAndGoing => coming | EpollFlags::EPOLLOUT,
+        }
+    }
+}
+
+/// So much is told at once.
+const MOST: usize = 128;
+
+/// What has happened in a wait.
+pub(crate) struct Happenings {
+    events: [EpollEvent; MOST],
+    count: usize,
+}
+
+impl Happenings {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Happening> {
+        self.events[..self.count].iter().copied().map(Happening)
+    }
+}
+
+/// What has happened to a descriptor.
+#[derive(Clone, Copy)]
+pub(crate) struct Happening(EpollEvent);
+
+impl Happening {
+    /// Which one it is, in the words of who added it.
+    pub(crate) fn token(self) -> u64 {
+        self.0.data()
+    }
+
+    /// Whether it is at its end, or about to be: a read will say more, now or after what has come.
+    pub(crate) fn ends(self) -> bool {
+        let ends = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        self.0.events().intersects(ends)
+    }
+}
+
+impl Selector {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))
+    }
+
+    pub(crate) fn add(&self, fd: impl AsFd, interest: Interest, token: u64) -> io::Result<()> {
+        Ok(self.0.add(fd, EpollEvent::new(interest.flags(), token))?)
+    }
+
+    pub(crate) fn change(&self, fd: impl AsFd, interest: Interest, token: u64) -> io::Result<()> {
+        Ok(self.0.modify(fd, &mut EpollEvent::new(interest.flags(), token))?)
+    }
+
+    /// Has nothing more told of a descriptor. One that is closed, and has no duplicate, needs no
+    /// such call.
+    pub(crate) fn remove(&self, fd: RawFd) {
+        // SAFETY: no memory is passed; a number that is not open, or not in the instance, is an
+        // error, which there is nothing to be done about.
+        unsafe { libc::epoll_ctl(self.0.0.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, ptr::null_mut()) };
+    }
+
+    /// Waits until something has happened, or until then. A signal ends the wait early.
+    pub(crate) fn wait(&self, until: Option<Instant>) -> io::Result<Happenings> {
+        let mut events = [EpollEvent::empty(); MOST];
+        match self.0.wait(&mut events, timeout_until(until)) {
+            Ok(count) => Ok(Happenings { events, count }),
+            Err(Errno::EINTR) => Ok(Happenings { events, count: 0 }),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl fmt::Debug for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Selector({})", self.0.0.as_raw_fd())
+    }
+}
