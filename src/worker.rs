@@ -229,14 +229,6 @@ impl<H> Worker<H> {
         H: Handler<R>,
     {
         self.ended(ticket, ending);
-        self.hear_panics();
-    }
-
-    /// Asks what is to be done about the panics that children have noted.
-    pub(crate) fn hear_panics<R>(&self)
-    where
-        H: Handler<R>,
-    {
         for _ in 0..self.control().take_panics() {
             self.panicked();
         }
@@ -290,7 +282,7 @@ impl<H> Worker<H> {
     /// Does what the handler wants to be done about a panic; in a forked child it is noted for the
     /// parent, which then asks, and in a process that serves for another for that one.
     #[cold]
-    fn panicked<R>(&self)
+    pub(crate) fn panicked<R>(&self)
     where
         H: Handler<R>,
     {

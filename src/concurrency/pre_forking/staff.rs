@@ -83,7 +83,7 @@ impl Staff {
         loop {
             self.workers.hush();
             self.reap(session)?;
-            session.worker().hear_panics();
+            hear_panics(&session.worker());
             self.part();
             while session.goes_on() && self.lacks_one() {
                 self.start(strategy, session)?;
@@ -304,7 +304,7 @@ impl Staff {
                 closing.report_refused(reported.refused);
                 left = left.saturating_sub(reported.cut + gone);
             }
-            closing.worker().hear_panics();
+            hear_panics(closing.worker());
             if self.members.is_empty() {
                 break;
             }
@@ -329,5 +329,12 @@ impl Staff {
             // Its number is its own until it is reaped.
             let _ = kill(member.pid, Signal::SIGKILL);
         }
+    }
+}
+
+/// Asks what is to be done about the panics that workers have noted.
+fn hear_panics<R, H: Handler<R>>(worker: &Worker<H>) {
+    for _ in 0..worker.control().take_panics() {
+        worker.panicked();
     }
 }
