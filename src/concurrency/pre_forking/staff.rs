@@ -129,7 +129,7 @@ impl Staff {
         if died {
             self.members.iter_mut().filter(|member| member.serves()).for_each(|m| m.tell(LOOK));
         }
-        failed.map_or(Ok(()), |error| self.could_not_serve(error, session))
+        failed.map_or(Ok(()), |error| self.could_not_serve(&error, session))
     }
 
     fn take_one_that_has_ended(&mut self) -> Option<(Member, Exit)> {
@@ -148,7 +148,11 @@ impl Staff {
     }
 
     /// Pauses before the next; an error where there have been too many.
-    fn could_not_serve<T, H>(&mut self, error: io::Error, session: &Session<T, H>) -> io::Result<()>
+    fn could_not_serve<T, H>(
+        &mut self,
+        error: &io::Error,
+        session: &Session<T, H>,
+    ) -> io::Result<()>
     where
         T: Transport,
         H: Handler<T::Request>,
@@ -164,7 +168,7 @@ impl Staff {
                 format!("{MOST_IN_A_ROW} times in a row, and nobody is left to serve: {error}"),
             ));
         }
-        self.pause = Instant::now().checked_add(session.back_off(&error));
+        self.pause = Instant::now().checked_add(session.back_off(error));
         Ok(())
     }
 
@@ -218,7 +222,7 @@ impl Staff {
                 Ok(())
             }
             Err(error) if is_refusal(&error) && self.staying().next().is_none() => Err(error),
-            Err(error) => self.could_not_serve(error, session),
+            Err(error) => self.could_not_serve(&error, session),
         }
     }
 
