@@ -13,6 +13,7 @@ use crate::support::Fallible;
 use crate::support::bound::BUFFER;
 use crate::support::role::{Load, Strategy, Who};
 use crate::twins::PROCESSES;
+use crate::twins::pool::THREADS;
 
 /// The workload that stands for a server where one has to.
 pub const USUAL: (usize, usize) = (20, 16);
@@ -101,9 +102,10 @@ impl Grid {
                 }
             }
             for &callers in self.callers.iter().filter(|callers| **callers <= USUAL.1) {
-                // One after the other: who comes second would wait for ever.
+                // Who comes when there is nobody for it would wait for ever.
                 let at_once = match kind.strategy {
                     Strategy::Sync => 1,
+                    Strategy::ThreadPool => THREADS,
                     Strategy::PreForking => PROCESSES,
                     _ => usize::MAX,
                 };

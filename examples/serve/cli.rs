@@ -25,10 +25,14 @@ connection on a thread of its own.
                  unixgram   packets over a Unix socket
   --strategy S   sync       one request after the other
                  threading  each request on a thread of its own [default]
+                 thread-pool  the same on a limited number of threads
                  forking    each request in a process of its own
                  fork-server  the same, forked from a helper
                  pre-forking  in several processes, one after the other in each
                  pre-forking+threading  the same, each on a thread of its own
+                 pre-forking+thread-pool  the same, on a limited number of threads
+                 selecting  for connections: in a table while they wait
+                 selecting+thread-pool  the same, with a pool to work at it
   --mode M       files      HTTP/1.1: GET and HEAD of the files [default]
                  once       one line is sent back, then the connection closes
                  echo       all that comes is sent back, until the peer ends;
@@ -41,8 +45,9 @@ connection on a thread of its own.
                  for packets, the longest that is taken whole [default: 65535]
   --quiet        no line on stderr for each exchange of files
   --workers N    how many processes pre-forking has [default: as many as there
-                 are processors]; the others have no such number, and it does
-                 nothing
+                 are processors], or how many threads a thread-pool has at most
+                 [default: four more than there are processors, and at most 32];
+                 the others have no such number, and it does nothing
   -h, --help     this text
 
 Once bound it prints `LISTENING <address>` on stdout. On SIGTERM or SIGINT it
@@ -85,10 +90,14 @@ pub(crate) enum Endpoint {
 pub(crate) enum Strategy {
     Sync,
     Threading,
+    ThreadPool,
     Forking,
     ForkServer,
     PreForking,
     PreForkingThreading,
+    PreForkingThreadPool,
+    Selecting,
+    SelectingThreadPool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -142,10 +151,14 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 let all = [
                     ("sync", Strategy::Sync),
                     ("threading", Strategy::Threading),
+                    ("thread-pool", Strategy::ThreadPool),
                     ("forking", Strategy::Forking),
                     ("fork-server", Strategy::ForkServer),
                     ("pre-forking", Strategy::PreForking),
                     ("pre-forking+threading", Strategy::PreForkingThreading),
+                    ("pre-forking+thread-pool", Strategy::PreForkingThreadPool),
+                    ("selecting", Strategy::Selecting),
+                    ("selecting+thread-pool", Strategy::SelectingThreadPool),
                 ];
                 strategy = choice(&mut parser, "--strategy", all)?;
             }
@@ -191,7 +204,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     if served {
         check_dir(&dir)?;
     }
-    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, workers, dir, quiet }))
+    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir, workers, quiet }))
 }
 
 fn hinted(error: &dyn Display) -> String {

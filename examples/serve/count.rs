@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use socketserver::{
-    ForkServer, Forking, Handler, PreForking, Selecting, Sync, Threading, forward_hooks,
+    ForkServer, Forking, Handler, PreForking, Selecting, Sync, ThreadPool, Threading, forward_hooks,
 };
 
 /// A mixin: the handler `H`, and the number of requests that the serve loop has taken. As a mixin
@@ -51,6 +51,12 @@ impl InFlight for Sync {
 }
 
 impl InFlight for Threading {
+    fn in_flight(&self) -> usize {
+        self.active()
+    }
+}
+
+impl InFlight for ThreadPool {
     fn in_flight(&self) -> usize {
         self.active()
     }

@@ -87,12 +87,10 @@ impl Place {
         self.owner == process::id()
     }
 
-    /// Puts what `next` makes of the state in its place, and rings; returns what it has made of it.
-    /// Does neither where it makes nothing of it.
+    /// Puts what `next` makes of the state in its place, and returns what that is; `None`, where it
+    /// makes nothing of it.
     fn change(&self, next: impl Fn(u64) -> Option<u64>) -> Option<u64> {
         let before = self.state().fetch_update(SeqCst, SeqCst, &next).ok()?;
-        // Rings again where the flags had been set: whoever did may have been killed before it rang.
-        self.bell.ring();
         next(before)
     }
 }
@@ -290,6 +288,7 @@ impl Control {
             // alone.
             Some(supervisor) => {
                 if let Some(theirs) = supervisor.change(next) {
+                    supervisor.bell.ring();
                     self.change(|state| Some(state::passed_on(state, theirs)));
                 }
             }
@@ -312,9 +311,15 @@ impl Control {
         self.change(|state| Some(state::hurried(state)));
     }
 
+    /// Puts what `next` makes of the state in its place, calls the wakers, and rings. Does nothing
+    /// where it makes nothing of it.
     fn change(&self, next: impl Fn(u64) -> Option<u64>) {
-        if self.place().change(next).is_some() {
+        let place = self.place();
+        // Again where the flags had been set: whoever did may have been killed before it rang.
+        if place.change(next).is_some() {
+            // They first: of those at the bell, nobody need be awake for serving to end.
             self.wake();
+            place.bell.ring();
         }
     }
 

@@ -83,6 +83,14 @@ impl<'a> Waiter<'a> {
         self.wait_at(source.as_fd(), true)
     }
 
+    /// The same for a source that is [known](Turn::knows_source), without its transport.
+    pub(crate) fn in_turn(&self) -> io::Result<()> {
+        if let Some(turn) = self.turn {
+            self.heard(turn.doze(self.deadline)?);
+        }
+        Ok(())
+    }
+
     fn wait_at(&self, source: BorrowedFd<'_>, as_ever: bool) -> io::Result<()> {
         if let Some(note) = self.source {
             if as_ever {
@@ -98,11 +106,16 @@ impl<'a> Waiter<'a> {
             (None, queue) => queue.map(|queue| queue.wait(source, self.deadline)),
         };
         match woken {
-            Some(Ok(Woken::ByBell)) => self.control.hush(self.number),
-            Some(Ok(Woken::Otherwise)) => {}
+            Some(Ok(woken)) => self.heard(woken),
             Some(Err(_)) | None => self.poll(Some(source))?,
         }
         Ok(())
+    }
+
+    fn heard(&self, woken: Woken) {
+        if woken == Woken::ByBell {
+            self.hush();
+        }
     }
 
     /// Waits for the other reasons alone.

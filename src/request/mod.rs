@@ -7,6 +7,7 @@ mod credentials;
 mod datagram;
 mod deadlines;
 mod hangup;
+mod held;
 mod line;
 mod packets;
 mod selectable;

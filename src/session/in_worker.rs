@@ -41,7 +41,7 @@ impl<T, H> Session<T, H> {
         }
         // Where there can be none, all are woken for each request.
         let queue = Queue::new(worker.control().bell()).ok();
-        Self { quota: Some(quota), queue, ..Self::new(transport, worker, books, self.scope) }
+        Self { quota: Some(quota), queue, ..Self::new(Some(transport), worker, books, self.scope) }
     }
 
     /// What the server counts with, if it counts.

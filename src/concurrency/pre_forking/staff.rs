@@ -168,7 +168,7 @@ impl Staff {
                 format!("{MOST_IN_A_ROW} times in a row, and nobody is left to serve: {error}"),
             ));
         }
-        self.pause = Instant::now().checked_add(session.back_off(error));
+        self.pause = Instant::now().checked_add(session.next_pause(error));
         Ok(())
     }
 
