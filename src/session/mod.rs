@@ -9,13 +9,12 @@ mod holders;
 mod in_worker;
 mod patience;
 mod puller;
-mod quota;
 mod reaction;
 mod trouble;
 
 pub(crate) use books::{Bookkeeping, Books};
+pub(crate) use in_worker::Share;
 pub use puller::Puller;
-pub(crate) use quota::Quota;
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
@@ -36,7 +35,7 @@ use crate::control::Waiter;
 use crate::drain::Timer;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
-use crate::sys::{self, Caught, ForkedChild, Queue, Threads, Turn};
+use crate::sys::{self, Caught, ForkedChild, Threads, Turn};
 use crate::transport::Transport;
 use crate::worker::{self, Ending, Job, Place, Worker};
 
@@ -81,10 +80,8 @@ pub struct Session<T, H> {
     pulled: OnceCell<Pulled>,
     /// The place of one who pulls among those that wait.
     turn: Option<Turn>,
-    /// Who counts what is taken.
-    quota: Option<Arc<Quota>>,
-    /// The place of this process among others that wait.
-    queue: Option<Queue>,
+    /// What this process has, where others take requests beside it.
+    share: Option<Arc<Share>>,
 }
 
 /// How long a session goes on, and what it does meanwhile.
@@ -168,18 +165,13 @@ impl<T, H> Session<T, H> {
             beside: false,
             pulled: OnceCell::new(),
             turn: None,
-            quota: None,
-            queue: None,
+            share: None,
         }
     }
 
     /// The transport that the requests come from.
     #[must_use]
     pub fn transport(&self) -> &T {
-        self.held()
-    }
-
-    fn held(&self) -> &Arc<T> {
         let Some(transport) = &self.transport else {
             unreachable!("who has let go of it holds it again before there is a request")
         };
@@ -373,7 +365,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// What poll(2) says.
     pub fn pause(&self, watch: &[BorrowedFd<'_>], at_most: Option<Duration>) -> io::Result<bool> {
         self.service_taken();
-        if !self.goes_on() {
+        if self.is_over() {
             return Ok(false);
         }
         let until = at_most.and_then(after);
@@ -418,9 +410,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// A request has been taken: `handle_request` is content with it, and the errors are over.
     fn take(&self) {
         self.taken.set(true);
-        if let Some(quota) = &self.quota {
-            quota.take();
-        }
+        self.share.as_ref().inspect(|share| share.take());
         if let Some(turn) = &self.turn {
             turn.pass_on();
         }
@@ -447,11 +437,6 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         self.ended.get().is_some()
     }
 
-    /// Whether it is not over.
-    pub(crate) fn goes_on(&self) -> bool {
-        !self.is_over()
-    }
-
     /// Whether no request has come in time; where so, says so.
     fn is_late(&self) -> bool {
         let late = self.scope.deadline.is_some_and(|deadline| deadline <= Instant::now());
@@ -472,7 +457,8 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         let reasons = [until, self.scope.deadline, self.next_service.get(), announced];
         let until = reasons.into_iter().flatten().min();
         let waiter = Waiter::new(self.worker.control(), self.worker.session(), watch, until);
-        let waiter = waiter.at(self.turn.as_ref()).among(self.queue.as_ref());
+        let waiter =
+            waiter.at(self.turn.as_ref()).among(self.share.as_deref().and_then(Share::queue));
         let value = wait(&waiter.knowing(announced.is_some()));
         if let Some(books) = &self.books {
             books.flight.pass_on();

@@ -12,7 +12,7 @@ use super::workers::Workers;
 use crate::ForkedChild;
 use crate::counters::Counters;
 use crate::handler::Handler;
-use crate::session::{Quota, Session};
+use crate::session::{Session, Share};
 use crate::sys;
 use crate::transport::Transport;
 
@@ -80,12 +80,12 @@ where
     }
     worker.handler().child_init();
     let (counted, bell) = (Arc::clone(&sheet), workers.clone());
-    let quota = Quota::new(move || {
+    let share = Share::new(control.bell(), move || {
         if counted.take() == limit {
             bell.ring();
         }
     });
-    let session = session.in_worker(counters, Arc::new(quota));
+    let session = session.in_worker(counters, share);
     strategy.prepare(&session)?;
     sheet.report_ready();
     workers.ring();
