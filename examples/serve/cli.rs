@@ -30,7 +30,7 @@ connection on a thread of its own.
                  fork-server  the same, forked from a helper
                  pre-forking  in several processes, one after the other in each
                  pre-forking+threading  the same, each on a thread of its own
-                 pre-forking+thread-pool  the same, on a limited number of threads
+                 pre-forking+thread-pool  the same, with a pool each
                  selecting  for connections: in a table while they wait
                  selecting+thread-pool  the same, with a pool to work at it
   --mode M       files      HTTP/1.1: GET and HEAD of the files [default]

@@ -32,13 +32,14 @@ impl Share {
     pub(super) fn take(&self) {
         (self.take)();
     }
-
-    pub(super) fn queue(&self) -> Option<&Queue> {
-        self.queue.as_ref()
-    }
 }
 
 impl<T, H> Session<T, H> {
+    /// The place of this process among those that wait.
+    pub(super) fn queue(&self) -> Option<&Queue> {
+        self.share.as_ref()?.queue.as_ref()
+    }
+
     /// The same for a child that is to serve in its own right: it keeps the listening sockets, and
     /// its stops are its parent's too.
     pub(crate) fn fork_worker(

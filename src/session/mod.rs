@@ -457,8 +457,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         let reasons = [until, self.scope.deadline, self.next_service.get(), announced];
         let until = reasons.into_iter().flatten().min();
         let waiter = Waiter::new(self.worker.control(), self.worker.session(), watch, until);
-        let waiter =
-            waiter.at(self.turn.as_ref()).among(self.share.as_deref().and_then(Share::queue));
+        let waiter = waiter.at(self.turn.as_ref()).among(self.queue());
         let value = wait(&waiter.knowing(announced.is_some()));
         if let Some(books) = &self.books {
             books.flight.pass_on();
