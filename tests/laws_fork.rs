@@ -62,6 +62,7 @@ fn a_script_has_one_story() -> Result<(), Box<dyn Error>> {
             Mixin::ThreadPoolOne,
             Mixin::Selecting,
             Mixin::SelectingThreads,
+            Mixin::SelectingPool,
             Mixin::Forking,
             Mixin::ForkingOne,
             Mixin::ForkServer,

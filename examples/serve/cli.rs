@@ -100,6 +100,13 @@ pub(crate) enum Strategy {
     SelectingThreadPool,
 }
 
+impl Strategy {
+    /// Whether connections take turns, exchange by exchange.
+    pub(crate) fn takes_turns(self) -> bool {
+        matches!(self, Self::Selecting | Self::SelectingThreadPool)
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Files,

@@ -199,7 +199,10 @@ where
             run(transport, concurrency, resp::deadlines().guard(resp)?, &signals)
         }
         Mode::Once => run(transport, concurrency, Once, &signals),
-        Mode::Echo => run(transport, concurrency, Echo::new(cli.stream_bufsize()), &signals),
+        Mode::Echo => {
+            let echo = Echo::new(cli.stream_bufsize(), cli.strategy.takes_turns());
+            run(transport, concurrency, echo, &signals)
+        }
     }
 }
 

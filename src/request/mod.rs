@@ -11,6 +11,7 @@ mod held;
 mod line;
 mod packets;
 mod selectable;
+mod selected;
 mod spin;
 mod stream;
 mod watch;

@@ -1,7 +1,7 @@
 //! Random lines, cut anywhere and taken at any pace, over several connections at once: what comes
 //! back is the same under every strategy.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::thread;
 use std::time::Duration;
 

@@ -26,6 +26,7 @@ pub enum Mixin {
     /// Of packets, for which it is not, `Sync`.
     Selecting,
     SelectingThreads,
+    SelectingPool,
     Forking,
     /// With one child at a time.
     ForkingOne,
@@ -57,6 +58,7 @@ impl Mixin {
                 | Self::PreForking
                 | Self::Selecting
                 | Self::SelectingThreads
+                | Self::SelectingPool
         )
     }
 
@@ -70,6 +72,7 @@ impl Mixin {
                 | Self::ThreadPoolOne
                 | Self::Selecting
                 | Self::SelectingThreads
+                | Self::SelectingPool
         )
     }
 }
@@ -420,6 +423,7 @@ reference! {
         Mixin::ThreadPoolOne,
         Mixin::Selecting,
         Mixin::SelectingThreads,
+        Mixin::SelectingPool,
         Mixin::ForkingRefused,
     ];
     Forks: vec![Mixin::Forking, Mixin::ForkingOne, Mixin::ForkServer, Mixin::PreForking];

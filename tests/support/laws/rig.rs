@@ -69,6 +69,10 @@ where
         Mixin::Selecting => {
             boxed(world, setting, transport, address, Selecting::new(socketserver::Sync))
         }
+        Mixin::SelectingPool => {
+            let pool = ThreadPool::new(2).idle_timeout(Duration::ZERO);
+            boxed(world, setting, transport, address, Selecting::new(pool))
+        }
         Mixin::SelectingThreads => {
             boxed(world, setting, transport, address, Selecting::new(Threading::new()))
         }
@@ -86,7 +90,7 @@ where
     T: Portable<Request: Inner + Send> + Send + Sync + 'static,
 {
     match setting.mixin {
-        Mixin::Sync | Mixin::Selecting | Mixin::SelectingThreads => {
+        Mixin::Sync | Mixin::Selecting | Mixin::SelectingThreads | Mixin::SelectingPool => {
             boxed(world, setting, transport, address, socketserver::Sync)
         }
         Mixin::Threading => boxed(world, setting, transport, address, Threading::new()),
