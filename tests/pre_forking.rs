@@ -7,6 +7,7 @@ mod support;
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Mutex, mpsc};
 use std::thread;
@@ -15,8 +16,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use socketserver::{
     Concurrency, Counters, CrashOnPanic, FailureKind, ForkRefused, ForkServer, Forking, Handler,
-    LocalAddr, Next, Outcome, PreForking, Request, Server, StopAfterPanics, Sync, Tcp, TcpRequest,
-    Threading, Transport, Waiter,
+    LocalAddr, Next, Outcome, PreForking, Request, Selecting, Server, StopAfterPanics, Sync, Tcp,
+    TcpRequest, ThreadPool, Threading, Transport, Waiter,
 };
 use support::apart::Apart;
 use support::net::{all, connect};
@@ -30,6 +31,7 @@ type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 fn main() -> ExitCode {
     alone::run(&[
         ("requests_run_in_the_workers", requests_run_in_the_workers),
+        ("tables_and_pools_serve_in_the_workers", tables_and_pools),
         ("a_handler_in_a_worker_stops_the_server", stop_from_a_handler),
         ("a_killed_worker_is_replaced_and_what_it_had_in_hand_is_lost", killed),
         ("threads_are_an_error_that_says_so", threads_are_refused),
@@ -65,6 +67,33 @@ fn requests_run_in_the_workers() -> Result {
         assert_eq!((counters.accepted(), counters.finished(), counters.active()), (21, 21, 0));
     }
     Ok(())
+}
+
+/// One whose clients speak first, as they have to where they wait in a table.
+fn ask(address: SocketAddr, how: u8) -> Result {
+    let mut client = connect(address)?;
+    client.write_all(&[how])?;
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer)?;
+    assert_eq!(answer.get(4..), Some(&[how][..]));
+    Ok(())
+}
+
+fn tables_and_pools() -> Result {
+    fn run<C: Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
+        let seen = serve(PreForking::new(2, strategy)?)?;
+        for _ in 0..50 {
+            ask(seen.address, b'x')?;
+        }
+        ask(seen.address, b's')?;
+        seen.server.end()?;
+        let counters = seen.counters;
+        assert_eq!((counters.accepted(), counters.finished(), counters.active()), (51, 51, 0));
+        Ok(())
+    }
+    run(ThreadPool::new(3))?;
+    run(Selecting::new(Sync))?;
+    run(Selecting::new(ThreadPool::new(3)))
 }
 
 fn stop_from_a_handler() -> Result {

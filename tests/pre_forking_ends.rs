@@ -231,7 +231,8 @@ fn kills() -> Result {
     client.write_all(b"s")?;
     let counters = seen.counters.clone();
     let report = seen.server.end()?;
-    assert!(report.contains(", cut 0, abandoned 1"), "{report}");
+    // The one that has stopped it may be cut as it ends.
+    assert!(report.contains(", abandoned 1"), "{report}");
     assert!(!lives(process));
     assert_eq!((counters.accepted(), counters.active()), (2, 0));
     assert_eq!(counters.failed_by(FailureKind::Lost), 1);

@@ -186,3 +186,31 @@ impl fmt::Debug for Counters {
         write!(f, "Counters({self})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_in_hand_in_a_row_is_lost_once_and_no_sum_goes_back() -> io::Result<()> {
+        let counters = Counters::new()?;
+        let (first, second) = (counters.row()?, counters.row()?);
+        for row in [&counters, &first, &first, &second] {
+            row.note(Event::Accepted);
+        }
+        first.note(Event::Finished);
+        second.note(Event::Refused(Refusal::Full));
+        assert_eq!((first.in_hand(), second.in_hand()), (1, 0));
+        assert_eq!((counters.accepted(), counters.active()), (4, 2));
+        assert_eq!((first.settle(), second.settle()), (1, 0));
+        assert_eq!(counters.failed_by(FailureKind::Lost), 1);
+        assert_eq!((counters.accepted(), counters.active()), (4, 1));
+
+        // Whoever has a row next begins with nothing in hand.
+        let again = counters.row()?;
+        assert_eq!((again.row, again.in_hand()), (first.row, 0));
+        again.note(Event::Accepted);
+        assert_eq!((again.settle(), counters.failed_by(FailureKind::Lost)), (1, 2));
+        Ok(())
+    }
+}

@@ -43,7 +43,8 @@ impl Rows {
             io::Error::new(io::ErrorKind::QuotaExceeded, text)
         })?;
         // Before anything is counted there.
-        self.at(0, TAKEN).fetch_max(row as u64, SeqCst);
+        let more = |used: u64| (used < row as u64).then_some(row as u64);
+        let _ = self.at(0, TAKEN).fetch_update(SeqCst, SeqCst, more);
         Ok(row)
     }
 

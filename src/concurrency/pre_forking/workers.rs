@@ -27,9 +27,9 @@ const IDS: usize = 8;
 /// into its server.
 ///
 /// It lies in memory that the processes share, so it may be used in a handler in one of the workers,
-/// in the process that supervises them, and in others that either has forked. All methods are
-/// async-signal-safe but [`process_ids`](Self::process_ids), which allocates: a handler of SIGHUP may
-/// [`restart`](Self::restart). They ask, and do not wait until it has been done.
+/// in the process that supervises them, and in others that either has forked. Its methods ask, and do
+/// not wait until it has been done. [`restart`](Self::restart) is async-signal-safe, so a handler of
+/// SIGHUP may call it, and so are those that return a number.
 ///
 /// # Examples
 ///
