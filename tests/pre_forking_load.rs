@@ -14,12 +14,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use socketserver::{Concurrency, Counters, FailureKind, PreForking, Sync, Tcp, Threading};
+use socketserver::{
+    Concurrency, Counters, FailureKind, Handler, Next, PreForking, Sync, Tcp, TcpRequest, Threading,
+};
 use support::alone;
 use support::net::connect;
 use support::processes::{eventually, signal};
 use support::time::let_pass;
-use support::workers::{Obeys, Seen, serve, stop};
+use support::workers::{Obeys, Seen, serve, serve_with, stop};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -160,8 +162,22 @@ fn kill_storm<C: Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
     Ok(())
 }
 
-fn restart<C: Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
-    let seen = serve(PreForking::new(3, strategy)?)?;
+/// Whose processes take a while to come up.
+struct Slow(Obeys);
+
+impl Handler<TcpRequest> for Slow {
+    fn handle(&self, conn: &mut TcpRequest) -> io::Result<Next> {
+        self.0.handle(conn)
+    }
+
+    fn child_init(&self) {
+        let_pass(Duration::from_millis(20));
+    }
+}
+
+fn restart<C: Concurrency<Tcp, Slow>>(strategy: C) -> Result {
+    let slow = |stop| Slow(Obeys { stop });
+    let seen = serve_with(PreForking::new(3, strategy)?, slow, |server| server)?;
     let load = Load::begin(seen.address);
     for round in 1..=5 {
         eventually("all serve", || seen.workers.serving() == 3)?;
