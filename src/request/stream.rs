@@ -144,7 +144,10 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     /// The socket, for what it can do beyond reading and writing: options, `peek`, `try_clone`.
     ///
     /// Bytes that wait in [`unread`](Self::unread) are not seen by whoever reads from it.
-    /// [`Deadlines`] do not hold for what is done with it.
+    /// [`Deadlines`] do not hold for what is done with it. Under
+    /// [`Selecting`](crate::Selecting) what the peer has not taken yet of an exchange's earlier
+    /// writes waits in the table, and what is written to the socket itself overtakes it: an exchange
+    /// writes one way or the other.
     pub fn get_ref(&self) -> &S {
         self.wire.traffic.lend();
         &self.wire.socket

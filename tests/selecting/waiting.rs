@@ -92,6 +92,7 @@ where
     ear.hears("next")?;
     ear.hears("long 10")?;
     exchange(&mut slow, "all is well\n")?;
+    drop(slow);
     table.close()?;
     Ok(())
 }
@@ -109,6 +110,7 @@ where
     let mut other = table.client("")?;
     exchange(&mut other, "in between\n")?;
     hear_last(&mut slow, text(LONG))?;
+    drop(slow);
     table.close()?;
     Ok(())
 }
@@ -124,6 +126,7 @@ where
     hear(&mut client, text(LONG))?;
     exchange(&mut client, "the answer\n")?;
     exchange(&mut client, "and another line\n")?;
+    drop(client);
     table.close()?;
     Ok(())
 }
@@ -189,6 +192,29 @@ where
     assert_eq!(table.counters.finished(), 0, "its end is still waited for");
     stubborn.shut_down()?;
     hear_last(&mut stubborn, "")?;
+    drop(stubborn);
+    table.close()?;
+    Ok(())
+}
+
+/// The thread that took the one before is in its exchange.
+#[test]
+fn connections_that_come_in_a_crowd_are_taken_while_others_work() -> Result {
+    let (handler, ear) = lines();
+    let strategy = socketserver::Selecting::new(socketserver::Threading::new());
+    let table = Table::<socketserver::Tcp, _, _>::new(strategy, handler)?;
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        clients.push(table.client("wait\n")?);
+    }
+    // All are at work at once, and nobody is waited for.
+    for _ in 0..50 {
+        ear.hears("wait")?;
+    }
+    for _ in 0..50 {
+        ear.go.send(())?;
+    }
+    clients.iter_mut().try_for_each(|client| hear(client, "wait\n"))?;
     table.close()?;
     Ok(())
 }
