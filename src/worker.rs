@@ -130,6 +130,12 @@ impl<H> Worker<H> {
         Arc::clone(&self.shared.control)
     }
 
+    /// The same with another handler.
+    pub(crate) fn with<G>(&self, handler: G) -> Worker<G> {
+        let shared = Shared { handler, control: self.shared_control() };
+        Worker::new(Arc::new(shared), self.session)
+    }
+
     pub(crate) fn session(&self) -> u64 {
         self.session
     }

@@ -12,7 +12,7 @@ use super::{Drain, Report};
 use crate::control::Waiter;
 use crate::handler::Handler;
 use crate::in_flight::{InFlight, Ticket};
-use crate::worker::{Ending, Shared, Worker};
+use crate::worker::{Ending, Worker};
 
 /// What [`Concurrency::close`](crate::Concurrency::close) waits with, and reports to.
 pub struct Closing<H> {
@@ -134,9 +134,8 @@ impl<H> Closing<H> {
 
     /// As the end of what another `handler` handles, of the same server, in the same time.
     pub(crate) fn of<G, V>(&self, handler: G, close: impl FnOnce(&Closing<G>) -> V) -> V {
-        let control = self.worker.shared_control();
         let closing = Closing {
-            worker: Worker::new(Arc::new(Shared { handler, control }), self.worker.session()),
+            worker: self.worker.with(handler),
             flight: self.flight.clone(),
             before: self.before,
             stages: self.stages.clone(),

@@ -150,8 +150,8 @@ pub trait Handler<R> {
     /// asks again when so many more have come. At the end of the input it does not ask.
     ///
     /// By default any byte will do: a handler that reads beyond what has come then waits for its
-    /// peer where it runs, as under every other strategy. [`line_missing`](crate::line_missing) and
-    /// [`frame_missing`](crate::frame_missing) are the answers for lines and for length prefixes. It
+    /// peer where it runs, as under every other strategy. [`line_missing`] and
+    /// [`frame_missing`] are the answers for lines and for length prefixes. It
     /// must not wait for anything; and an `input` that can't be understood is whole, for `handle` to
     /// say so.
     ///

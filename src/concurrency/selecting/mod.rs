@@ -61,7 +61,7 @@ use crate::worker::{Fault, Shared, Worker};
 ///
 /// When the server is asked to stop, [`serve_forever`](crate::Server::serve_forever) ends the
 /// connections that are between two exchanges, waits for the others in the table, as under
-/// [`Sync`](crate::Sync), and cuts them off when the server's [`Drain`](crate::Drain) says so.
+/// [`Sync`], and cuts them off when the server's [`Drain`](crate::Drain) says so.
 /// Exchanges that run elsewhere by then go on.
 ///
 /// The one request of [`handle_request`](crate::Server::handle_request) is served to its end on the
