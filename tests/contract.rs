@@ -14,11 +14,12 @@ use socketserver::{
     Activity, AddressFamily, Amplifies, AssumeForkSafe, Bound, Closing, Counters, CrashOnPanic,
     Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Ending, Event, Failure,
     FailureKind, ForkRefused, ForkServer, ForkedChild, Forking, Guarded, Handler, HandlerFn,
-    Hangup, Job, Limits, LineTooLong, Next, OnPanic, Options, Outcome, Progress, Puller, Refusal,
-    Refuse, ReplyTooLong, Report, RequestTooLong, Room, Running, Selecting, Server, Session, Stage,
-    StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest, TcpServer,
-    ThreadPool, Threading, ThreadingUdpServer, Ticket, Truncation, Udp, UdpRequest, UnixDatagram,
-    UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull, Worker, handler_fn,
+    Hangup, Job, Limits, LineTooLong, Next, OnPanic, Options, Outcome, PreForking, Progress,
+    Puller, Refusal, Refuse, ReplyTooLong, Report, RequestTooLong, Room, Running, Selecting,
+    Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp,
+    TcpRequest, TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket, Truncation, Udp,
+    UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull,
+    Worker, Workers, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -61,6 +62,8 @@ macro_rules! for_the_lattice {
         $check::<Server<$transport, ThreadPool, Stateless>>();
         $check::<Server<$transport, Forking, Stateless>>();
         $check::<Server<$transport, ForkServer, Stateless>>();
+        $check::<Server<$transport, PreForking<Sync>, Stateless>>();
+        $check::<Server<$transport, PreForking<Threading>, Stateless>>();
         $check::<Running<$transport, Sync, Stateless>>();
         $check::<Running<$transport, Threading, Stateless>>();
         $check::<Running<$transport, ThreadPool, Stateless>>();
@@ -171,6 +174,9 @@ fn strategies_are_plain_values() {
     assert_send_sync_debug::<ThreadPool>();
     assert_send_sync_debug::<Forking>();
     assert_send_sync_debug::<ForkServer>();
+    assert_send_sync_debug::<PreForking<Sync>>();
+    assert_send_sync_debug::<Workers>();
+    assert_clone::<Workers>();
     assert_send_sync_debug::<Selecting<Sync>>();
     assert_send_sync_debug::<Selecting<Threading>>();
     assert_clone::<Sync>();

@@ -31,12 +31,20 @@ pub enum Mixin {
     /// With one child at a time.
     ForkingOne,
     ForkServer,
+    /// One process, which serves as `Sync` does.
+    PreForking,
     /// `Forking` in a process with several threads, which refuses every request.
     ForkingRefused,
 }
 
 impl Mixin {
+    /// Whether it needs a process with one thread.
     pub fn forks(self) -> bool {
+        self.hands_over() || self == Self::PreForking
+    }
+
+    /// Whether each request goes to a process of its own.
+    pub fn hands_over(self) -> bool {
         matches!(self, Self::Forking | Self::ForkingOne | Self::ForkServer)
     }
 
@@ -47,6 +55,7 @@ impl Mixin {
             Self::Sync
                 | Self::ThreadPoolOne
                 | Self::ForkingOne
+                | Self::PreForking
                 | Self::Selecting
                 | Self::SelectingThreads
                 | Self::SelectingPool
@@ -58,6 +67,7 @@ impl Mixin {
         matches!(
             self,
             Self::Sync
+                | Self::PreForking
                 | Self::ThreadPool
                 | Self::ThreadPoolOne
                 | Self::Selecting
@@ -416,7 +426,7 @@ reference! {
         Mixin::SelectingPool,
         Mixin::ForkingRefused,
     ];
-    Forks: vec![Mixin::Forking, Mixin::ForkingOne, Mixin::ForkServer];
+    Forks: vec![Mixin::Forking, Mixin::ForkingOne, Mixin::ForkServer, Mixin::PreForking];
 }
 
 pub fn wires() -> impl Strategy<Value = Wire> {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use socket2::SockAddr;
 use socketserver::{
-    Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Outcome, Portable, Running,
-    Selectable, Selecting, Server, StopHandle, Tcp, ThreadPool, Threading, Transport, Udp,
+    Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Outcome, Portable, PreForking,
+    Running, Selectable, Selecting, Server, StopHandle, Tcp, ThreadPool, Threading, Transport, Udp,
     UnixDatagram, UnixStream,
 };
 
@@ -106,6 +106,10 @@ where
             boxed(world, setting, transport, address, Forking::new().max_children(1)?)
         }
         Mixin::ForkServer => boxed(world, setting, transport, address, ForkServer::new()),
+        Mixin::PreForking => {
+            let strategy = PreForking::new(1, socketserver::Sync)?;
+            boxed(world, setting, transport, address, strategy)
+        }
     }
 }
 
