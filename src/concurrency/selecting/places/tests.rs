@@ -64,7 +64,27 @@ fn one_that_has_its_turn_again_has_it_after_the_others() {
     places.arrival();
     assert_eq!([next(&mut places), next(&mut places)], ["arrival", "conn"]);
     places.leave(first);
+    assert_eq!(next(&mut places), "wait", "what others have sent meanwhile comes before");
+    let until = places.begin_to_wait(None);
+    assert!(until.is_some(), "and is not waited for");
+    places.end_to_wait(until);
+    places.take_turns();
     assert_eq!([next(&mut places), next(&mut places)], ["conn", "wait"]);
+}
+
+#[test]
+fn one_who_has_worked_gets_another_unless_there_is_a_new_one() {
+    let mut places = Table::default();
+    let [first, second] = [(); 2].map(|()| parked(&mut places, None));
+    let mut spare = Vec::with_capacity(1);
+    places.stir(first, false);
+    places.stir(second, false);
+    assert!(places.another(&mut spare).is_some() && spare.capacity() == 1);
+    places.arrival();
+    assert!(places.another(&mut spare).is_none());
+    assert_eq!((spare.capacity(), next(&mut places)), (0, "arrival"));
+    let Next::Conn(_, spare) = places.next() else { panic!("it is ready") };
+    assert_eq!(spare.capacity(), 1);
 }
 
 #[test]
