@@ -87,8 +87,9 @@ impl ReadBuffer {
     }
 
     /// Lets another connection of the table have the memory, where nothing is in it.
+    #[inline]
     pub(super) fn give_back(&mut self, room: &mut Room) {
-        if self.unread().is_empty() && self.bytes.capacity() > 0 {
+        if self.start == self.bytes.len() && self.bytes.capacity() > 0 {
             self.start = 0;
             room.spare = mem::take(&mut self.bytes);
             room.spare.clear();
