@@ -130,12 +130,17 @@ where
     ) -> Option<Box<Conn<T::Request>>> {
         let another = places.another(&mut room.spare);
         // Whoever works here may not come back, or not soon.
+        self.wake(places);
+        another
+    }
+
+    /// Wakes one who waits at the selector, where there is reason to.
+    fn wake(&self, mut places: MutexGuard<'_, Places<T::Request>>) {
         let wake = places.wake();
         drop(places);
         if wake {
             self.nudge.ring();
         }
-        another
     }
 
     /// A new connection, if there is one.
@@ -201,29 +206,21 @@ where
     fn get_request(&self) -> io::Result<Option<Self::Request>> {
         loop {
             let mut places = self.places.lock();
-            let next = places.next();
-            // Whoever has something to do looks at nothing else for as long as it lasts.
-            let wake = matches!(next, Next::Conn(..) | Next::Arrival) && places.wake();
-            drop(places);
-            if wake {
-                self.nudge.ring();
-            }
-            let (conn, spare) = match next {
-                Next::Conn(conn, spare) => (Some(conn), spare),
+            let (conn, spare) = match places.next() {
+                Next::Conn(conn) => (conn, places.lend()),
                 Next::Arrival => {
-                    let conn = self.arrival();
-                    // There may be another one at once, which the listener does not tell of.
-                    if conn.is_some() && self.places.lock().wake() {
-                        self.nudge.ring();
-                    }
-                    (conn, Vec::new())
+                    self.wake(places);
+                    let Some(conn) = self.arrival() else { continue };
+                    places = self.places.lock();
+                    (conn, places.lend())
                 }
                 Next::Wait => return Err(io::ErrorKind::WouldBlock.into()),
                 Next::Over => return Ok(None),
             };
-            if conn.is_some() {
-                return Ok(Some(Visit { conn, spare }));
-            }
+            // Whoever has something to do looks at nothing else for as long as it lasts, and there
+            // may be another new one at once, which the listener does not tell of.
+            self.wake(places);
+            return Ok(Some(Visit { conn: Some(conn), spare }));
         }
     }
 

@@ -30,7 +30,7 @@ impl Token {
 /// What is to be done next.
 pub(super) enum Next<R> {
     /// A connection has to be looked at.
-    Conn(Box<Conn<R>>, Vec<u8>),
+    Conn(Box<Conn<R>>),
     /// There may be a new one.
     Arrival,
     /// Nothing, for now.
@@ -159,7 +159,7 @@ impl<R> Places<R> {
             return Next::Arrival;
         }
         if let Some(conn) = self.ready() {
-            return Next::Conn(conn, self.spare.pop().unwrap_or_default());
+            return Next::Conn(conn);
         }
         self.over |= self.leaving && self.parked == 0 && self.again.is_empty();
         if self.over { Next::Over } else { Next::Wait }
@@ -323,6 +323,11 @@ impl<R> Places<R> {
     /// The one who was woken is awake.
     pub(super) fn awake(&mut self) {
         self.woken = false;
+    }
+
+    /// Memory for whoever works at a connection.
+    pub(super) fn lend(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
     }
 
     /// Keeps memory for the next one that needs some.
