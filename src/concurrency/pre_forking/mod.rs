@@ -1,6 +1,7 @@
 //! Processes that serve side by side.
 
 mod member;
+mod shards;
 mod sheet;
 mod staff;
 mod work;
@@ -10,12 +11,13 @@ pub use workers::Workers;
 
 use std::io;
 
+use self::shards::Shards;
 use self::staff::Staff;
 use super::Concurrency;
 use crate::drain::Closing;
 use crate::handler::Handler;
 use crate::session::Session;
-use crate::transport::Transport;
+use crate::transport::{IpTransport, Transport};
 
 /// So many processes serve side by side, each as the strategy `C` does: a server that uses all
 /// processors although its handler can't be shared by threads, and of which no crash ends more than a
@@ -129,6 +131,50 @@ impl<C> PreForking<C> {
         Ok(self)
     }
 
+    /// Gives each process a socket of its own: beside that of `transport`, which is then to be the
+    /// server's (or inside it), others are opened at the same address, and the kernel divides
+    /// connections and packets among them by their peers' addresses (`SO_REUSEPORT`). There are as
+    /// many as there are processes now, and their number stays; of more processes, some share one.
+    ///
+    /// Whatever waits in a shard waits for its own process, although others may be idle: this is for
+    /// very many requests that are all short. TODO-MEASURED
+    ///
+    /// All are open from here on, and until the server is closed: what waits in the shard of a process
+    /// that dies, is restarted, or comes up late is served by whoever takes its place. They have the
+    /// [backlog](crate::Options::request_queue_size) of the first, each for itself. What has been set
+    /// on the first by other means than [`Options`](crate::Options) they do not have.
+    ///
+    /// [`handle_request`](crate::Server::handle_request) is an error with them, as it would look at
+    /// one of several. Linux alone divides like this; elsewhere there is no such method.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` where the transport was bound without
+    /// [`allow_reuse_port`](crate::Options::allow_reuse_port). `AddrInUse` where another user has bound
+    /// it: the system lets only one share an address with itself, so call this before the process
+    /// becomes somebody else. What socket(2) says, for want of descriptors. And
+    /// [`Server::new`](crate::Server::new) says `InvalidInput` where the server's transport is another.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use socketserver::{PreForking, Server, Sync, Tcp};
+    ///
+    /// let tcp = Tcp::options().allow_reuse_port(true).bind("127.0.0.1:0")?;
+    /// let strategy = PreForking::new(4, Sync)?.shards(&tcp)?;
+    /// let server = Server::new_fn(tcp, strategy, |conn| conn.write_all(b"hi"))?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[doc(alias("SO_REUSEPORT", "reuse_port"))]
+    pub fn shards<T: IpTransport>(mut self, transport: &T) -> io::Result<Self> {
+        let shards = Shards::new(transport, self.staff.workers.processes())?;
+        self.staff.workers.set_shards(shards.count());
+        self.staff.shards = Some(shards);
+        Ok(self)
+    }
+
     /// Whether closing the server waits for the processes; it does by default. Otherwise they finish
     /// what they have, and are zombies from their end to that of this process.
     #[must_use]
@@ -144,6 +190,25 @@ impl<C> PreForking<C> {
     }
 }
 
+impl<C> PreForking<C> {
+    fn check_shards<T, H>(&self, session: &Session<T, H>) -> io::Result<()>
+    where
+        T: Transport,
+        H: Handler<T::Request>,
+    {
+        let Some(shards) = &self.staff.shards else { return Ok(()) };
+        shards.check(session.source())?;
+        if session.is_for_one() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "handle_request looks at one socket, and this server has shards; use \
+                 serve_forever, or PreForking without them",
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl<T, H, C> Concurrency<T, H> for PreForking<C>
 where
     T: Transport,
@@ -152,6 +217,7 @@ where
 {
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
         self.staff.disown();
+        self.check_shards(session)?;
         if session.is_for_one() {
             // One request needs no other process.
             if !self.prepared {
@@ -165,8 +231,14 @@ where
         served
     }
 
+    fn prepare(&mut self, session: &Session<T, H>) -> io::Result<()> {
+        self.check_shards(session)
+    }
+
     fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
         self.staff.disown();
+        // Nobody can connect any more.
+        self.staff.shards = None;
         let closed = if self.block_on_close {
             self.staff.close::<T::Request, H>(closing)
         } else {
