@@ -223,26 +223,30 @@ fn pools() -> Result {
 fn nothing_listens() -> Result {
     let tcp = Tcp::options().allow_reuse_port(true).bind("127.0.0.1:0")?;
     let address = tcp.local_addr()?;
+    let without = descriptors()?.len() - 1;
+    let strategy = PreForking::new(4, Threading::new())?.shards(&tcp)?;
+    let workers = strategy.workers();
     let server = Apart::run(move || {
-        let before = descriptors()?;
-        let strategy = PreForking::new(4, Threading::new())?.shards(&tcp)?;
         let mut server = Server::with_stop(tcp, strategy, |stop| Obeys { stop })?;
-        server.serve_forever()?;
-        // Between two sessions all are there.
-        assert_eq!(queues(address).len(), 4);
-        server.serve_forever()?;
+        let mut listening = Vec::new();
+        for _ in 0..2 {
+            server.serve_forever()?;
+            // Between two sessions too.
+            listening.push(queues(address).len());
+        }
         server.close()?;
-        assert_eq!(queues(address).len(), 0);
-        // The first is not there any more.
-        assert_eq!(descriptors()?.len(), before.len() - 1, "{before:?}");
-        Ok(String::new())
+        listening.push(queues(address).len());
+        Ok(format!("{listening:?}"))
     })?;
-    for _ in 0..2 {
+    for round in 1..=2 {
+        eventually("four serve", || workers.serving() == 4 && workers.started() == 4 * round)?;
         let (client, _) = begin(address)?;
         end(client, b's')?;
     }
-    server.end()?;
+    assert_eq!(server.end()?, "[4, 4, 0]");
     assert_nobody_listens(address);
+    drop(workers);
+    assert_eq!(descriptors()?.len(), without, "they were moved");
     Ok(())
 }
 
