@@ -7,8 +7,8 @@ mod support;
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::fs;
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{self, ExitCode};
 
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         ("what_waits_for_a_worker_that_is_killed_is_served", killed),
         ("workers_that_are_restarted_leave_nothing_behind", restarted),
         ("more_workers_than_shards_share_and_fewer_there_are_not", more_and_fewer),
+        ("no_shard_is_left_alone", uneven),
         ("packets_of_a_peer_go_to_one_worker", packets_of_peers),
         ("pools_have_shards_too", pools),
         ("nothing_listens_after_the_end", nothing_listens),
@@ -48,12 +49,17 @@ fn sharded<C: Concurrency<Tcp, Obeys>>(strategy: PreForking<C>) -> Result<Seen> 
 /// How many connections wait in each of the sockets that listen there; what proc(5) calls the receive
 /// queue.
 fn queues(address: SocketAddr) -> Vec<u32> {
+    const LISTENS: &str = "0A";
     let port = format!(":{:04X}", address.port());
-    let table = fs::read_to_string("/proc/net/tcp").unwrap();
-    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let listening = fields.filter(|fields| fields[1].ends_with(&port) && fields[3] == "0A");
-    let waiting = listening.map(|fields| u32::from_str_radix(&fields[4][9..], 16));
-    waiting.collect::<std::result::Result<_, _>>().unwrap()
+    let table = BufReader::new(File::open("/proc/net/tcp").unwrap());
+    let sockets = table
+        .lines()
+        .skip(1)
+        .map(|line| line.unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    // Those that listen come first; the others may be very many.
+    let listening = sockets.take_while(|fields| fields[3] == LISTENS);
+    let there = listening.filter(|fields| fields[1].ends_with(&port));
+    there.map(|fields| u32::from_str_radix(&fields[4][9..], 16).unwrap()).collect()
 }
 
 /// Clients that are silent, so that each worker is busy with one and the others wait for it.
@@ -151,6 +157,35 @@ fn more_and_fewer() -> Result {
     signal(seen.workers.process_ids()[0], Signal::SIGKILL)?;
     let (by, lost) = finish(clients)?;
     assert_eq!((by.values().sum::<usize>(), lost), (59, 1), "{by:?}");
+    let (by, lost) = finish(crowd(&seen, 40)?)?;
+    assert_eq!((by.len(), by.values().sum::<usize>(), lost), (2, 40, 0), "{by:?}");
+    stop(seen)?;
+    Ok(())
+}
+
+fn uneven() -> Result {
+    let seen = sharded(PreForking::new(2, Sync)?)?;
+    let workers = &seen.workers;
+    let are = |there: usize, started: usize| {
+        let serve = || workers.serving() == there && workers.started() == started;
+        eventually("they serve", || serve() && workers.process_ids().len() == there)
+    };
+    are(2, 2)?;
+    // The third is in the first shard, and whoever replaces the second is the youngest.
+    workers.set_processes(3)?;
+    are(3, 3)?;
+    signal(workers.process_ids()[1], Signal::SIGKILL)?;
+    are(3, 4)?;
+    workers.set_processes(2)?;
+    are(2, 4)?;
+    workers.set_processes(3)?;
+    are(3, 5)?;
+    // Two are enough, but not these two.
+    seen.server.signal(Signal::SIGSTOP)?;
+    signal(workers.process_ids()[1], Signal::SIGKILL)?;
+    workers.set_processes(2)?;
+    seen.server.signal(Signal::SIGCONT)?;
+    are(2, 6)?;
     let (by, lost) = finish(crowd(&seen, 40)?)?;
     assert_eq!((by.len(), by.values().sum::<usize>(), lost), (2, 40, 0), "{by:?}");
     stop(seen)?;
