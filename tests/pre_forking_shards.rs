@@ -15,8 +15,8 @@ use std::process::{self, ExitCode};
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, seteuid};
 use socketserver::{
-    Concurrency, FailureKind, ForkServer, Forking, LocalAddr, PreForking, Server, Sync, Tcp,
-    ThreadPool, Threading, Udp, UdpRequest, handler_fn,
+    Concurrency, FailureKind, ForkServer, Forking, InWorker, LocalAddr, PreForking, Server, Sync,
+    Tcp, ThreadPool, Threading, Udp, UdpRequest, handler_fn,
 };
 use support::alone;
 use support::apart::Apart;
@@ -234,7 +234,7 @@ fn packets_of_peers() -> Result {
 }
 
 fn pools() -> Result {
-    fn run<C: Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
+    fn run<C: InWorker + Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
         let seen = sharded(PreForking::new(2, strategy)?)?;
         eventually("both serve", || seen.workers.serving() == 2)?;
         let mut by = HashMap::new();

@@ -14,7 +14,7 @@ mod threading;
 pub use crew::Shareable;
 pub use fork_server::ForkServer;
 pub use forking::Forking;
-pub use pre_forking::{PreForking, Workers};
+pub use pre_forking::{InWorker, PreForking, Workers};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use selecting::{InProcess, Selecting};
 pub use sync::Sync;
