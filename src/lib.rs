@@ -19,6 +19,9 @@
 //! [`Threading`]: crate::Threading
 //! [`Forking`]: crate::Forking
 //! [`ForkServer`]: crate::ForkServer
+//! [`ThreadPool`]: crate::ThreadPool
+//! [`Selecting`]: crate::Selecting
+//! [`PreForking`]: crate::PreForking
 //! [`Drain`]: crate::Drain
 //! [`Limits`]: crate::Limits
 //! [`Deadlines`]: crate::Deadlines

@@ -30,7 +30,7 @@ use crate::transport::{IpTransport, Transport};
 /// `serve_forever`; the first of each such row is told to
 /// [`get_request_failed`](Handler::get_request_failed). Where others serve, it is tried for ever.
 ///
-/// The process needs to have one thread whenever it forks, as for [`Forking`](crate::Forking), so call
+/// The process needs to have one thread whenever it forks, as for [`Forking`], so call
 /// `serve_forever` on that: with more, it returns [`ForkRefused`](crate::ForkRefused). Its
 /// [`Workers`] are there to look at, to add and remove, and to be restarted one by one.
 ///
@@ -73,7 +73,7 @@ use crate::transport::{IpTransport, Transport};
 ///   when the supervisor has ended without a word, and finish then too.
 /// * Other signals for which the process has handlers when it forks do nothing in a worker, so that a
 ///   ^C or a signal for the whole group reaches the supervisor alone. `child_init` may install others.
-/// * A worker ends by `_exit(2)`, like a child of [`Forking`](crate::Forking).
+/// * A worker ends by `_exit(2)`, like a child of [`Forking`].
 ///
 /// [`handle_request`](crate::Server::handle_request) needs no workers: `C` takes that request in the
 /// process that calls it.
