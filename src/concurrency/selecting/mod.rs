@@ -217,25 +217,30 @@ where
     H: Handler<T::Request>,
 {
     fn handle(&self, visit: &mut Visit<T::Request>) -> io::Result<Next> {
-        let (Some(table), Some(mut conn)) = (&self.table, visit.conn.take()) else {
-            return Ok(Next::Done);
-        };
+        let Some(table) = &self.table else { return Ok(Next::Done) };
         let mut room = self.bounds.room(mem::take(&mut visit.spare));
-        loop {
+        // What the strategy inside does for each visit is done once for all that are ready.
+        let mut next = visit.conn.take();
+        while let Some(mut conn) = next {
             let outcome = conn.advance(&table.worker, &mut room, &table.selector);
             if outcome == Outcome::Over {
-                table.left(conn.token(), &mut room);
-                break;
+                table.left(conn.token());
+                next = table.another(&mut room);
+                continue;
             }
-            match table.park(conn, &mut room, outcome == Outcome::Again) {
-                None => break,
-                Some(back) => conn = back,
-            }
-            if !conn.wait_here(&table.worker) {
+            let mut back = match table.park(conn, &mut room, outcome == Outcome::Again) {
+                Ok(another) => {
+                    next = another;
+                    continue;
+                }
+                Err(back) => back,
+            };
+            if !back.wait_here(&table.worker) {
                 let fault = Fault::new(Stage::Handle, conn::unable_to_wait());
-                table.give_up(&mut conn, &mut room, fault);
+                table.give_up(&mut back, &mut room, fault);
                 break;
             }
+            next = Some(back);
         }
         Ok(Next::Done)
     }
