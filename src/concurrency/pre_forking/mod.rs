@@ -165,9 +165,10 @@ impl<C> PreForking<C> {
     ///
     /// Try without first. Whatever waits in a shard waits for its own process, although others may be
     /// idle; and a process whose shard is empty sleeps, although there is something in the next. On two
-    /// processors a connection of one line cost 1.04 to 1.10 times the processor time that it does from
-    /// the one socket, where each request wakes one process anyway, and two to three times as many
-    /// processes went to sleep (2 or 4 processes, 16 or 64 clients, 11 paired rounds of 12,000). It is
+    /// processors that others used too, a connection of one line took 1.04 to 1.10 times the processor
+    /// time that it does from the one socket, where a request wakes one process anyway, and with 2 or 4
+    /// processes and 16 clients these slept two to three times as often (medians of 11 paired rounds of
+    /// 12,000 connections; 2, 4 and 8 processes, 16 and 64 clients; the rounds from 0.87 to 1.32). It is
     /// for machines with so many processors that the lock of one queue is what they wait for, and for
     /// packets, where each peer's go to the same process.
     ///
@@ -177,15 +178,16 @@ impl<C> PreForking<C> {
     /// on the first by other means than [`Options`](crate::Options) they do not have.
     ///
     /// [`handle_request`](crate::Server::handle_request) is an error with them, as it would look at
-    /// one of several. Linux alone divides like this; elsewhere there is no such method.
+    /// one of several.
     ///
     /// # Errors
     ///
     /// `InvalidInput` where the transport was bound without
     /// [`allow_reuse_port`](crate::Options::allow_reuse_port). `AddrInUse` where another user has bound
     /// it: the system lets only one share an address with itself, so call this before the process
-    /// becomes somebody else. What socket(2) says, for want of descriptors. And
-    /// [`Server::new`](crate::Server::new) says `InvalidInput` where the server's transport is another.
+    /// becomes somebody else. `Unsupported` on other systems than Linux, which don't divide like this.
+    /// What socket(2) says, for want of descriptors. And [`Server::new`](crate::Server::new) says
+    /// `InvalidInput` where the server's transport is another.
     ///
     /// # Examples
     ///
@@ -198,9 +200,14 @@ impl<C> PreForking<C> {
     /// let server = Server::new_fn(tcp, strategy, |conn| conn.write_all(b"hi"))?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    #[cfg(any(target_os = "linux", target_os = "android"))]
     #[doc(alias("SO_REUSEPORT", "reuse_port"))]
     pub fn shards<T: IpTransport>(mut self, transport: &T) -> io::Result<Self> {
+        if !cfg!(any(target_os = "linux", target_os = "android")) {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "this system does not divide among the sockets at an address; Linux does",
+            ));
+        }
         let shards = Shards::new(transport, self.staff.workers.processes())?;
         self.staff.workers.set_shards(shards.count());
         self.staff.shards = Some(shards);
