@@ -25,9 +25,9 @@ use std::process::ExitCode;
 use std::thread;
 
 use socketserver::{
-    Concurrency, Connection, Counters, ForkServer, Forking, Guarded, Handler, LocalAddr, Options,
-    Portable, PreForking, Selectable, Selecting, Server, Shareable, StreamTransport, Sync, Tcp,
-    ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream,
+    Concurrency, Connection, Counters, ForkServer, Forking, Guarded, Handler, InWorker, LocalAddr,
+    Options, Portable, PreForking, Selectable, Selecting, Server, Shareable, StreamTransport, Sync,
+    Tcp, ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream,
 };
 
 use cli::{Asked, Cli, Endpoint, Mode, Strategy};
@@ -92,6 +92,9 @@ where
         Strategy::PreForkingThreadPool => {
             connections(transport, processes(cli, ThreadPool::default())?, cli)
         }
+        Strategy::PreForkingSelecting => {
+            connections(transport, processes(cli, Selecting::new(Sync))?, cli)
+        }
         Strategy::Selecting => connections(transport, Selecting::new(Sync), cli),
         Strategy::SelectingThreadPool => connections(transport, Selecting::new(pool(cli)), cli),
     }
@@ -114,11 +117,13 @@ where
         Strategy::PreForkingThreadPool => {
             packets(transport, processes(cli, ThreadPool::default())?)
         }
-        Strategy::Selecting | Strategy::SelectingThreadPool => Err(io::Error::new(
-            ErrorKind::InvalidInput,
-            "--strategy selecting is for connections: a packet has nothing to wait for; sync and \
+        Strategy::Selecting | Strategy::SelectingThreadPool | Strategy::PreForkingSelecting => {
+            Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "--strategy selecting is for connections: a packet has nothing to wait for; sync and \
              thread-pool take them",
-        )),
+            ))
+        }
     }
 }
 
@@ -128,7 +133,7 @@ fn pool(cli: &Cli) -> ThreadPool {
 }
 
 /// As many processes as the user wants, or one for each processor.
-fn processes<C>(cli: &Cli, each: C) -> io::Result<PreForking<C>> {
+fn processes<C: InWorker>(cli: &Cli, each: C) -> io::Result<PreForking<C>> {
     let processors = || thread::available_parallelism().map_or(1, NonZero::get);
     PreForking::new(cli.workers.unwrap_or_else(processors), each)
 }

@@ -85,11 +85,16 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         !self.is_over()
     }
 
-    /// The listening socket that the transport waits at, where it is one of this crate's.
-    pub(crate) fn listener(&self) -> Option<RawFd> {
+    /// The socket that the transport waits at, where it is one of this crate's.
+    pub(crate) fn source(&self) -> Option<RawFd> {
         let (source, now) = (OnceLock::new(), Some(Instant::now()));
         let waiter = Waiter::new(self.worker.control(), self.worker.session(), &[], now);
         self.worker.quietly(|| drop(self.transport().wait(&waiter.noting(&source))));
-        source.get().copied().filter(|fd| sys::is_listener(*fd))
+        source.get().copied()
+    }
+
+    /// The same where it listens.
+    pub(crate) fn listener(&self) -> Option<RawFd> {
+        self.source().filter(|fd| sys::is_listener(*fd))
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use self::conn::Outcome;
 use self::table::{Table, Visit};
-use super::{Concurrency, Sync, ThreadPool, Threading};
+use super::{Concurrency, InWorker, Sync, ThreadPool, Threading};
 use crate::control::Control;
 use crate::drain::Closing;
 use crate::failure::{Failure, Stage};
@@ -121,9 +121,10 @@ impl Bounds {
 /// [`Selecting`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't run the exchanges of `Selecting`",
-    label = "not a strategy that works in the process of the table",
-    note = "`Selecting` keeps its connections in one process, between exchanges too: it goes with \
-            `Sync`, `Threading` and `ThreadPool`, and with strategies that implement `InProcess`",
+    label = "not a strategy that runs exchanges in the process of the table",
+    note = "`Selecting` keeps its connections in a table, in one process, between exchanges too: what \
+            runs these has to run them there, and needs no table of its own. It goes with `Sync`, \
+            `Threading` and `ThreadPool`, and with strategies that implement `InProcess`",
     note = "for several processes, put it inside: `PreForking<Selecting<Sync>>`"
 )]
 pub trait InProcess {}
@@ -131,6 +132,8 @@ pub trait InProcess {}
 impl InProcess for Sync {}
 impl InProcess for Threading {}
 impl InProcess for ThreadPool {}
+
+impl<C> InWorker for Selecting<C> {}
 
 impl<C: InProcess> Selecting<C> {
     /// A table whose exchanges run where `inner` runs them.

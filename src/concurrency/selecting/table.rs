@@ -42,6 +42,9 @@ pub struct Table<T: Transport, H> {
     error: Mutex<Option<io::Error>>,
 }
 
+/// A connection that one alone works at.
+type Own<T> = Box<Conn<<T as Transport>::Request>>;
+
 /// A connection that has something to do, for as long as somebody works at it.
 pub struct Visit<R> {
     pub(super) conn: Option<Box<Conn<R>>>,
@@ -88,7 +91,7 @@ where
         mut conn: Box<Conn<T::Request>>,
         room: &mut Room,
         again: bool,
-    ) -> Result<Option<Box<Conn<T::Request>>>, Box<Conn<T::Request>>> {
+    ) -> Result<Option<Own<T>>, Own<T>> {
         let enter = || self.places.lock().enter();
         let token = match conn.register(&self.worker, &self.selector, enter) {
             Ok(token) => token,
