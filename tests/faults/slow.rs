@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use wait_timeout::ChildExt;
 
-use crate::footprint::until;
+use crate::footprint::{Process, until};
 use crate::served::{LIMIT, STRATEGIES, Served, Tested, get};
 use crate::subject;
 use crate::time::let_pass;
 use crate::trials::{Need, SLOWHTTPTEST, trial};
 
 /// So many connections, and for so long; few where they last, and 40 are the most at a time.
-const MANY: (&str, &str) = ("1000", "8");
-const FEW: (&str, &str) = ("30", "4");
+const MANY: (&str, &str) = ("1000", "4");
+const FEW: (&str, &str) = ("30", "3");
 /// How often somebody wants a page meanwhile, and how many have to be had.
 const EVERY: Duration = Duration::from_millis(20);
 const FEWEST: usize = 40;
@@ -57,7 +57,15 @@ fn attacked(strategy: &str, mode: &[&str], (connections, seconds): (&str, &str))
     let options = ["--strategy", strategy, "--workers", workers];
     let server = Served::start(&[&options[..], &["--addr", "127.0.0.1:0", "--dir", dir]].concat())?;
     let process = subject::process(&server);
-    let alone = process.in_hand()?;
+    let forked = strategy.starts_with("pre-forking");
+    if forked {
+        until("all workers", LIMIT, || Ok(process.children()?.len() == 8))?;
+    }
+    let in_hand = || match forked {
+        true => process.children()?.into_iter().map(|worker| Process(worker).in_hand()).sum(),
+        false => process.in_hand(),
+    };
+    let alone = in_hand()?;
 
     let mut attack = Command::new("slowhttptest");
     attack.args(mode).args(["-c", connections, "-r", "500", "-l", seconds, "-p", "5"]);
@@ -70,7 +78,7 @@ fn attacked(strategy: &str, mode: &[&str], (connections, seconds): (&str, &str))
             return Err("the page is another".into());
         }
         probes.push(begun.elapsed());
-        most = most.max(process.in_hand()?.saturating_sub(alone));
+        most = most.max(in_hand()?.saturating_sub(alone));
         if attack.wait_timeout(EVERY)?.is_some() || probes.len() > 5000 {
             break;
         }
@@ -78,7 +86,7 @@ fn attacked(strategy: &str, mode: &[&str], (connections, seconds): (&str, &str))
     // It may be late: a limit for what is not the server's.
     attack.kill()?;
     attack.wait()?;
-    let gone = until("the attackers are gone", 2 * LIMIT, || Ok(process.in_hand()? <= alone))?;
+    let gone = until("the attackers are gone", 2 * LIMIT, || Ok(in_hand()? <= alone))?;
     let_pass(EVERY);
     probes.sort();
     let at = |part: usize| probes[(probes.len() - 1) * part / 100];
