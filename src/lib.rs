@@ -92,7 +92,7 @@ pub use handler::{
 pub use in_flight::{Activity, Ticket};
 pub use request::{
     Amplifies, Connection, Credentials, Datagram, DatagramSocket, DeadlinePassed, Deadlines,
-    Hangup, LineTooLong, Progress, ReadLine, ReplyTooLong, Request, RequestTooLong, Room,
+    Either, Hangup, LineTooLong, Progress, ReadLine, ReplyTooLong, Request, RequestTooLong, Room,
     Selectable, StreamRequest, StreamSocket, TcpRequest, Truncation, UdpRequest,
     UnixDatagramRequest, UnixStreamRequest,
 };
@@ -105,4 +105,6 @@ pub use transport::{
     StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram, UnixStream,
     UnixTransport,
 };
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use transport::{Beside, Listeners, Many};
 pub use worker::{Ending, Job, Worker};

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use nix::unistd::Pid;
@@ -85,11 +85,13 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         !self.is_over()
     }
 
-    /// The listening socket that the transport waits at, where it is one of this crate's.
-    pub(crate) fn listener(&self) -> Option<RawFd> {
-        let (source, now) = (OnceLock::new(), Some(Instant::now()));
+    /// The listening sockets that the transport waits at, where it is one of this crate's.
+    pub(crate) fn listeners(&self) -> Vec<RawFd> {
+        let (sources, now) = (Mutex::default(), Some(Instant::now()));
         let waiter = Waiter::new(self.worker.control(), self.worker.session(), &[], now);
-        self.worker.quietly(|| drop(self.transport().wait(&waiter.noting(&source))));
-        source.get().copied().filter(|fd| sys::is_listener(*fd))
+        self.worker.quietly(|| drop(self.transport().wait(&waiter.noting(&sources))));
+        let mut sources = sources.into_inner().unwrap_or_else(PoisonError::into_inner);
+        sources.retain(|fd| sys::is_listener(*fd));
+        sources
     }
 }

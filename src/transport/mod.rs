@@ -1,7 +1,13 @@
 //! Where requests come from.
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod beside;
 mod claim;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod gate;
 mod ip;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod many;
 mod options;
 mod portable;
 mod socket_file;
@@ -11,7 +17,11 @@ mod unix;
 mod unix_datagram;
 mod unix_stream;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use beside::Beside;
 pub use ip::{AddressFamily, ToIpAddrs};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use many::{Listeners, Many};
 pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport, UnixTransport};
 pub use portable::Portable;
 pub use tcp::Tcp;
@@ -35,6 +45,8 @@ use crate::{ForkedChild, Waiter};
 /// | [`Udp`] | a packet, [`UdpRequest`](crate::UdpRequest) | `UDPServer` |
 /// | [`UnixStream`] | a connection, [`UnixStreamRequest`](crate::UnixStreamRequest) | `UnixStreamServer` |
 /// | [`UnixDatagram`] | a packet, [`UnixDatagramRequest`](crate::UnixDatagramRequest) | `UnixDatagramServer` |
+/// | [`Beside<A, B>`](Beside) | one of the first or one of the second, [`Either`](crate::Either) | none |
+/// | [`Many<T>`](Many) | that of `T` | none |
 ///
 /// # Implementing your own
 ///
