@@ -50,6 +50,8 @@ compile_error!(
     "socketserver serves Unix sockets and forks: it is for Unix systems, and tested on Linux"
 );
 
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+mod activation;
 mod admission;
 mod alias;
 mod concurrency;
@@ -71,6 +73,8 @@ mod worker;
 #[doc = include_str!("../docs/from-python.md")]
 pub mod from_python {}
 
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+pub use activation::{HandOver, Inherited, Offered, notify};
 pub use admission::{Limits, PeerIp, PeerUid, Refuse, WhenFull, by_ip, by_prefix, by_uid};
 pub use alias::*;
 pub use concurrency::{
@@ -107,4 +111,6 @@ pub use transport::{
 };
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use transport::{Beside, Listeners, Many};
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+pub use transport::{Inheritable, Show, SocketFile};
 pub use worker::{Ending, Job, Worker};

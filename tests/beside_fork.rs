@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net as unix;
 use std::path::{Path, PathBuf};
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -58,26 +58,28 @@ fn three(path: &Path) -> io::Result<Three> {
     Beside::new(many, UnixStream::options().bind(path)?)
 }
 
-/// Says which side a request has come from, and which process has it.
+/// Says which side a request has come from.
 struct Tells;
 
 impl Handler<Either<TcpRequest, UnixStreamRequest>> for Tells {
     fn handle(&self, conn: &mut Either<TcpRequest, UnixStreamRequest>) -> io::Result<Next> {
+        conn.read_exact(&mut [0])?;
         let side = match conn {
             Either::First(tcp) if tcp.peer().is_ipv4() => "v4",
             Either::First(_) => "v6",
             Either::Second(_) => "unix",
         };
-        write!(conn, "{side} {}", process::id())?;
+        conn.write_all(side.as_bytes())?;
         Ok(Next::Done)
     }
 }
 
-/// What is said, without the process.
-fn side(mut client: impl Read) -> io::Result<String> {
+/// What it says.
+fn side(mut client: impl Read + Write) -> io::Result<String> {
+    client.write_all(b"?")?;
     let mut text = String::new();
     client.read_to_string(&mut text)?;
-    Ok(text.split(' ').next().unwrap_or_default().to_owned())
+    Ok(text)
 }
 
 fn within(path: &Path) -> io::Result<unix::UnixStream> {
@@ -179,8 +181,7 @@ fn supervised(
     many: Many<Tcp>,
     on_usr1: impl Fn() + Send + std::marker::Sync + 'static,
 ) -> Result<Supervised> {
-    let (addresses, workers, counters) =
-        (many.local_addr()?, strategy.workers(), Counters::new()?);
+    let (addresses, workers, counters) = (many.local_addr()?, strategy.workers(), Counters::new()?);
     let counts = counters.clone();
     let server = Apart::run(move || {
         let mut server = Server::new(many, strategy, Echo)?.counters(&counts);

@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use socketserver::{
-    Activity, AddressFamily, Amplifies, AssumeForkSafe, Bound, Closing, Counters, CrashOnPanic,
-    Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Ending, Event, Failure,
-    FailureKind, ForkRefused, ForkServer, ForkedChild, Forking, Guarded, Handler, HandlerFn,
-    Hangup, Job, Limits, LineTooLong, Next, OnPanic, Options, Outcome, PreForking, Progress,
-    Puller, Refusal, Refuse, ReplyTooLong, Report, RequestTooLong, Room, Running, Selecting,
-    Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp,
-    TcpRequest, TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket, Truncation, Udp,
-    UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull,
-    Worker, Workers, handler_fn,
+    Activity, AddressFamily, Amplifies, AssumeForkSafe, Beside, Bound, Closing, Counters,
+    CrashOnPanic, Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Either, Ending,
+    Event, Failure, FailureKind, ForkRefused, ForkServer, ForkedChild, Forking, Guarded, Handler,
+    HandlerFn, Hangup, Job, Limits, LineTooLong, Listeners, Many, Next, OnPanic, Options, Outcome,
+    PreForking, Progress, Puller, Refusal, Refuse, ReplyTooLong, Report, RequestTooLong, Room,
+    Running, Selecting, Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync,
+    Taken, Tcp, TcpRequest, TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket,
+    Truncation, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest,
+    Waiter, WhenFull, Worker, Workers, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -55,6 +55,9 @@ impl<R> Handler<R> for Stateless {
 /// A handler with much in it.
 struct Heavy(#[expect(dead_code, reason = "only its size counts")] [u8; 4096]);
 
+/// Two kinds of transports, one of which may grow.
+type Two = Beside<Many<Tcp>, UnixStream>;
+
 macro_rules! for_the_lattice {
     ($check:ident: $($transport:ident)*) => {$(
         $check::<Server<$transport, Sync, Stateless>>();
@@ -78,6 +81,10 @@ macro_rules! for_the_lattice {
 #[test]
 fn servers_and_transports_go_to_any_thread() {
     for_the_lattice!(assert_send_sync_debug: Tcp Udp UnixStream UnixDatagram);
+    for_the_lattice!(assert_send_sync_debug: Two);
+    assert_send_sync_debug::<Many<Udp>>();
+    assert_send_sync_debug::<Listeners<Udp>>();
+    assert_clone::<Listeners<Udp>>();
     assert_send_sync_debug::<Bound<Tcp>>();
     assert_send_sync_debug::<Bound<UnixStream>>();
 }
@@ -88,6 +95,7 @@ fn requests_go_to_any_thread() {
     assert_send_sync_debug::<UdpRequest>();
     assert_send_sync_debug::<UnixStreamRequest>();
     assert_send_sync_debug::<UnixDatagramRequest>();
+    assert_send_sync_debug::<Either<TcpRequest, UdpRequest>>();
     // Whatever tells the peer.
     assert_send_sync_debug::<StreamRequest<TcpStream, ()>>();
     assert_send_sync_debug::<Datagram<UdpSocket, ()>>();

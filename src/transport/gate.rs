@@ -32,14 +32,7 @@ impl Gate {
     /// `InvalidInput` for one whose descriptor does not tell of all its requests, and what
     /// epoll_ctl(2) says: `ELOOP` for gates behind gates that are more than four.
     pub(super) fn add<T: Transport + AsFd>(&self, member: &T, number: u64) -> io::Result<()> {
-        if !member.is_level_triggered() {
-            return Err(io::Error::new(
-                ErrorKind::InvalidInput,
-                "a transport beside others is asked for requests when its descriptor is readable, \
-                 and this one has some that its descriptor does not tell of; one with a spin looks \
-                 for them instead, so leave that out",
-            ));
-        }
+        check_level(member)?;
         self.selector.add(member, Interest::Readable, number)?;
         self.members.fetch_add(1, Relaxed);
         Ok(())
@@ -91,6 +84,19 @@ impl Gate {
     pub(super) fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
         waiter.readable_of_several(self)
     }
+}
+
+/// Whether all requests of the transport are where its descriptor tells of them.
+pub(crate) fn check_level(transport: &impl Transport) -> io::Result<()> {
+    if transport.is_level_triggered() {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        ErrorKind::InvalidInput,
+        "a transport within another is asked for requests when its descriptor is readable, and this \
+         one has some that its descriptor does not tell of; one with a spin looks for them instead, \
+         so leave that out",
+    ))
 }
 
 impl AsFd for Gate {

@@ -5,6 +5,8 @@ mod beside;
 mod claim;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod gate;
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+mod inheritable;
 mod ip;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod many;
@@ -19,11 +21,17 @@ mod unix_stream;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use beside::Beside;
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+pub(crate) use gate::check_level;
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+pub use inheritable::{Inheritable, Show};
 pub use ip::{AddressFamily, ToIpAddrs};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use many::{Listeners, Many};
 pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport, UnixTransport};
 pub use portable::Portable;
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+pub use socket_file::SocketFile;
 pub use tcp::Tcp;
 pub use udp::Udp;
 pub use unix::ToUnixAddr;
