@@ -169,6 +169,15 @@ fn what_a_server_is_given_goes_anywhere() {
     assert_send_sync_debug::<CrashOnPanic<()>>();
     #[cfg(feature = "log")]
     assert_send_sync_debug::<socketserver::Logged<()>>();
+    #[cfg(feature = "activation")]
+    {
+        use socketserver::{HandOver, Inherited, Offered, SocketFile};
+        for_the_lattice!(assert_send_sync_debug: Handed);
+        type Handed = Offered<Two>;
+        assert_send_sync_debug::<HandOver>();
+        assert_send_sync_debug::<Inherited>();
+        assert_send_sync_debug::<SocketFile>();
+    }
     // What strategies and requests meet.
     assert_send_sync_debug::<Ticket>();
     assert_send_sync_debug::<Activity>();

@@ -26,6 +26,9 @@ const OVER: u64 = 2;
 /// be another: [`serve_forever`](crate::Server::serve_forever) returns, and what remains is to
 /// [`close`](crate::Server::close) the server, which waits for what is in flight.
 ///
+/// Whoever follows is heard when a request is looked for. So a server that is busy with one request
+/// after the other, as under [`Sync`](crate::Sync), makes it wait for the end of the one at hand.
+///
 /// It looks for a request with one system call of its own, as [`Beside`](crate::Beside) does, and
 /// what is said there of [`PreForking`](crate::PreForking) holds here too.
 pub struct Offered<T> {
@@ -79,7 +82,7 @@ impl<T: Inheritable + AsFd> Offered<T> {
         // The serve loop waits for nobody: one that does not read has its queue, and no more.
         SockRef::from(way).set_nonblocking(true)?;
         self.inner.show_sockets(&mut |socket, file| {
-            let file = file.filter(|file| file.is_ours()).map(SocketFile::path);
+            let file = file.filter(|file| file.is_owned()).map(SocketFile::path);
             let message = Answer::socket(&name(socket)?, file);
             sys::send_parcel(way, &message, Some(socket))
         })?;

@@ -50,10 +50,10 @@ impl SocketFile {
         removed
     }
 
-    /// Whether it is this process that removes it.
+    /// Whether anybody removes it: this process, or the one that it serves for.
     #[cfg(feature = "activation")]
-    pub(crate) fn is_ours(&self) -> bool {
-        self.owner.load(SeqCst) == process::id()
+    pub(crate) fn is_owned(&self) -> bool {
+        self.owner.load(SeqCst) != 0
     }
 
     /// Another process removes it.
