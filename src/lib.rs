@@ -52,6 +52,7 @@ compile_error!(
 
 mod admission;
 mod alias;
+mod authentication;
 mod concurrency;
 mod control;
 mod counters;
@@ -72,7 +73,15 @@ mod worker;
 pub mod from_python {}
 
 pub use admission::{Limits, PeerIp, PeerUid, Refuse, WhenFull, by_ip, by_prefix, by_uid};
+#[cfg(feature = "proxy")]
+pub use admission::{Network, NotANetwork, from_networks};
 pub use alias::*;
+#[cfg(feature = "hmac")]
+pub use authentication::SharedKeys;
+pub use authentication::{
+    Authenticate, Authenticated, AuthenticatedRequest, Certificates, Denied, HasIdentity,
+    PeerCertificate, PeerCredentials, Users,
+};
 pub use concurrency::{Concurrency, ForkServer, Forking, Shareable, Sync, Threading};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use concurrency::{InProcess, Selecting};
@@ -94,10 +103,14 @@ pub use request::{
     Selectable, StreamRequest, StreamSocket, TcpRequest, Truncation, UdpRequest,
     UnixDatagramRequest, UnixStreamRequest,
 };
+#[cfg(feature = "proxy")]
+pub use request::{BadProxyHeader, Proxiable, ProxiedRequest, ProxyHeader};
 pub use running::Running;
 pub use server::Server;
 pub use session::{Outcome, Puller, Session, Taken};
 pub use sys::{AssumeForkSafe, ForkRefused, ForkedChild};
+#[cfg(feature = "proxy")]
+pub use transport::Proxied;
 pub use transport::{
     AddressFamily, Bind, Bound, DatagramTransport, IpTransport, LocalAddr, Options, Portable,
     StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram, UnixStream,

@@ -303,18 +303,24 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        self.open(request)?;
+        self.establish(request)?;
+        self.set_up(request)?;
         let handled = step(Stage::Handle, || self.exchanges(request));
         self.conclude(request, handled)
     }
 
-    /// The stages before the first exchange.
+    /// The request's own second stage.
     #[inline]
-    pub(crate) fn open<R: Request>(&self, request: &mut R) -> Result<(), Fault>
+    pub(crate) fn establish<R: Request>(&self, request: &mut R) -> Result<(), Fault> {
+        step(Stage::Establish, || request.establish())
+    }
+
+    /// The handler's stage before the first exchange.
+    #[inline]
+    pub(crate) fn set_up<R: Request>(&self, request: &mut R) -> Result<(), Fault>
     where
         H: Handler<R>,
     {
-        step(Stage::Establish, || request.establish())?;
         step(Stage::Setup, || self.handler().setup(request))
     }
 

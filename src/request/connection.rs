@@ -20,6 +20,9 @@ pub trait Connection {
     /// all reading and writing through [`Read`](io::Read), [`BufRead`](io::BufRead) and
     /// [`Write`](io::Write). What is done with the socket itself is not seen.
     ///
+    /// With none at all it is held to nothing, and what its peer has said so far counts for nothing
+    /// either: the next deadlines find a connection that has not spoken.
+    ///
     /// [`Deadlines::guard`] calls it for each request, in `setup`; a handler may for one alone, say
     /// when its peer has logged in.
     ///

@@ -6,9 +6,15 @@ mod connection;
 mod credentials;
 mod datagram;
 mod deadlines;
+mod establishing;
+mod forward;
 mod hangup;
 mod line;
 mod packets;
+#[cfg(feature = "proxy")]
+mod proxied;
+#[cfg(feature = "proxy")]
+mod proxy_header;
 mod selectable;
 mod spin;
 mod stream;
@@ -20,10 +26,18 @@ pub use connection::Connection;
 pub use credentials::Credentials;
 pub use datagram::{Datagram, DatagramSocket, UdpRequest, UnixDatagramRequest};
 pub use deadlines::{DeadlinePassed, Deadlines};
+pub(crate) use establishing::Establishing;
+pub(crate) use forward::{forward_connection, forward_request};
 pub use hangup::Hangup;
 pub use line::{LineTooLong, ReadLine};
 pub use packets::Truncation;
 pub(crate) use packets::{PacketSettings, Packets};
+#[cfg(feature = "proxy")]
+pub(crate) use proxied::Terms;
+#[cfg(feature = "proxy")]
+pub use proxied::{Proxiable, ProxiedRequest};
+#[cfg(feature = "proxy")]
+pub use proxy_header::{BadProxyHeader, ProxyHeader};
 pub use selectable::{Progress, ReplyTooLong, RequestTooLong, Room, Selectable};
 pub(crate) use stream::StreamSettings;
 pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};

@@ -365,6 +365,7 @@ impl<S: StreamSocket, A> Selectable for StreamRequest<S, A> {
         if !self.wire.is_selected() {
             self.select(room.replies);
         }
+        self.wire.set_waiting(!room.opening);
         let flushed = if self.writer.has_failed() { Ok(()) } else { self.flush() };
         let sent = flushed.and_then(|()| self.wire.send_held());
         if self.leaving {
@@ -393,8 +394,14 @@ impl<S: StreamSocket, A> Connection for StreamRequest<S, A> {
         deadlines.check()?;
         let unread = !self.unread().is_empty();
         let timeout = self.timeout;
+        let timed = timeout.is_some() && self.wire.is_selected();
         let watch = &mut self.wire.minders.get_or_insert_default().watch;
-        *watch = Some(Watch::new(deadlines, timeout, unread, watch.as_ref()));
+        *watch = if deadlines != Deadlines::new() {
+            Some(Watch::new(deadlines, timeout, unread, watch.as_ref()))
+        } else {
+            // What has been said so far is forgotten with them.
+            timed.then(|| Watch::new(deadlines, timeout, unread, None))
+        };
         Ok(())
     }
 

@@ -91,7 +91,7 @@ impl Watch {
 
     /// Whether there may be a read at all: what has come does not make up for what is late.
     pub(super) fn check(&mut self) -> io::Result<()> {
-        if let Some((end, why)) = self.end_of_request() {
+        if let Some((end, why)) = self.end_of_all() {
             if self.passed.is_none() && end <= Instant::now() {
                 return Err(self.ended(why));
             }
@@ -227,7 +227,7 @@ impl Watch {
             after(since, self.timeout, Why::Timeout),
             own,
             after(now, left, Why::Deadline(DeadlinePassed::Rate)),
-            self.end_of_request(),
+            self.end_of_all(),
         ]
         .into_iter()
         .flatten()
@@ -244,8 +244,11 @@ impl Watch {
         }
     }
 
-    fn end_of_request(&self) -> Option<(Instant, Why)> {
-        let end = self.begun?.checked_add(self.deadlines.request?)?;
-        Some((end, Why::Deadline(DeadlinePassed::Request)))
+    /// The end that all reads and writes have in common.
+    fn end_of_all(&self) -> Option<(Instant, Why)> {
+        let Deadlines { established, request, .. } = self.deadlines;
+        let first = established.map(|end| (end, Why::Deadline(DeadlinePassed::Established)));
+        let end = self.begun.zip(request).and_then(|(begun, time)| begun.checked_add(time));
+        first.or(end.map(|end| (end, Why::Deadline(DeadlinePassed::Request))))
     }
 }

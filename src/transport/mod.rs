@@ -4,6 +4,8 @@ mod claim;
 mod ip;
 mod options;
 mod portable;
+#[cfg(feature = "proxy")]
+mod proxied;
 mod socket_file;
 mod tcp;
 mod udp;
@@ -14,6 +16,8 @@ mod unix_stream;
 pub use ip::{AddressFamily, ToIpAddrs};
 pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport, UnixTransport};
 pub use portable::Portable;
+#[cfg(feature = "proxy")]
+pub use proxied::Proxied;
 pub use tcp::Tcp;
 pub use udp::Udp;
 pub use unix::ToUnixAddr;

@@ -217,18 +217,35 @@ impl State {
         request: &mut R,
         room: &mut Room,
     ) -> Step {
-        room.stirred = false;
-        match request.advance(room) {
-            Ok(_) => {}
-            Err(error) => {
-                return self.failed(worker, request, Fault::new(Stage::Establish, error));
-            }
+        match self.establish(worker, request, room) {
+            Ok(()) => {}
+            Err(fault) if fault.is_early() => return Step::Wait,
+            Err(fault) => return self.failed(worker, request, fault),
         }
-        match worker.open(request) {
+        match worker.set_up(request) {
             Ok(()) => self.go(At::Exchanges),
-            Err(fault) if fault.is_early() => Step::Wait,
             Err(fault) => self.failed(worker, request, fault),
         }
+    }
+
+    /// The request's second stage, which does not wait for the peer here.
+    fn establish<R: Selectable, H: Handler<R>>(
+        &mut self,
+        worker: &Worker<H>,
+        request: &mut R,
+        room: &mut Room,
+    ) -> Result<(), Fault> {
+        let failed = |error| Fault::new(Stage::Establish, error);
+        (room.stirred, room.opening) = (false, true);
+        let begun = request.advance(room);
+        let established = begun.map_err(failed).and_then(|_| worker.establish(request));
+        room.opening = false;
+        if established.as_ref().is_err_and(|fault| !fault.is_early()) {
+            return established;
+        }
+        // What it has said is on its way.
+        self.sending = request.advance(room).map_err(failed)? == Progress::Sending;
+        established
     }
 
     fn exchange<R: Selectable, H: Handler<R>>(

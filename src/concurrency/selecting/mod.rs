@@ -209,7 +209,7 @@ where
         };
         let Bounds { input, replies } = self.bounds;
         let spare = mem::take(&mut visit.spare);
-        let mut room = Room { input, replies, stirred: false, spare };
+        let mut room = Room { input, replies, stirred: false, opening: false, spare };
         loop {
             let outcome = conn.advance(&table.worker, &mut room, &table.selector);
             let spare = mem::take(&mut room.spare);
