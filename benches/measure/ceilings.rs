@@ -23,7 +23,7 @@ const ANY: f64 = f64::INFINITY;
 /// Those of one server.
 pub fn of(kind: Kind) -> Ceilings {
     let (calls, allocations, instructions) = match (kind.strategy, kind.transport) {
-        (Strategy::Sync, Tcp | UnixStream) => (5.0, 0.0, 560.0),
+        (Strategy::Sync, Tcp | UnixStream) => (5.0, 0.0, 500.0),
         (Strategy::Sync, Udp) => (2.0, 0.0, 410.0),
         (Strategy::Sync, UnixDatagram) => (2.0, 0.0, 680.0),
         (Strategy::Threading, Tcp | UnixStream) => (5.6, 0.5, 2_000.0),

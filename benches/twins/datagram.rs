@@ -145,7 +145,9 @@ pub fn forking<S: Socket>(socket: &S, stop: &Stop, hooks: &impl Hooks) -> io::Re
     while !stop.asked() {
         match socket.recv_from(&mut buffer) {
             Ok((length, peer)) => {
-                children.start(|| handle(socket, &buffer[..length], &peer, hooks))?;
+                children.start(hooks.handled_signal(), || {
+                    handle(socket, &buffer[..length], &peer, hooks);
+                })?;
                 children.reap();
                 hooks.served();
             }

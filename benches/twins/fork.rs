@@ -1,9 +1,10 @@
 //! Children that run one closure and end, and their reaping.
-#![expect(unsafe_code, reason = "fork(2) and _exit(2)")]
+#![expect(unsafe_code, reason = "fork(2), signal(2) and _exit(2)")]
 
 use std::io;
 
 use nix::libc;
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
@@ -27,9 +28,9 @@ impl Children {
         }
     }
 
-    pub(super) fn start(&mut self, work: impl FnOnce()) -> io::Result<()> {
-        // SAFETY: the process has one thread, and the child ends here.
-        match unsafe { fork() }? {
+    /// Where the process handles a signal, the child does not: it could not be ended by it.
+    pub(super) fn start(&mut self, handled: Option<Signal>, work: impl FnOnce()) -> io::Result<()> {
+        match handled.map_or_else(fork_alone, fork_without)? {
             ForkResult::Child => {
                 work();
                 // SAFETY: always allowed; it does not return.
@@ -46,4 +47,22 @@ impl Children {
             self.running -= 1;
         }
     }
+}
+
+fn fork_alone() -> nix::Result<ForkResult> {
+    // SAFETY: the process has one thread, and the child ends in `start`.
+    unsafe { fork() }
+}
+
+/// The same; in the child, the signal does what it does by default.
+fn fork_without(handled: Signal) -> nix::Result<ForkResult> {
+    let before = SigSet::from(handled).thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let forked = fork_alone();
+    if matches!(forked, Ok(ForkResult::Child)) {
+        // It can't fail for a signal that has had a handler, and an error would return into the loop.
+        // SAFETY: SIG_DFL runs no code of ours.
+        let _ = unsafe { signal(handled, SigHandler::SigDfl) };
+    }
+    let _ = before.thread_set_mask();
+    forked
 }

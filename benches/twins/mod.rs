@@ -17,6 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::Signal;
 
 /// The flag that ends a loop, and the descriptor that wakes it.
 pub struct Stop {
@@ -58,6 +59,10 @@ pub trait Hooks: Clone + Send + Sync + 'static {
     }
     /// In the loop, when a request has been given to its worker.
     fn served(&self) {}
+    /// The signal that the process handles, if it does.
+    fn handled_signal(&self) -> Option<Signal> {
+        None
+    }
     /// Before the loop: how it is to be stopped.
     fn arm(&self, _stop: Box<dyn Fn() + Send + Sync>) {}
 }

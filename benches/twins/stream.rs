@@ -154,7 +154,7 @@ pub fn forking<L: Listener>(listener: L, stop: &Stop, hooks: &impl Hooks) -> io:
         match listening.accept() {
             Ok((stream, peer)) => {
                 let mut connection = Some((stream, peer));
-                children.start(|| {
+                children.start(hooks.handled_signal(), || {
                     drop(listener.take());
                     if let Some((stream, peer)) = connection.take() {
                         handle::<L>(stream, peer, hooks);

@@ -27,14 +27,17 @@ connection on a thread of its own.
                  threading  each request on a thread of its own [default]
                  forking    each request in a process of its own
                  fork-server  the same, forked from a helper
-  --mode M       files      HTTP: GET and HEAD of the files [default]
+  --mode M       files      HTTP/1.1: GET and HEAD of the files [default]
                  once       one line is sent back, then the connection closes
                  echo       all that comes is sent back, until the peer ends;
-                            packets are echoed whatever the mode, but files,
-                            which they can't have
+                            packets are echoed whatever the mode, but files
+                            and resp, which they can't have
+                 resp       what Redis speaks: PING, GET, SET and a few more,
+                            kept in memory, by each process for itself
   --backlog N    how many connections may wait to be accepted [default: 1024]
   --bufsize N    how much is read at a time by once and echo [default: 8192];
                  for packets, the longest that is taken whole [default: 65535]
+  --quiet        no line on stderr for each exchange of files
   --workers N    for strategies with a fixed number of workers; none of
                  these has one, so it is accepted and does nothing
   -h, --help     this text
@@ -45,7 +48,7 @@ ends it at once.
 ";
 
 const OPTIONS: &str = "--transport, --strategy, --mode, --addr, --backlog, --bufsize, --workers, \
-                       --dir, --help";
+                       --dir, --quiet, --help";
 /// More would be no buffer but an attempt to run out of memory.
 const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
 
@@ -63,6 +66,7 @@ pub(crate) struct Cli {
     pub(crate) backlog: u32,
     pub(crate) bufsize: Option<usize>,
     pub(crate) dir: PathBuf,
+    pub(crate) quiet: bool,
 }
 
 /// A transport, and an address that goes with it.
@@ -86,6 +90,7 @@ pub(crate) enum Mode {
     Files,
     Once,
     Echo,
+    Resp,
 }
 
 #[derive(Clone, Copy)]
@@ -112,7 +117,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     let mut transport = Transport::Tcp;
     let mut strategy = Strategy::Threading;
     let (mut mode, mut address, mut bufsize, mut dir) = (None, None, None, None);
-    let mut backlog = 1024;
+    let (mut backlog, mut quiet) = (1024, false);
 
     let mut parser = Parser::from_env();
     while let Some(arg) = parser.next().map_err(|error| hinted(&error))? {
@@ -136,7 +141,12 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 strategy = choice(&mut parser, "--strategy", all)?;
             }
             Arg::Long("mode") => {
-                let all = [("files", Mode::Files), ("once", Mode::Once), ("echo", Mode::Echo)];
+                let all = [
+                    ("files", Mode::Files),
+                    ("once", Mode::Once),
+                    ("echo", Mode::Echo),
+                    ("resp", Mode::Resp),
+                ];
                 mode = Some(choice(&mut parser, "--mode", all)?);
             }
             Arg::Long("addr") => address = Some(value(&mut parser)?),
@@ -148,16 +158,23 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 number(&mut parser, "--workers", usize::MAX)?;
             }
             Arg::Long("dir") => dir = Some(PathBuf::from(value(&mut parser)?)),
+            Arg::Long("quiet") => quiet = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
             other => return Err(hinted(&other.unexpected())),
         }
     }
     let endpoint = endpoint(transport, address)?;
     let packets = matches!(endpoint, Endpoint::Udp(_) | Endpoint::Unixgram(_));
-    if packets && mode == Some(Mode::Files) {
-        return Err("--mode files is HTTP, which needs connections: use it with --transport tcp \
-                    or unix; packets can have --mode once or echo"
-            .into());
+    let needs = match mode {
+        Some(Mode::Files) => Some("files is HTTP"),
+        Some(Mode::Resp) => Some("resp is RESP"),
+        _ => None,
+    };
+    if let Some(what) = needs.filter(|_| packets) {
+        return Err(format!(
+            "--mode {what}, which needs connections: use it with --transport tcp or unix; packets \
+             can have --mode once or echo"
+        ));
     }
     let mode = mode.unwrap_or(if packets { Mode::Echo } else { Mode::Files });
     let served = dir.is_some() || mode == Mode::Files;
@@ -165,7 +182,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     if served {
         check_dir(&dir)?;
     }
-    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir }))
+    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir, quiet }))
 }
 
 fn hinted(error: &dyn Display) -> String {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use socketserver::{ForkServer, Forking, Handler, Sync, Threading, forward_hooks};
+use socketserver::{ForkServer, Forking, Handler, Selecting, Sync, Threading, forward_hooks};
 
 /// A mixin: the handler `H`, and the number of requests that the serve loop has taken. As a mixin
 /// must, it passes every hook on.
@@ -48,6 +48,13 @@ impl InFlight for Sync {
 impl InFlight for Threading {
     fn in_flight(&self) -> usize {
         self.active()
+    }
+}
+
+impl<C> InFlight for Selecting<C> {
+    fn in_flight(&self) -> usize {
+        // What is left of the table is waited for before serving ends.
+        0
     }
 }
 

@@ -1,8 +1,9 @@
 //! The handlers that measurements are made with: each does what its name says, and no more.
 
+use std::cell::RefCell;
 use std::io::{self, BufRead, Read, Write};
 
-use socketserver::{Datagram, DatagramSocket, Handler, Next, ReadLine};
+use socketserver::{Datagram, DatagramSocket, Handler, Next, ReadLine, line_missing};
 
 /// Longer lines are an error.
 const LONGEST_LINE: usize = 64 * 1024;
@@ -17,11 +18,20 @@ impl<R: BufRead + Write> Handler<R> for Once {
         request.write_all(&line)?;
         Ok(Next::Done)
     }
+
+    fn missing(&self, input: &[u8]) -> usize {
+        line_missing(input, LONGEST_LINE)
+    }
 }
 
 /// Sends back whatever comes, until the peer has no more.
 pub(crate) struct Echo {
     bufsize: usize,
+}
+
+thread_local! {
+    /// What has been read, and is about to be sent back: one for all exchanges of a thread.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Echo {
@@ -32,13 +42,13 @@ impl Echo {
 
 impl<R: Read + Write> Handler<R> for Echo {
     fn handle(&self, request: &mut R) -> io::Result<Next> {
-        let mut bytes = vec![0; self.bufsize];
-        loop {
-            match request.read(&mut bytes)? {
-                0 => return Ok(Next::Done),
-                count => request.write_all(&bytes[..count])?,
+        BUFFER.with_borrow_mut(|bytes| {
+            bytes.resize(self.bufsize, 0);
+            match request.read(bytes)? {
+                0 => Ok(Next::Done),
+                count => request.write_all(&bytes[..count]).map(|()| Next::Again),
             }
-        }
+        })
     }
 }
 

@@ -8,12 +8,14 @@ mod count;
 mod echo;
 mod files;
 mod limits;
+mod peer;
+mod resp;
 mod signals;
+mod whole;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, BufRead, ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net as unix;
 use std::path::Path;
@@ -28,10 +30,8 @@ use cli::{Asked, Cli, Endpoint, Mode, Strategy};
 use count::{Counted, InFlight};
 use echo::{Echo, Once, Packets};
 use files::Files;
+use resp::Resp;
 use signals::Signals;
-
-/// Holds the head of a response, so that a small file leaves together with it.
-const RESPONSE_BUFFER: usize = 16 * 1024;
 
 fn main() -> ExitCode {
     let cli = match cli::parse() {
@@ -79,7 +79,10 @@ fn serve(cli: &Cli) -> io::Result<()> {
 }
 
 fn tcp(cli: &Cli, at: net::SocketAddr) -> io::Result<Tcp> {
-    tuned(Tcp::options(), cli).bind(at)
+    // An answer to each of several requests that came at once is a packet of its own, and Nagle would
+    // have each wait for the acknowledgement of the one before, which clients delay.
+    let pipelined = matches!(cli.mode, Mode::Files | Mode::Resp);
+    tuned(Tcp::options(), cli).disable_nagle_algorithm(pipelined).bind(at)
 }
 
 fn unix(cli: &Cli, at: &Path) -> io::Result<UnixStream> {
@@ -105,7 +108,8 @@ fn unixgram(cli: &Cli, at: &Path) -> io::Result<UnixDatagram> {
 fn tuned<T: StreamTransport>(options: Options<T>, cli: &Cli) -> Options<T> {
     let options = options.request_queue_size(cli.backlog);
     match cli.mode {
-        Mode::Files => options.wbufsize(RESPONSE_BUFFER),
+        // They answer in one piece.
+        Mode::Files | Mode::Resp => options,
         Mode::Once => options.rbufsize(cli.stream_bufsize()),
         // It has a buffer of its own.
         Mode::Echo => options.rbufsize(0),
@@ -115,20 +119,29 @@ fn tuned<T: StreamTransport>(options: Options<T>, cli: &Cli) -> Options<T> {
 /// A server of connections, with the handler of the mode.
 fn connections<T, C>(transport: T, concurrency: C, cli: &Cli) -> io::Result<()>
 where
-    T: Transport<Request: BufRead + Write + AsFd + Connection> + LocalAddr<Addr: Shown>,
+    T: Transport<Request: Connection> + LocalAddr<Addr: Shown>,
+    Files: Handler<T::Request>,
+    Resp: Handler<T::Request>,
+    Once: Handler<T::Request>,
+    Echo: Handler<T::Request>,
     C: InFlight
         + Concurrency<T, Counted<Guarded<Files>>>
+        + Concurrency<T, Counted<Guarded<Resp>>>
         + Concurrency<T, Counted<Once>>
         + Concurrency<T, Counted<Echo>>,
 {
     let signals = Signals::new()?;
     match cli.mode {
         Mode::Files => {
-            let files = Files::new(&cli.dir, signals.heard()?)?;
+            let files = Files::new(&cli.dir, signals.heard()?, !cli.quiet)?;
             let place = transport.local_addr()?.place();
             let folder = files.folder().display();
             note(&format!("{folder} at {place} (Ctrl-C stops it)"));
             run(transport, concurrency, files::deadlines().guard(files)?, &signals)
+        }
+        Mode::Resp => {
+            let resp = Resp::new(signals.heard()?);
+            run(transport, concurrency, resp::deadlines().guard(resp)?, &signals)
         }
         Mode::Once => run(transport, concurrency, Once, &signals),
         Mode::Echo => run(transport, concurrency, Echo::new(cli.stream_bufsize()), &signals),

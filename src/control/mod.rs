@@ -196,9 +196,13 @@ impl Control {
         self.place().load() & CLOSING != 0
     }
 
-    /// Called in a child that the strategy has forked: its stops are those of its parent.
-    pub(crate) fn share(&self) {
-        self.is_child.store(true, SeqCst);
+    /// Runs `fork`, by which the strategy forks a child whose stops are those of its parent. The
+    /// child finds that said already: saying it there would cost a page of its own.
+    pub(crate) fn sharing<V>(&self, fork: impl FnOnce() -> V) -> V {
+        let before = self.is_child.swap(true, SeqCst);
+        let forked = fork();
+        self.is_child.store(before, SeqCst);
+        forked
     }
 
     /// Whether this is a child that the strategy has forked.

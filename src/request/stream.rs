@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, BufRead, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::{self as unix, UnixStream};
 use std::time::{Duration, Instant};
 
@@ -31,9 +31,9 @@ pub type UnixStreamRequest = StreamRequest<UnixStream, unix::SocketAddr>;
 pub trait StreamSocket: sealed::StreamSocket + AsFd + fmt::Debug {}
 
 mod sealed {
-    use super::{Duration, Read, Shutdown, Write, io};
+    use super::{AsRawFd, Duration, Read, Shutdown, Write, io};
 
-    pub trait StreamSocket: Sized + Read + Write {
+    pub trait StreamSocket: Sized + Read + Write + AsRawFd {
         fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()>;
         fn disable_nagle(&self) -> io::Result<()>;
         fn shutdown(&self, how: Shutdown) -> io::Result<()>;
@@ -291,6 +291,7 @@ impl<A> StreamRequest<UnixStream, A> {
 }
 
 impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
+    #[inline]
     fn establish(&mut self) -> io::Result<()> {
         self.established = true;
         if self.nodelay {

@@ -235,9 +235,7 @@ impl<S: StreamSocket> Wire<S> {
 impl<S: StreamSocket> Read for Wire<S> {
     #[inline]
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.receive(bytes.len(), |socket, flags| {
-            Ok(recv(socket.as_fd().as_raw_fd(), bytes, flags)?)
-        })
+        self.receive(bytes.len(), |socket, flags| Ok(recv(socket.as_raw_fd(), bytes, flags)?))
     }
 }
 

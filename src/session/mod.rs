@@ -97,7 +97,7 @@ pub enum Taken<R> {
 
 /// The same of a look that puts the request in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
+pub(crate) enum Look {
     Request,
     Idle,
     End,
@@ -187,13 +187,14 @@ impl<T, H> Session<T, H> {
         &self,
         threads: Threads,
         caught: Caught,
-        body: impl FnOnce(&ForkedChild<'_>) -> i32,
+        body: impl FnOnce(&Worker<H>, &ForkedChild<'_>) -> i32,
     ) -> io::Result<Pid> {
         let control = self.worker.control();
-        sys::fork(control.bell(), threads, caught, |child| {
-            control.share();
-            child.release_listeners();
-            body(child)
+        control.sharing(|| {
+            sys::fork(control.bell(), threads, caught, |child| {
+                child.release_listeners();
+                body(&self.worker, child)
+            })
         })
     }
 
@@ -247,8 +248,9 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         })
     }
 
+    /// The same into a place that is empty.
     #[inline]
-    fn look(&self, place: &mut Place<T::Request>) -> io::Result<Look> {
+    pub(crate) fn look(&self, place: &mut Place<T::Request>) -> io::Result<Look> {
         loop {
             self.service_taken();
             if self.is_over() {
@@ -355,7 +357,12 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     /// See [`Worker::refuse_request`].
     pub fn refuse_request(&self, job: Job<T::Request>, error: io::Error) {
-        self.worker.refuse_request(job, error);
+        self.refuse_in(&mut Some(job), error);
+    }
+
+    /// The same of a job that stays where it is; afterwards the place is empty.
+    pub(crate) fn refuse_in(&self, place: &mut Place<T::Request>, error: io::Error) {
+        self.worker.refuse_in(place, error);
         self.settle(Outcome::Failed);
     }
 

@@ -41,15 +41,17 @@ pub(crate) fn fork(
     let _ = io::stdout().flush();
     // Each one made moves the seeds of this thread's next `HashMap` on, and with them the child's.
     let _ = RandomState::new();
-    let held = caught.hold();
-    // SAFETY: this is the only thread, so every lock is free or held by this very thread, and the
-    // child may do what the parent may (or somebody has promised as much, `AssumeForkSafe`); it
-    // never returns from here (`run_child` diverges).
-    let forked = unsafe { nix::unistd::fork() };
-    if matches!(forked, Ok(ForkResult::Child)) {
-        caught.reset();
-    }
-    drop(held);
+    let forked = {
+        let _held = caught.hold();
+        // SAFETY: this is the only thread, so every lock is free or held by this very thread, and
+        // the child may do what the parent may (or somebody has promised as much,
+        // `AssumeForkSafe`); it never returns from here (`run_child` diverges).
+        let forked = unsafe { nix::unistd::fork() };
+        if matches!(forked, Ok(ForkResult::Child)) {
+            caught.reset();
+        }
+        forked
+    };
     match forked? {
         ForkResult::Child => run_child(&ForkedChild { blank }, body),
         ForkResult::Parent { child } => Ok(child),

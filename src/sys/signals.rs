@@ -29,20 +29,31 @@ impl Caught {
     }
 
     /// Holds them back in this thread, until the mask is put back. Without any, nothing is done.
+    #[inline]
     pub(super) fn hold(self) -> Option<Mask> {
-        if self.0 == 0 {
-            return None;
-        }
+        (self.0 != 0).then(|| self.hold_each())
+    }
+
+    #[cold]
+    fn hold_each(self) -> Mask {
         let mut set = empty();
         for signal in self.each() {
             // SAFETY: `set` is a signal set, and the number is that of a signal.
             unsafe { libc::sigaddset(&raw mut set, signal) };
         }
-        Some(Mask::replace(libc::SIG_BLOCK, &set))
+        Mask::replace(libc::SIG_BLOCK, &set)
     }
 
     /// In a child: what the parent's handlers were for does now what it does by default.
+    #[inline]
     pub(super) fn reset(self) {
+        if self.0 != 0 {
+            self.reset_each();
+        }
+    }
+
+    #[cold]
+    fn reset_each(self) {
         for signal in self.each() {
             set_action(signal, libc::SIG_DFL);
         }

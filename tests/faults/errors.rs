@@ -90,6 +90,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     all.push(trial("a_process_that_cannot_be_had", &[STRACE], || {
         refused("forking", START, (Fate::Closed, 1))
     }));
+    all.push(trial("a_container_that_forbids_unshare", &[STRACE, Need::Ours], || {
+        // The threads are counted in another way.
+        refused("forking", ("unshare", "EPERM"), (Fate::Served, 1))
+    }));
     all.push(trial("no_memory_between_server_and_helper", &[STRACE, Need::Ours], || {
         // That of the server, whose request is refused, and that of the helper, which says it again.
         refused("fork-server", ("sendmsg", "ENOBUFS"), (Fate::Closed, 2))
