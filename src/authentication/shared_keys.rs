@@ -32,7 +32,9 @@ const SHORTEST: usize = 32;
 /// anew. The client's are the HMAC-SHA256 (RFC 2104, FIPS 180-4), by the key, of the server's line
 /// without its `\n`; their letters may be of either case. An answer has 65 bytes, and the server reads
 /// no more and no less before it looks at any of them. What the client sends behind it is the
-/// handler's.
+/// handler's. One that goes without an answer has gone
+/// ([`FailureKind::PeerGone`](crate::FailureKind::PeerGone)); one that goes in the middle of it is
+/// denied.
 ///
 /// # What it is worth
 ///
@@ -150,6 +152,10 @@ impl<I: Clone, R: BufRead + Write> Authenticate<R> for SharedKeys<I> {
         let Challenge { asked, answer } = attempt;
         let challenge = Challenge::ask(asked, request)?;
         read_to(request, answer, ANSWER)?;
+        if answer.is_empty() {
+            // It has only looked whether somebody is there, as load balancers do.
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
         // One that is none is looked up as well, so that it takes as long.
         let code = code(answer);
         match (self.identify(challenge, &code.unwrap_or_default()), code) {
