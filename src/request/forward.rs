@@ -4,6 +4,7 @@
 /// [`Request`](super::Request) itself and what tells who the peer is.
 macro_rules! forward_connection {
     (<R $(, $G:ident: $bound:path)?> $type:ty) => {
+        #[diagnostic::do_not_recommend]
         impl<R $(, $G: $bound)?> $crate::request::Selectable for $type
         where
             R: $crate::request::Selectable,
@@ -25,6 +26,7 @@ macro_rules! forward_connection {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl<R $(, $G: $bound)?> $crate::request::Connection for $type
         where
             R: $crate::request::Connection,
@@ -38,6 +40,7 @@ macro_rules! forward_connection {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl<R $(, $G: $bound)?> ::std::io::Read for $type
         where
             R: ::std::io::Read,
@@ -47,6 +50,7 @@ macro_rules! forward_connection {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl<R $(, $G: $bound)?> ::std::io::BufRead for $type
         where
             R: ::std::io::BufRead,
@@ -60,6 +64,7 @@ macro_rules! forward_connection {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl<R $(, $G: $bound)?> ::std::io::Write for $type
         where
             R: ::std::io::Write,
@@ -73,6 +78,7 @@ macro_rules! forward_connection {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl<R $(, $G: $bound)?> ::std::os::fd::AsFd for $type
         where
             R: ::std::os::fd::AsFd,
