@@ -16,9 +16,9 @@ use socketserver::{
     FailureKind, ForkRefused, ForkServer, ForkedChild, Forking, Guarded, Handler, HandlerFn,
     Hangup, Job, Limits, LineTooLong, Next, OnPanic, Options, Outcome, Puller, Refusal, Refuse,
     Report, Running, Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync,
-    Taken, Tcp, TcpRequest, TcpServer, Threading, ThreadingUdpServer, Ticket, Truncation, Udp,
-    UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull,
-    Worker, handler_fn,
+    Taken, Tcp, TcpRequest, TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket,
+    Truncation, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest,
+    Waiter, WhenFull, Worker, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -58,10 +58,12 @@ macro_rules! for_the_lattice {
     ($check:ident: $($transport:ident)*) => {$(
         $check::<Server<$transport, Sync, Stateless>>();
         $check::<Server<$transport, Threading, Stateless>>();
+        $check::<Server<$transport, ThreadPool, Stateless>>();
         $check::<Server<$transport, Forking, Stateless>>();
         $check::<Server<$transport, ForkServer, Stateless>>();
         $check::<Running<$transport, Sync, Stateless>>();
         $check::<Running<$transport, Threading, Stateless>>();
+        $check::<Running<$transport, ThreadPool, Stateless>>();
         $check::<Running<$transport, Forking, Stateless>>();
         $check::<Options<$transport>>();
         $check::<$transport>();
@@ -160,6 +162,7 @@ fn what_a_server_is_given_goes_anywhere() {
 fn strategies_are_plain_values() {
     assert_send_sync_debug::<Sync>();
     assert_send_sync_debug::<Threading>();
+    assert_send_sync_debug::<ThreadPool>();
     assert_send_sync_debug::<Forking>();
     assert_send_sync_debug::<ForkServer>();
     assert_clone::<Sync>();
@@ -195,6 +198,7 @@ fn unused_slots_weigh_nothing() {
     let own = 5 * size_of::<usize>() + size_of::<Option<Duration>>();
     assert_eq!(size_of::<Server<Tcp, Sync, Stateless>>(), own);
     assert_eq!(size_of::<Server<Tcp, Threading, Stateless>>(), own + size_of::<Threading>());
+    assert_eq!(size_of::<Server<Tcp, ThreadPool, Stateless>>(), own + size_of::<ThreadPool>());
     assert_eq!(size_of::<Server<Tcp, Forking, Stateless>>(), own + size_of::<Forking>());
 }
 

@@ -58,6 +58,8 @@ fn a_script_has_one_story() -> Result<(), Box<dyn Error>> {
         let sync = stories(Mixin::Sync)?;
         let others = [
             Mixin::Threading,
+            Mixin::ThreadPool,
+            Mixin::ThreadPoolOne,
             Mixin::Selecting,
             Mixin::SelectingThreads,
             Mixin::Forking,

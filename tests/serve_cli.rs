@@ -51,7 +51,14 @@ fn servers(transport: &str, mode: &str, dir: &TempDir) -> Tested<Vec<Served>> {
             address,
         ])
     };
-    STRATEGIES.iter().map(start).collect()
+    let packets = matches!(transport, "udp" | "unixgram");
+    let able = |strategy: &&&str| !packets || is_for_packets(strategy);
+    STRATEGIES.iter().filter(able).map(start).collect()
+}
+
+/// Whether a strategy takes packets too.
+fn is_for_packets(strategy: &str) -> bool {
+    !strategy.starts_with("selecting")
 }
 
 #[test]
@@ -172,7 +179,7 @@ fn a_wrong_option_is_told_with_what_is_right() -> Tested {
         (&["8000"], &["8000", "--addr"]),
         (&["--transport"], &["--transport"]),
         (&["--transport", "sctp"], &["sctp", "tcp, udp, unix, unixgram"]),
-        (&["--strategy", "async"], &["async", "sync, threading, forking"]),
+        (&["--strategy", "async"], &["async", "sync, threading, thread-pool, forking"]),
         (&["--mode", "chat"], &["chat", "files, once, echo, resp"]),
         (&["--transport", "udp", "--mode", "files"], &["files", "tcp", "once or echo"]),
         (&["--transport", "unixgram", "--addr", "x", "--mode", "files"], &["files", "connections"]),
@@ -250,6 +257,11 @@ fn an_address_in_use_is_named() -> Tested {
     Ok(())
 }
 
+/// Whether what is in flight is waited for when serving has ended, and not before.
+fn is_waited_for(strategy: &str) -> bool {
+    strategy != "sync" && !strategy.starts_with("selecting")
+}
+
 #[test]
 fn a_signal_finishes_what_is_in_flight() -> Tested {
     let dir = TempDir::new()?;
@@ -271,13 +283,18 @@ fn a_signal_finishes_what_is_in_flight() -> Tested {
         peer.write_all(b"first")?;
         peer.read_exact(&mut answer)?;
         server.signal(signal)?;
-        if strategy != "sync" {
+        if is_waited_for(strategy) {
             // The loop has heard it, and the request goes on.
             server.says("finishing")?;
         }
-        peer.write_all(b"after")?;
-        peer.read_exact(&mut answer)?;
-        assert_eq!(&answer, b"after", "{strategy}");
+        if strategy.starts_with("selecting") {
+            // Between two exchanges nothing is in flight.
+            assert_eq!(peer.read(&mut answer)?, 0);
+        } else {
+            peer.write_all(b"after")?;
+            peer.read_exact(&mut answer)?;
+            assert_eq!(&answer, b"after", "{strategy}");
+        }
         drop(peer);
         let (status, said) = server.end()?;
         assert_eq!(status.code(), Some(0), "{strategy}: {said}");
@@ -301,7 +318,7 @@ fn a_download_in_flight_arrives_whole() -> Tested {
         peer.get_mut().write_all(b"GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
         assert!(peer.fill_buf()?.starts_with(b"HTTP/1.1 200"));
         server.signal(Signal::SIGTERM)?;
-        if strategy != "sync" {
+        if is_waited_for(strategy) {
             server.says("finishing")?;
             // The listener goes before the wait for what is in flight begins; a connection that
             // came just before is reset.
@@ -335,7 +352,7 @@ fn a_silent_connection_does_not_hold_up_the_end() -> Tested {
 
 #[test]
 fn a_request_that_comes_with_the_signal_is_answered() -> Tested {
-    for strategy in ["threading", "forking"].repeat(3) {
+    for strategy in ["threading", "thread-pool", "forking"].repeat(3) {
         let server = Served::start(&["--addr", "127.0.0.1:0", "--strategy", strategy])?;
         let peer = connect(&server.address)?;
         get(&server.address, "/")?;

@@ -12,6 +12,7 @@ use super::{Kind, Pair};
 use crate::support::Fallible;
 use crate::support::bound::BUFFER;
 use crate::support::role::{Load, Strategy, Who};
+use crate::twins::pool::THREADS;
 
 /// The workload that stands for a server where one has to.
 pub const USUAL: (usize, usize) = (20, 16);
@@ -94,8 +95,12 @@ impl Grid {
                 }
             }
             for &callers in self.callers.iter().filter(|callers| **callers <= USUAL.1) {
-                // One after the other: who comes second would wait for ever.
-                let waits = kind.strategy == Strategy::Sync && callers > 1;
+                // Who comes when there is no thread for it would wait for ever.
+                let waits = match kind.strategy {
+                    Strategy::Sync => callers > 1,
+                    Strategy::ThreadPool => callers > THREADS,
+                    _ => false,
+                };
                 if kind.transport.is_stream() && !waits {
                     all.push(Workload { kind, payload: USUAL.0, callers, kept: true });
                 }

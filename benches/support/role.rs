@@ -62,6 +62,7 @@ words! {
         Threading = "threading",
         /// `Threading` with fresh threads.
         Fresh = "fresh",
+        ThreadPool = "thread-pool",
         Forking = "forking",
     }
 }
@@ -87,6 +88,12 @@ impl Strategy {
     /// Whether each request has a thread or process that is started for it.
     pub fn starts_workers(self) -> bool {
         matches!(self, Self::Fresh | Self::Forking)
+    }
+
+    /// Whether the thread that takes a request also ends it. Who takes one is chance, and so is how
+    /// many calls that needs.
+    pub fn is_crew(self) -> bool {
+        matches!(self, Self::Threading | Self::ThreadPool)
     }
 }
 

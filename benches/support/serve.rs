@@ -10,7 +10,7 @@ use nix::sys::time::TimeValLike;
 use nix::unistd::alarm;
 use socketserver::{
     Concurrency, Datagram, DatagramSocket, Event, Forking, Handler, Next, Server, StreamRequest,
-    StreamSocket, Sync, Tcp, Threading, Transport, Udp,
+    StreamSocket, Sync, Tcp, ThreadPool, Threading, Transport, Udp,
 };
 
 use super::bound::Bound;
@@ -19,7 +19,7 @@ use super::load::{Countdown, Terminated};
 use super::pace::Pace;
 use super::role::{Load, Role, Strategy, Who};
 use super::{Fallible, allocations};
-use crate::twins::{Hooks, Stop, datagram, stream};
+use crate::twins::{Hooks, Stop, datagram, pool, stream};
 
 /// In seconds; far beyond what any role needs.
 const LIMIT: u32 = 300;
@@ -144,11 +144,12 @@ where
     K: Hooks,
     Echo<K>: Handler<T::Request>,
 {
-    let handler = Echo { hooks: hooks.clone(), ends: role.strategy == Strategy::Threading };
+    let handler = Echo { hooks: hooks.clone(), ends: role.strategy.is_crew() };
     match role.strategy {
         Strategy::Sync => run(transport, Sync, handler),
         Strategy::Threading => run(transport, Threading::new(), handler),
         Strategy::Fresh => run(transport, Threading::new().fresh_threads(true), handler),
+        Strategy::ThreadPool => run(transport, ThreadPool::new(pool::THREADS), handler),
         Strategy::Forking => run(transport, Forking::new(), handler),
     }
 }
@@ -191,6 +192,7 @@ fn stream_twin<L: stream::Listener + Send + std::marker::Sync + 'static>(
         Strategy::Sync => stream::sync(&listener, stop, hooks),
         Strategy::Threading => stream::threading(listener, stop, hooks),
         Strategy::Fresh => stream::fresh(&listener, stop, hooks),
+        Strategy::ThreadPool => stream::thread_pool(listener, stop, hooks),
         Strategy::Forking => stream::forking(listener, stop, hooks),
     }
 }
@@ -205,6 +207,7 @@ fn datagram_twin<S: datagram::Socket>(
         Strategy::Sync => datagram::sync(&socket, stop, hooks),
         Strategy::Threading => datagram::threading(socket, stop, hooks),
         Strategy::Fresh => datagram::fresh(socket, stop, hooks),
+        Strategy::ThreadPool => datagram::thread_pool(socket, stop, hooks),
         Strategy::Forking => datagram::forking(&socket, stop, hooks),
     }
 }

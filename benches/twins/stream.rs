@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::fork::Children;
-use super::{Hooks, Running, Stop, crew, passes};
+use super::{Hooks, Looks, Running, Stop, crew, passes, pool};
 
 /// The two listeners of `std`, which have no trait in common.
 pub trait Listener: AsFd {
@@ -76,13 +76,18 @@ fn handle<L: Listener>(mut stream: L::Stream, _peer: L::Peer, hooks: &impl Hooks
 
 pub fn sync<L: Listener>(listener: &L, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
     listener.set_nonblocking()?;
+    let mut looks = Looks::default();
     while !stop.asked() {
+        if looks.wait_first() {
+            stop.wait(listener)?;
+        }
         match listener.accept() {
             Ok((stream, peer)) => {
+                looks.found();
                 handle::<L>(stream, peer, hooks);
                 hooks.served();
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => stop.wait(listener)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => looks.in_vain(),
             Err(error) if passes(&error) => {}
             Err(error) => return Err(error),
         }
@@ -122,12 +127,25 @@ pub fn threading<L: Listener + Send + Sync + 'static>(
     crew::serve(Service { listener, hooks: hooks.clone() }, stop)
 }
 
+pub fn thread_pool<L: Listener + Send + Sync + 'static>(
+    listener: L,
+    stop: &Stop,
+    hooks: &impl Hooks,
+) -> io::Result<()> {
+    pool::serve(&Service { listener, hooks: hooks.clone() }, stop)
+}
+
 pub fn fresh<L: Listener>(listener: &L, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
     listener.set_nonblocking()?;
     let running = Running::default();
+    let mut looks = Looks::default();
     while !stop.asked() {
+        if looks.wait_first() {
+            stop.wait(listener)?;
+        }
         match listener.accept() {
             Ok((stream, peer)) => {
+                looks.found();
                 running.begin();
                 let (running, in_worker) = (running.clone(), hooks.clone());
                 thread::Builder::new().spawn(move || {
@@ -136,7 +154,7 @@ pub fn fresh<L: Listener>(listener: &L, stop: &Stop, hooks: &impl Hooks) -> io::
                 })?;
                 hooks.served();
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => stop.wait(listener)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => looks.in_vain(),
             Err(error) if passes(&error) => {}
             Err(error) => return Err(error),
         }

@@ -25,8 +25,11 @@ connection on a thread of its own.
                  unixgram   packets over a Unix socket
   --strategy S   sync       one request after the other
                  threading  each request on a thread of its own [default]
+                 thread-pool  the same on a limited number of threads
                  forking    each request in a process of its own
                  fork-server  the same, forked from a helper
+                 selecting  for connections: in a table while they wait
+                 selecting+thread-pool  the same, with a pool to work at it
   --mode M       files      HTTP/1.1: GET and HEAD of the files [default]
                  once       one line is sent back, then the connection closes
                  echo       all that comes is sent back, until the peer ends;
@@ -38,8 +41,9 @@ connection on a thread of its own.
   --bufsize N    how much is read at a time by once and echo [default: 8192];
                  for packets, the longest that is taken whole [default: 65535]
   --quiet        no line on stderr for each exchange of files
-  --workers N    for strategies with a fixed number of workers; none of
-                 these has one, so it is accepted and does nothing
+  --workers N    how many threads a thread-pool has at most [default: four more
+                 than there are processors, and at most 32]; the others have
+                 no such number, and it does nothing
   -h, --help     this text
 
 Once bound it prints `LISTENING <address>` on stdout. On SIGTERM or SIGINT it
@@ -65,6 +69,7 @@ pub(crate) struct Cli {
     pub(crate) mode: Mode,
     pub(crate) backlog: u32,
     pub(crate) bufsize: Option<usize>,
+    pub(crate) workers: Option<usize>,
     pub(crate) dir: PathBuf,
     pub(crate) quiet: bool,
 }
@@ -81,8 +86,11 @@ pub(crate) enum Endpoint {
 pub(crate) enum Strategy {
     Sync,
     Threading,
+    ThreadPool,
     Forking,
     ForkServer,
+    Selecting,
+    SelectingThreadPool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,7 +124,8 @@ impl Cli {
 pub(crate) fn parse() -> Result<Asked, String> {
     let mut transport = Transport::Tcp;
     let mut strategy = Strategy::Threading;
-    let (mut mode, mut address, mut bufsize, mut dir) = (None, None, None, None);
+    let (mut mode, mut address, mut dir) = (None, None, None);
+    let (mut bufsize, mut workers) = (None, None);
     let (mut backlog, mut quiet) = (1024, false);
 
     let mut parser = Parser::from_env();
@@ -135,8 +144,11 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 let all = [
                     ("sync", Strategy::Sync),
                     ("threading", Strategy::Threading),
+                    ("thread-pool", Strategy::ThreadPool),
                     ("forking", Strategy::Forking),
                     ("fork-server", Strategy::ForkServer),
+                    ("selecting", Strategy::Selecting),
+                    ("selecting+thread-pool", Strategy::SelectingThreadPool),
                 ];
                 strategy = choice(&mut parser, "--strategy", all)?;
             }
@@ -155,7 +167,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 bufsize = Some(number(&mut parser, "--bufsize", LARGEST_BUFFER)?);
             }
             Arg::Long("workers") => {
-                number(&mut parser, "--workers", usize::MAX)?;
+                workers = Some(number(&mut parser, "--workers", usize::MAX)?);
             }
             Arg::Long("dir") => dir = Some(PathBuf::from(value(&mut parser)?)),
             Arg::Long("quiet") => quiet = true,
@@ -182,7 +194,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     if served {
         check_dir(&dir)?;
     }
-    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir, quiet }))
+    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir, workers, quiet }))
 }
 
 fn hinted(error: &dyn Display) -> String {

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use socketserver::{ForkServer, Forking, Handler, Selecting, Sync, Threading, forward_hooks};
+use socketserver::{
+    ForkServer, Forking, Handler, Selecting, Sync, ThreadPool, Threading, forward_hooks,
+};
 
 /// A mixin: the handler `H`, and the number of requests that the serve loop has taken. As a mixin
 /// must, it passes every hook on.
@@ -46,6 +48,12 @@ impl InFlight for Sync {
 }
 
 impl InFlight for Threading {
+    fn in_flight(&self) -> usize {
+        self.active()
+    }
+}
+
+impl InFlight for ThreadPool {
     fn in_flight(&self) -> usize {
         self.active()
     }

@@ -16,14 +16,16 @@ mod whole;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind, Write};
 use std::net;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net as unix;
 use std::path::Path;
 use std::process::ExitCode;
 
 use socketserver::{
-    Concurrency, Connection, ForkServer, Forking, Guarded, Handler, LocalAddr, Options, Server,
-    StreamTransport, Sync, Tcp, Threading, Transport, Udp, UnixDatagram, UnixStream,
+    Concurrency, Connection, ForkServer, Forking, Guarded, Handler, LocalAddr, Options, Portable,
+    Selectable, Selecting, Server, Shareable, StreamTransport, Sync, Tcp, ThreadPool, Threading,
+    Transport, Udp, UnixDatagram, UnixStream,
 };
 
 use cli::{Asked, Cli, Endpoint, Mode, Strategy};
@@ -55,27 +57,60 @@ fn status(error: &io::Error) -> u8 {
     if asked { 2 } else { 1 }
 }
 
-/// The lattice.
+/// The lattice: a transport, and then a strategy.
 fn serve(cli: &Cli) -> io::Result<()> {
-    use Strategy as S;
-    match (&cli.endpoint, cli.strategy) {
-        (Endpoint::Tcp(at), S::Sync) => connections(tcp(cli, *at)?, Sync, cli),
-        (Endpoint::Tcp(at), S::Threading) => connections(tcp(cli, *at)?, Threading::new(), cli),
-        (Endpoint::Tcp(at), S::Forking) => connections(tcp(cli, *at)?, Forking::new(), cli),
-        (Endpoint::Tcp(at), S::ForkServer) => connections(tcp(cli, *at)?, ForkServer::new(), cli),
-        (Endpoint::Udp(at), S::Sync) => packets(udp(cli, *at)?, Sync),
-        (Endpoint::Udp(at), S::Threading) => packets(udp(cli, *at)?, Threading::new()),
-        (Endpoint::Udp(at), S::Forking) => packets(udp(cli, *at)?, Forking::new()),
-        (Endpoint::Udp(at), S::ForkServer) => packets(udp(cli, *at)?, ForkServer::new()),
-        (Endpoint::Unix(at), S::Sync) => connections(unix(cli, at)?, Sync, cli),
-        (Endpoint::Unix(at), S::Threading) => connections(unix(cli, at)?, Threading::new(), cli),
-        (Endpoint::Unix(at), S::Forking) => connections(unix(cli, at)?, Forking::new(), cli),
-        (Endpoint::Unix(at), S::ForkServer) => connections(unix(cli, at)?, ForkServer::new(), cli),
-        (Endpoint::Unixgram(at), S::Sync) => packets(unixgram(cli, at)?, Sync),
-        (Endpoint::Unixgram(at), S::Threading) => packets(unixgram(cli, at)?, Threading::new()),
-        (Endpoint::Unixgram(at), S::Forking) => packets(unixgram(cli, at)?, Forking::new()),
-        (Endpoint::Unixgram(at), S::ForkServer) => packets(unixgram(cli, at)?, ForkServer::new()),
+    match &cli.endpoint {
+        Endpoint::Tcp(at) => streams(tcp(cli, *at)?, cli),
+        Endpoint::Udp(at) => datagrams(udp(cli, *at)?, cli),
+        Endpoint::Unix(at) => streams(unix(cli, at)?, cli),
+        Endpoint::Unixgram(at) => datagrams(unixgram(cli, at)?, cli),
     }
+}
+
+/// What all strategies ask of a transport of connections.
+fn streams<T>(transport: T, cli: &Cli) -> io::Result<()>
+where
+    T: Portable<Request: Connection + Selectable + Send + 'static>,
+    T: AsFd + LocalAddr<Addr: Shown> + Shareable,
+    Files: Handler<T::Request>,
+    Resp: Handler<T::Request>,
+    Once: Handler<T::Request>,
+    Echo: Handler<T::Request>,
+{
+    match cli.strategy {
+        Strategy::Sync => connections(transport, Sync, cli),
+        Strategy::Threading => connections(transport, Threading::new(), cli),
+        Strategy::ThreadPool => connections(transport, pool(cli), cli),
+        Strategy::Forking => connections(transport, Forking::new(), cli),
+        Strategy::ForkServer => connections(transport, ForkServer::new(), cli),
+        Strategy::Selecting => connections(transport, Selecting::new(Sync), cli),
+        Strategy::SelectingThreadPool => connections(transport, Selecting::new(pool(cli)), cli),
+    }
+}
+
+/// The same of packets.
+fn datagrams<T>(transport: T, cli: &Cli) -> io::Result<()>
+where
+    T: Portable<Request: Send + 'static> + LocalAddr<Addr: Shown> + Shareable,
+    Packets: Handler<T::Request>,
+{
+    match cli.strategy {
+        Strategy::Sync => packets(transport, Sync),
+        Strategy::Threading => packets(transport, Threading::new()),
+        Strategy::ThreadPool => packets(transport, pool(cli)),
+        Strategy::Forking => packets(transport, Forking::new()),
+        Strategy::ForkServer => packets(transport, ForkServer::new()),
+        Strategy::Selecting | Strategy::SelectingThreadPool => Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "--strategy selecting is for connections: a packet has nothing to wait for; sync and \
+             thread-pool take them",
+        )),
+    }
+}
+
+/// As large as is said, or as it is by default.
+fn pool(cli: &Cli) -> ThreadPool {
+    cli.workers.map_or_else(ThreadPool::default, ThreadPool::new)
 }
 
 fn tcp(cli: &Cli, at: net::SocketAddr) -> io::Result<Tcp> {

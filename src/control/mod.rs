@@ -238,29 +238,25 @@ impl Control {
             return;
         }
         let announces = place.announces().load(SeqCst) != 0;
-        if self.change(|state| next(state, announces)) {
-            self.wake();
-        }
+        self.change(|state| next(state, announces));
     }
 
     /// Session `number` takes no further request: the time is over in which its end was announced,
     /// or there will be none.
     pub(crate) fn conclude(&self, number: u64) {
-        if self.change(|state| state::concluded(state, number)) {
-            self.wake();
-        }
+        self.change(|state| state::concluded(state, number));
     }
 
-    /// Puts what `next` makes of the state in its place, and rings. Does neither where it makes
-    /// nothing of it.
-    fn change(&self, next: impl Fn(u64) -> Option<u64>) -> bool {
+    /// Puts what `next` makes of the state in its place, calls the wakers, and rings. Does nothing
+    /// where it makes nothing of it.
+    fn change(&self, next: impl Fn(u64) -> Option<u64>) {
         let place = self.place();
-        let changed = place.state().fetch_update(SeqCst, SeqCst, next).is_ok();
-        // Rings again where the flags had been set: whoever did may have been killed before it rang.
-        if changed {
+        // Again where the flags had been set: whoever did may have been killed before it rang.
+        if place.state().fetch_update(SeqCst, SeqCst, next).is_ok() {
+            // They first: of those at the bell, nobody need be awake for serving to end.
+            self.wake();
             place.bell.ring();
         }
-        changed
     }
 
     /// Calls every waker. Without waiting for the lock, as a signal handler must not: whoever holds

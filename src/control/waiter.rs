@@ -59,15 +59,28 @@ impl<'a> Waiter<'a> {
         self.wait_at(source.as_fd(), true)
     }
 
+    /// The same for a source that is [known](Turn::knows_source), without its transport.
+    pub(crate) fn in_turn(&self) -> io::Result<()> {
+        if let Some(turn) = self.turn {
+            self.heard(turn.doze(self.deadline)?);
+        }
+        Ok(())
+    }
+
     fn wait_at(&self, source: BorrowedFd<'_>, as_ever: bool) -> io::Result<()> {
         // Where there is no memory for turns, all are woken.
         let turn = self.turn.filter(|_| self.watch.is_empty());
         match turn.map(|turn| turn.wait(source, as_ever, self.deadline)) {
-            Some(Ok(Woken::ByBell)) => self.control.hush(self.number),
-            Some(Ok(Woken::Otherwise)) => {}
+            Some(Ok(woken)) => self.heard(woken),
             Some(Err(_)) | None => self.poll(Some(source))?,
         }
         Ok(())
+    }
+
+    fn heard(&self, woken: Woken) {
+        if woken == Woken::ByBell {
+            self.hush();
+        }
     }
 
     /// Waits for the other reasons alone.

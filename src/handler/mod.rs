@@ -45,8 +45,8 @@ impl From<()> for Next {
 /// What is done with each request: Python's request handler classes, and those hooks of its server
 /// classes that a user overrides.
 ///
-/// One value handles all requests, from all threads at once under [`Threading`](crate::Threading);
-/// what the requests share are its fields, and what belongs to one request is a local variable of
+/// One value handles all requests, from all threads at once under [`Threading`](crate::Threading)
+/// and [`ThreadPool`](crate::ThreadPool); what the requests share are its fields, and what belongs to one request is a local variable of
 /// [`handle`](Self::handle). (Python makes an instance of the handler's class for each request and
 /// keeps what they share in attributes of the server.) What has to outlive a call of `handle` that
 /// answers [`Next::Again`], or to be there in `finish`, lives in the request: in a request type
@@ -309,12 +309,13 @@ pub trait Handler<R> {
 
     /// Called in the serve loop after each request that it took, and every
     /// [`service_interval`](crate::Server::service_interval) where one is set; never in
-    /// [`handle_request`](crate::Server::handle_request). Under [`Threading`](crate::Threading) the
-    /// thread that has taken a request calls it, before it handles that, so several may at once.
+    /// [`handle_request`](crate::Server::handle_request). Under [`Threading`](crate::Threading) and
+    /// [`ThreadPool`](crate::ThreadPool) the thread that has taken a request calls it, before it
+    /// handles that, so several may at once.
     fn service_actions(&self) {}
 
     /// Called for an error that belongs to no request: the loop can't get requests for now, as
-    /// descriptors or memory have run out. It will pause, and go on; one report is made for each
+    /// descriptors or memory have run out, or a [`ThreadPool`](crate::ThreadPool) has no thread. It will pause, and go on; one report is made for each
     /// such time, and at most one in ten seconds. By default it writes one line to stderr.
     /// [`handle_request`](crate::Server::handle_request) returns such an error instead.
     ///

@@ -9,6 +9,7 @@ mod deadlines;
 mod establishing;
 mod forward;
 mod hangup;
+mod held;
 mod line;
 mod packets;
 #[cfg(feature = "proxy")]

@@ -71,6 +71,8 @@ pub struct Room {
     pub(crate) stirred: bool,
     /// The connection is being established: what reads it does not wait for the peer.
     pub(crate) opening: bool,
+    /// There may be more behind a read that gave less than it was asked for.
+    pub(crate) more: bool,
     /// Memory that no connection uses.
     pub(crate) spare: Vec<u8>,
 }

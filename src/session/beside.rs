@@ -25,7 +25,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// The same session for one who never waits in it.
     pub(crate) fn beside(&self) -> Option<Self> {
         let (worker, books) = (self.worker.clone(), self.books.clone());
-        let transport = Arc::clone(self.transport.as_ref()?);
+        let transport = Some(Arc::clone(self.transport.as_ref()?));
         let session = Self::new(transport, worker, books, self.scope);
         Some(Self { trouble: Arc::clone(&self.trouble), beside: true, ..session })
     }
@@ -42,7 +42,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     /// As [`try_next`](Self::try_next), when there may be one.
     pub(crate) fn take_next(&self) -> io::Result<Taken<T::Request>> {
-        if self.rest.get().is_some_and(|until| until > Instant::now()) {
+        if !self.is_over() && self.rest.get().is_some_and(|until| until > Instant::now()) {
             return Ok(Taken::Idle);
         }
         self.rest.set(None);

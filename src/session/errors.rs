@@ -46,6 +46,8 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             if let Some(books) = &self.books {
                 books.flight.pass_on();
             }
+        } else if self.transport().is_level_triggered() {
+            self.patience.in_vain();
         }
     }
 
@@ -94,6 +96,12 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         if !self.scope.once {
             self.worker.control().conclude(self.worker.session());
         }
+    }
+
+    /// The same for a strategy that can take no request for now. Returns whether the session goes on.
+    pub(crate) fn back_off(&self, error: &io::Error) -> io::Result<bool> {
+        self.pause_for(error)?;
+        Ok(!self.is_over())
     }
 
     /// Waits for the next of the lengthening pauses, or for the stop.

@@ -5,6 +5,8 @@ mod beside;
 mod books;
 mod entrance;
 mod errors;
+mod holders;
+mod patience;
 mod puller;
 mod reaction;
 mod trouble;
@@ -23,12 +25,15 @@ use std::time::{Duration, Instant};
 use nix::unistd::Pid;
 
 use self::entrance::Entrance;
+use self::holders::Holder;
+use self::patience::Patience;
+use self::puller::Pulled;
 use self::trouble::Trouble;
 use crate::control::Waiter;
 use crate::drain::Timer;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
-use crate::sys::{self, Caught, ForkedChild, Threads, Turn, Turns};
+use crate::sys::{self, Caught, ForkedChild, Threads, Turn};
 use crate::transport::Transport;
 use crate::worker::{self, Ending, Job, Place, Worker};
 
@@ -41,6 +46,8 @@ use crate::worker::{self, Ending, Job, Place, Worker};
 pub struct Session<T, H> {
     /// None while a thread that pulls does without.
     transport: Option<Arc<T>>,
+    /// After the transport, which is let go of first.
+    holder: Option<Holder>,
     worker: Worker<H>,
     scope: Scope,
     books: Option<Arc<Books<T>>>,
@@ -51,6 +58,7 @@ pub struct Session<T, H> {
     taken: Cell<bool>,
     /// A wait has ended since the transport was last asked.
     waited: Cell<bool>,
+    patience: Patience,
     /// The last wait was an error.
     wait_failed: Cell<bool>,
     /// How many waits in a row were over at once, and for no request.
@@ -66,9 +74,9 @@ pub struct Session<T, H> {
     rest: Cell<Option<Instant>>,
     /// It does not wait by itself: see `beside`.
     beside: bool,
-    /// What those who pull wait at.
-    turns: OnceCell<Option<Arc<Turns>>>,
-    /// The place there of one who pulls.
+    /// What those who pull share.
+    pulled: OnceCell<Pulled>,
+    /// The place of one who pulls among those that wait.
     turn: Option<Turn>,
 }
 
@@ -107,15 +115,15 @@ pub(crate) enum Look {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// A request was taken, and has been handled where the strategy is [`Sync`](crate::Sync); under
-    /// the others it runs in its thread or process.
+    /// A request was taken, and has been handled where the strategy is [`Sync`](crate::Sync) or
+    /// [`ThreadPool`](crate::ThreadPool); under the others it runs in its thread or process.
     Handled,
     /// [`verify_request`](Handler::verify_request) rejected a request.
     Rejected,
     /// A request was turned away by the server's [`Limits`](crate::Limits).
     Refused,
     /// A request failed: in `verify_request`, for want of a thread or process, or while it was
-    /// handled where the strategy is [`Sync`](crate::Sync). `handle_error` has been told.
+    /// handled where the strategy is one of those two. `handle_error` has been told.
     Failed,
     /// No request came in time.
     TimedOut,
@@ -127,13 +135,14 @@ pub enum Outcome {
 
 impl<T, H> Session<T, H> {
     pub(crate) fn new(
-        transport: Arc<T>,
+        transport: Option<Arc<T>>,
         worker: Worker<H>,
         books: Option<Arc<Books<T>>>,
         scope: Scope,
     ) -> Self {
         Self {
-            transport: Some(transport),
+            transport,
+            holder: None,
             worker,
             scope,
             books,
@@ -141,6 +150,7 @@ impl<T, H> Session<T, H> {
             timer: OnceCell::new(),
             taken: Cell::new(false),
             waited: Cell::new(false),
+            patience: Patience::default(),
             wait_failed: Cell::new(false),
             hasty: Cell::new(0),
             ask_again: Cell::new(false),
@@ -149,7 +159,7 @@ impl<T, H> Session<T, H> {
             trouble: Arc::default(),
             rest: Cell::new(None),
             beside: false,
-            turns: OnceCell::new(),
+            pulled: OnceCell::new(),
             turn: None,
         }
     }
@@ -223,6 +233,12 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// The same into a place that is empty; returns whether there is one.
     #[inline]
     pub(crate) fn next_into(&self, place: &mut Place<T::Request>) -> io::Result<bool> {
+        if self.patience.waits_first() {
+            self.service_taken();
+            if !self.is_over() {
+                self.wait(&[])?;
+            }
+        }
         loop {
             match self.look(place)? {
                 Look::Request => return Ok(true),
@@ -307,16 +323,29 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     ///
     /// As [`next_request`](Self::next_request).
     pub fn wait(&self, watch: &[BorrowedFd<'_>]) -> io::Result<()> {
-        if self.ask_again.take() || self.wait_to_enter(watch)? {
-            return Ok(());
-        }
-        let begun = Instant::now();
-        let waited = self.waiting(watch, None, |waiter| {
+        self.wait_until(watch, None)
+    }
+
+    fn wait_until(&self, watch: &[BorrowedFd<'_>], until: Option<Instant>) -> io::Result<()> {
+        self.wait_by(watch, until, |waiter| {
             worker::contain(|| self.transport().wait(waiter)).unwrap_or_else(|payload| {
                 self.worker.quietly(|| drop(payload));
                 Err(io::Error::other("the transport's wait panicked"))
             })
-        });
+        })
+    }
+
+    fn wait_by(
+        &self,
+        watch: &[BorrowedFd<'_>],
+        until: Option<Instant>,
+        wait: impl FnOnce(&Waiter<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.ask_again.take() || self.wait_to_enter(watch)? {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let waited = self.waiting(watch, until, wait);
         self.waited.set(true);
         self.slow_down(begun)?;
         self.wait_failed.set(waited.is_err());
@@ -380,7 +409,9 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             turn.pass_on();
         }
         self.settle(Outcome::Handled);
-        self.waited.set(false);
+        if !self.waited.replace(false) {
+            self.patience.found();
+        }
         self.trouble.clear();
         self.hasty.set(0);
     }

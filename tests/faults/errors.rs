@@ -69,6 +69,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         all.push(trial(format!("accept_{errno}_ends_the_server"), &[STRACE], move || {
             ends("threading", "accept4,accept", errno)
         }));
+        let name = format!("accept_{errno}_ends_a_thread_pool");
+        all.push(trial(name, &[STRACE, Need::Ours], move || {
+            ends("thread-pool", "accept4,accept", errno)
+        }));
     }
     for errno in RECEIVE_PASSES {
         all.push(trial(format!("receive_{errno}_passes"), &[STRACE, Need::Ours], move || {

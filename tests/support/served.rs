@@ -23,7 +23,15 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 
 /// The strategies that it offers for connections. Every test that runs it under each takes them from
 /// here.
-pub const STRATEGIES: [&str; 4] = ["sync", "threading", "forking", "fork-server"];
+pub const STRATEGIES: [&str; 7] = [
+    "sync",
+    "threading",
+    "thread-pool",
+    "forking",
+    "fork-server",
+    "selecting",
+    "selecting+thread-pool",
+];
 
 /// The program, which `cargo test` builds beside the tests.
 pub fn program() -> Tested<PathBuf> {

@@ -78,7 +78,7 @@ impl Files {
 /// it that long, and until it takes the response.
 pub(crate) fn deadlines() -> Deadlines {
     let patience = Duration::from_secs(30);
-    Deadlines::new().idle(patience).min_rate(1024, patience).write(patience)
+    Deadlines::new().first_byte(PATIENCE).idle(patience).min_rate(1024, patience).write(patience)
 }
 
 impl<S: StreamSocket, A> Handler<StreamRequest<S, A>> for Files {

@@ -1,15 +1,17 @@
 //! A response, and how it is sent.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::time::SystemTime;
+
+use socketserver::{StreamRequest, StreamSocket};
 
 use super::status::Status;
 use super::tree::Served;
 
 const SERVER: &str = concat!("socketserver/", env!("CARGO_PKG_VERSION"));
-/// How much of a file is in memory at a time.
+/// How much of a file leaves together with its head.
 const CHUNK: u64 = 64 * 1024;
 
 /// A response to one request.
@@ -90,9 +92,9 @@ impl Reply {
 
     /// Sends the head, and the body if it is wanted. `connection` is the field that says whether
     /// another exchange may follow, where that has to be said.
-    pub(crate) fn send(
+    pub(crate) fn send<S: StreamSocket, A>(
         self,
-        to: &mut impl Write,
+        to: &mut StreamRequest<S, A>,
         with_body: bool,
         connection: Option<&'static str>,
     ) -> io::Result<()> {
@@ -114,31 +116,38 @@ impl Reply {
 }
 
 /// Sends a part of a file behind a head: together with it, if it is small.
-fn send_part(
+fn send_part<S: StreamSocket, A>(
     head: Vec<u8>,
     mut file: File,
     range: Range<u64>,
-    to: &mut impl Write,
+    to: &mut StreamRequest<S, A>,
 ) -> io::Result<()> {
     if range.start > 0 {
         file.seek(SeekFrom::Start(range.start))?;
     }
-    let mut left = range.end - range.start;
+    let mut rest = Promised { file, left: range.end - range.start };
+    let first = rest.left.min(CHUNK);
     let mut bytes = head;
-    loop {
-        let chunk = left.min(CHUNK);
-        let begin = bytes.len();
-        bytes.resize(begin + usize::try_from(chunk).unwrap_or_default(), 0);
-        // The length has been promised: the peer learns of it by the early end.
-        file.read_exact(&mut bytes[begin..]).map_err(|error| match error.kind() {
-            ErrorKind::UnexpectedEof => io::Error::other("a file became shorter while it was sent"),
-            _ => error,
-        })?;
-        to.write_all(&bytes)?;
-        left -= chunk;
-        if left == 0 {
-            return Ok(());
+    let begin = bytes.len();
+    bytes.resize(begin + usize::try_from(first).unwrap_or_default(), 0);
+    rest.read_exact(&mut bytes[begin..])?;
+    to.write_all(&bytes)?;
+    if rest.left == 0 { Ok(()) } else { to.send_from(rest) }
+}
+
+/// A file of which so much has been promised: the peer learns of a shorter one by the early end.
+struct Promised {
+    file: File,
+    left: u64,
+}
+
+impl Read for Promised {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = (&mut self.file).take(self.left).read(bytes)?;
+        self.left -= count as u64;
+        if count == 0 && self.left > 0 && !bytes.is_empty() {
+            return Err(io::Error::other("a file became shorter while it was sent"));
         }
-        bytes.clear();
+        Ok(count)
     }
 }

@@ -6,21 +6,22 @@ mod places;
 mod table;
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::mem;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use self::conn::Outcome;
 use self::table::{Table, Visit};
-use super::{Concurrency, Sync, Threading};
+use super::{Concurrency, Sync, ThreadPool, Threading};
 use crate::control::Control;
 use crate::drain::Closing;
+use crate::failure::{Failure, Stage};
 use crate::handler::{Handler, Next};
 use crate::request::{Room, Selectable};
 use crate::session::{Scope, Session};
 use crate::transport::Transport;
-use crate::worker::{Shared, Worker};
+use crate::worker::{Fault, Shared, Worker};
 
 /// Connections wait for their peers in a table, where they cost no thread, and exchanges run where
 /// the strategy inside runs them, `C`. It is what Python's documentation recommends for slow requests
@@ -109,6 +110,13 @@ struct Bounds {
     replies: usize,
 }
 
+impl Bounds {
+    fn room(self, spare: Vec<u8>) -> Room {
+        let Self { input, replies } = self;
+        Room { input, replies, stirred: false, more: false, opening: false, spare }
+    }
+}
+
 /// A strategy that finishes requests in the process that takes them, and so can work at the table of
 /// [`Selecting`].
 #[diagnostic::on_unimplemented(
@@ -122,6 +130,7 @@ pub trait InProcess {}
 
 impl InProcess for Sync {}
 impl InProcess for Threading {}
+impl InProcess for ThreadPool {}
 
 impl<C: InProcess> Selecting<C> {
     /// A table whose exchanges run where `inner` runs them.
@@ -142,8 +151,8 @@ impl<C> Selecting<C> {
     }
 
     /// How many bytes of replies may wait in the table for the peer of a connection to take them; 8
-    /// MiB by default. A write beyond that fails with [`ReplyTooLong`](crate::ReplyTooLong), so
-    /// longer replies are written in parts, each in an exchange of its own.
+    /// MiB by default. A write beyond that fails with [`ReplyTooLong`](crate::ReplyTooLong): a reply
+    /// that may be longer is sent by [`send_from`](crate::StreamRequest::send_from).
     #[must_use]
     pub fn reply_bytes(mut self, bytes: usize) -> Self {
         self.bounds.replies = bytes.max(1);
@@ -180,7 +189,7 @@ where
         let table = Arc::new(Table::new(outside, &control.bell())?);
         let handler = Visits { table: Some(Arc::clone(&table)), bounds: self.bounds };
         let worker = Worker::new(Arc::new(Shared { handler, control }), number);
-        let inside = Session::new(Arc::clone(&table), worker, None, Scope::default());
+        let inside = Session::new(Some(Arc::clone(&table)), worker, None, Scope::default());
         let served = self.inner.serve(&inside);
         table.end().and(served)
     }
@@ -207,24 +216,36 @@ where
         let (Some(table), Some(mut conn)) = (&self.table, visit.conn.take()) else {
             return Ok(Next::Done);
         };
-        let Bounds { input, replies } = self.bounds;
-        let spare = mem::take(&mut visit.spare);
-        let mut room = Room { input, replies, stirred: false, opening: false, spare };
+        let mut room = self.bounds.room(mem::take(&mut visit.spare));
         loop {
             let outcome = conn.advance(&table.worker, &mut room, &table.selector);
-            let spare = mem::take(&mut room.spare);
             if outcome == Outcome::Over {
-                table.left(conn.token(), spare);
+                table.left(conn.token(), &mut room);
                 break;
             }
-            match table.park(conn, spare, outcome == Outcome::Again) {
+            match table.park(conn, &mut room, outcome == Outcome::Again) {
                 None => break,
                 Some(back) => conn = back,
             }
-            conn.wait_here();
+            conn.wait_here(&table.worker);
         }
         Ok(Next::Done)
     }
+
+    /// The strategy inside could not run the visit: it has no thread for it.
+    fn handle_error(&self, visit: &mut Visit<T::Request>, failure: &Failure) {
+        if let (Some(table), Some(conn)) = (&self.table, visit.conn.take()) {
+            let error = failure.as_error().map_or_else(|| ErrorKind::Other.into(), copy);
+            let mut room = self.bounds.room(mem::take(&mut visit.spare));
+            table.give_up(conn, &mut room, Fault::new(Stage::Start, error));
+        }
+    }
+}
+
+/// The same error for another request.
+fn copy(error: &io::Error) -> io::Error {
+    let other = || io::Error::new(error.kind(), error.to_string());
+    error.raw_os_error().map_or_else(other, io::Error::from_raw_os_error)
 }
 
 impl<T: Transport, H> fmt::Debug for Visits<T, H> {

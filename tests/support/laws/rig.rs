@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use socket2::SockAddr;
 use socketserver::{
     Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Outcome, Portable, Running,
-    Selectable, Selecting, Server, StopHandle, Tcp, Threading, Transport, Udp, UnixDatagram,
-    UnixStream,
+    Selectable, Selecting, Server, StopHandle, Tcp, ThreadPool, Threading, Transport, Udp,
+    UnixDatagram, UnixStream,
 };
 
 use super::WATCHDOG;
 use super::client::Wire;
-use super::model::{Mixin, Setting};
+use super::model::{MOST_CLIENTS, Mixin, Setting};
 use super::teller::Teller;
 use super::watched::{Inner, Visit, Watched};
 use super::world::World;
@@ -90,6 +90,11 @@ where
             boxed(world, setting, transport, address, socketserver::Sync)
         }
         Mixin::Threading => boxed(world, setting, transport, address, Threading::new()),
+        Mixin::ThreadPool => {
+            let pool = ThreadPool::new(MOST_CLIENTS).idle_timeout(Duration::ZERO);
+            boxed(world, setting, transport, address, pool)
+        }
+        Mixin::ThreadPoolOne => boxed(world, setting, transport, address, ThreadPool::new(1)),
         Mixin::Forking | Mixin::ForkingRefused => {
             boxed(world, setting, transport, address, Forking::new())
         }

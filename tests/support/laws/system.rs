@@ -102,10 +102,8 @@ impl System {
         let newest = entries.iter().rfind(|entry| entry.event == "get_request");
         let client = newest.filter(|_| taken > 0).map(|entry| entry.client);
         // Under the others it is not known yet.
-        let at_once = matches!(
-            model.setting.mixin,
-            Mixin::Sync | Mixin::Selecting | Mixin::SelectingThreads | Mixin::ForkingRefused
-        );
+        let mixin = model.setting.mixin;
+        let at_once = mixin.handles_here() || mixin == Mixin::ForkingRefused;
         let has_failed = |client| {
             at_once && story(&entries, client).iter().any(|event| event.starts_with("handle_error"))
         };
