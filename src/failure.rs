@@ -32,6 +32,9 @@ pub enum FailureKind {
     PeerGone,
     /// A read or write took longer than its timeout, or a [deadline](crate::Deadlines) has passed.
     TimedOut,
+    /// Peer and server did not come to terms before the first request: a TLS handshake failed.
+    /// Scanners do that all day; so does a client that is set up wrongly.
+    Handshake,
     /// The handler, or the request itself, returned an error.
     Error,
     /// A panic, contained.
@@ -46,8 +49,15 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// Every kind, for those who show what has been [counted](crate::Counters::failed_by) of each.
-    pub const ALL: &'static [Self] =
-        &[Self::PeerGone, Self::TimedOut, Self::Error, Self::Panic, Self::NotStarted, Self::Lost];
+    pub const ALL: &'static [Self] = &[
+        Self::PeerGone,
+        Self::TimedOut,
+        Self::Handshake,
+        Self::Error,
+        Self::Panic,
+        Self::NotStarted,
+        Self::Lost,
+    ];
 
     /// What an error of a connection says of it.
     pub(crate) fn of_connection(error: &io::Error) -> Self {
@@ -70,6 +80,7 @@ impl fmt::Display for FailureKind {
         f.write_str(match self {
             Self::PeerGone => "the peer went away",
             Self::TimedOut => "timed out",
+            Self::Handshake => "a handshake failed",
             Self::Error => "an error",
             Self::Panic => "a panic",
             Self::NotStarted => "could not be started",

@@ -170,6 +170,7 @@ pub(super) fn handle<R: Request, H: Handler<R>>(worker: &Worker<H>, job: Job<R>)
 pub(super) const FAILED: i32 = 1;
 const PEER_GONE: i32 = 3;
 const TIMED_OUT: i32 = 4;
+const HANDSHAKE: i32 = 5;
 /// What Rust's own programs end with.
 pub(super) const PANICKED: i32 = 101;
 
@@ -179,6 +180,7 @@ fn code_of(ending: Ending) -> i32 {
         Ending::Finished => 0,
         Ending::Failed(FailureKind::PeerGone) => PEER_GONE,
         Ending::Failed(FailureKind::TimedOut) => TIMED_OUT,
+        Ending::Failed(FailureKind::Handshake) => HANDSHAKE,
         Ending::Failed(FailureKind::Panic) => PANICKED,
         Ending::Failed(_) => FAILED,
     }
@@ -190,6 +192,7 @@ pub(super) fn ending_of(exit: Exit) -> Ending {
         Exit::Code(0) => Ending::Finished,
         Exit::Code(PEER_GONE) => Ending::Failed(FailureKind::PeerGone),
         Exit::Code(TIMED_OUT) => Ending::Failed(FailureKind::TimedOut),
+        Exit::Code(HANDSHAKE) => Ending::Failed(FailureKind::Handshake),
         Exit::Code(PANICKED) => Ending::Failed(FailureKind::Panic),
         Exit::Code(_) => Ending::Failed(FailureKind::Error),
         Exit::Signal(_) | Exit::Unknown => Ending::Failed(FailureKind::Lost),

@@ -12,6 +12,8 @@ mod packets;
 mod selectable;
 mod spin;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 mod watch;
 mod wire;
 
@@ -27,6 +29,8 @@ pub(crate) use packets::{PacketSettings, Packets};
 pub use selectable::{Progress, ReplyTooLong, RequestTooLong, Room, Selectable};
 pub(crate) use stream::StreamSettings;
 pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};
+#[cfg(feature = "tls")]
+pub use tls::{HandshakeFailed, HandshakeReason, TlsRequest, TlsStream, TlsTruncated};
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -6,6 +6,8 @@ mod options;
 mod portable;
 mod socket_file;
 mod tcp;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 mod udp;
 mod unix;
 mod unix_datagram;
@@ -15,6 +17,8 @@ pub use ip::{AddressFamily, ToIpAddrs};
 pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport, UnixTransport};
 pub use portable::Portable;
 pub use tcp::Tcp;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsConfig};
 pub use udp::Udp;
 pub use unix::ToUnixAddr;
 pub use unix_datagram::UnixDatagram;

@@ -217,16 +217,20 @@ impl State {
         request: &mut R,
         room: &mut Room,
     ) -> Step {
-        room.stirred = false;
-        match request.advance(room) {
-            Ok(_) => {}
+        match self.look(request, room) {
+            Ok(progress) => self.ended |= progress == Progress::Ended,
             Err(error) => {
                 return self.failed(worker, request, Fault::new(Stage::Establish, error));
             }
         }
         match worker.open(request) {
             Ok(()) => self.go(At::Exchanges),
-            Err(fault) if fault.is_early() => Step::Wait,
+            Err(fault) if fault.is_early() => {
+                // It may have said something that the peer does not take at once.
+                room.stirred = false;
+                self.sending = matches!(request.advance(room), Ok(Progress::Sending));
+                Step::Wait
+            }
             Err(fault) => self.failed(worker, request, fault),
         }
     }
