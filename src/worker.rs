@@ -327,14 +327,6 @@ impl<H> Worker<H> {
         step(Stage::Handle, || self.one_exchange(request))
     }
 
-    /// How many bytes the handler says are missing from `input`.
-    pub(crate) fn missing<R>(&self, input: &[u8]) -> Result<usize, Fault>
-    where
-        H: Handler<R>,
-    {
-        step(Stage::Handle, || Ok(self.handler().missing(input)))
-    }
-
     /// The stages after the last exchange, whichever way that ended.
     #[inline]
     pub(crate) fn conclude<R: Request>(
@@ -464,7 +456,7 @@ impl Fault {
 }
 
 /// Runs one stage of a request, and says of its error or panic where it came from.
-fn step<V>(stage: Stage, run: impl FnOnce() -> io::Result<V>) -> Result<V, Fault> {
+pub(crate) fn step<V>(stage: Stage, run: impl FnOnce() -> io::Result<V>) -> Result<V, Fault> {
     match contain(run) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Fault::new(stage, error)),

@@ -73,8 +73,9 @@ impl ReadBuffer {
         let asked = self.bytes.capacity() - self.bytes.len();
         Ok(match source.take_in(&mut self.bytes)? {
             Some(0) => Intake::Ended,
-            Some(got) if got == asked => Intake::More,
-            // A stream that gives less than it was asked for has no more.
+            // A stream that gives less than it was asked for has no more, but for its end, and what
+            // comes after an urgent byte (tcp(7)): a read goes up to it.
+            Some(got) if got == asked || room.more => Intake::More,
             Some(_) | None => Intake::Nothing,
         })
     }

@@ -67,6 +67,8 @@ pub struct Room {
     pub(crate) replies: usize,
     /// Something may have come that has not been taken in.
     pub(crate) stirred: bool,
+    /// There may be more behind a read that gave less than it was asked for.
+    pub(crate) more: bool,
     /// Memory that no connection uses.
     pub(crate) spare: Vec<u8>,
 }

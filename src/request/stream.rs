@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, BufRead, Read, Write};
+use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{self as unix, UnixStream};
@@ -158,9 +159,12 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     ///
     /// # Errors
     ///
-    /// Where the descriptor can't be duplicated: `EMFILE`, dup(2).
+    /// Where the descriptor can't be duplicated: `EMFILE`, dup(2). Under
+    /// [`Selecting`](crate::Selecting), where what was written before can't be sent: its peer is
+    /// waited for here.
     pub fn detach(&mut self) -> io::Result<S> {
         let socket = self.wire.socket.try_clone()?;
+        self.wire.unselect()?;
         self.detached = true;
         Ok(socket)
     }
@@ -184,6 +188,8 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
         self.timeout = timeout;
         if let Some(watch) = self.wire.watch() {
             watch.set_timeout(timeout);
+        } else if self.wire.is_selected() {
+            self.watch_timeout();
         }
         Ok(())
     }
@@ -232,10 +238,30 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     /// It waits in a table from now on.
     fn select(&mut self, replies: usize) {
         self.wire.select(replies);
-        // No single read or write waits there, so the timeout of each is the clock's.
-        if self.timeout.is_some() && self.wire.watch().is_none() {
+        if self.wire.watch().is_none() {
+            self.watch_timeout();
+        }
+    }
+
+    /// No single read or write waits in a table, so the timeout of each is the clock's.
+    fn watch_timeout(&mut self) {
+        if self.timeout.is_some() {
             let watch = Watch::new(Deadlines::new(), self.timeout, false, None);
             self.wire.minders.get_or_insert_default().watch = Some(watch);
+        }
+    }
+
+    /// An exchange is over, and answered.
+    fn settle(&mut self) {
+        let unread = !self.reader.unread().is_empty();
+        if let Some(minders) = &mut self.wire.minders {
+            if let Some(watch) = &mut minders.watch {
+                watch.next_exchange(unread);
+            }
+            match &minders.activity {
+                Some(activity) if !unread => activity.idle(),
+                _ => {}
+            }
         }
     }
 
@@ -310,16 +336,9 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
         // A table sends the answers to all that has come at once.
         if !self.wire.is_selected() {
             self.flush()?;
-        }
-        let unread = !self.reader.unread().is_empty();
-        if let Some(minders) = &mut self.wire.minders {
-            if let Some(watch) = &mut minders.watch {
-                watch.next_exchange(unread);
-            }
-            match &minders.activity {
-                Some(activity) if !unread => activity.idle(),
-                _ => {}
-            }
+            self.settle();
+        } else if let Some(minders) = &mut self.wire.minders {
+            minders.answered = true;
         }
         Ok(())
     }
@@ -362,6 +381,10 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
 
 impl<S: StreamSocket, A> Selectable for StreamRequest<S, A> {
     fn advance(&mut self, room: &mut Room) -> io::Result<Progress> {
+        if self.detached {
+            // What comes is for whoever has the connection now.
+            return self.flush().map(|()| Progress::Ended);
+        }
         if !self.wire.is_selected() {
             self.select(room.replies);
         }
@@ -373,6 +396,9 @@ impl<S: StreamSocket, A> Selectable for StreamRequest<S, A> {
         }
         if !sent? {
             return Ok(Progress::Sending);
+        }
+        if self.wire.minders.as_mut().is_some_and(|minders| mem::take(&mut minders.answered)) {
+            self.settle();
         }
         let progress = if room.stirred { self.take_in(room) } else { Progress::Receiving };
         self.reader.give_back(room);

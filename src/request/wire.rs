@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::hangup::{Lingering, Traffic};
@@ -16,6 +17,10 @@ use super::stream::StreamSocket;
 use super::watch::{Watch, Way};
 use crate::in_flight::{Activity, Listed};
 use crate::sys;
+
+/// How much may be written after a reply that is too long, by
+/// [`handle_error`](crate::Handler::handle_error).
+const LAST_WORD: usize = 1024;
 
 /// A socket, what has gone over it, and who minds it.
 #[derive(Debug)]
@@ -42,6 +47,10 @@ pub(super) struct Minders {
     spin: Option<Duration>,
     /// What the peer of a connection in a table has not taken yet.
     held: VecDeque<u8>,
+    /// More than may wait has been written: there is room for a last word.
+    overflowed: bool,
+    /// An exchange in a table is over when the peer has taken the answer.
+    pub(super) answered: bool,
     /// What the next read says.
     failed: Option<io::Error>,
     /// The end of a connection in a table.
@@ -70,6 +79,43 @@ impl Minders {
             watch.went();
         }
     }
+
+    /// Sends what is held back, as far as the peer takes it at once; whether nothing is left.
+    fn send_held(&mut self, socket: &impl AsFd) -> io::Result<bool> {
+        while !self.held.is_empty() {
+            match send_now(socket, self.held.as_slices().0) {
+                Ok(sent) => {
+                    self.held.drain(..sent);
+                    self.went();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.held = VecDeque::new();
+        self.overflowed = false;
+        Ok(true)
+    }
+
+    /// Sends all of it, however long the peer takes, as a write outside of a table does.
+    #[cold]
+    fn send_all_held(&mut self, socket: &impl AsFd) -> io::Result<()> {
+        let mut sent = self.send_held(socket);
+        while let Ok(false) = sent {
+            let waited = match &mut self.watch {
+                Some(watch) => watch.wait(Way::Write, &mut None, socket),
+                None => {
+                    sys::poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], None)
+                }
+            };
+            sent = waited.and_then(|()| self.send_held(socket));
+        }
+        if sent.is_err() {
+            self.held = VecDeque::new();
+        }
+        sent.map(drop)
+    }
 }
 
 impl<S> Wire<S> {
@@ -82,6 +128,22 @@ impl<S> Wire<S> {
     /// From now on it waits in a table, where so many bytes may be held back.
     pub(super) fn select(&mut self, replies: usize) {
         self.replies = NonZeroUsize::new(replies).or(Some(NonZeroUsize::MIN));
+    }
+
+    /// It waits in no table any more.
+    ///
+    /// # Errors
+    ///
+    /// Where what is held back can't be sent.
+    pub(super) fn unselect(&mut self) -> io::Result<()>
+    where
+        S: AsFd,
+    {
+        self.replies = None;
+        match &mut self.minders {
+            Some(minders) if !minders.held.is_empty() => minders.send_all_held(&self.socket),
+            _ => Ok(()),
+        }
     }
 
     /// Whether it waits in a table.
@@ -156,30 +218,15 @@ impl<S: StreamSocket> Wire<S> {
     /// Where the peer is gone, or late; nothing is held back any more.
     pub(super) fn send_held(&mut self) -> io::Result<bool> {
         let Some(minders) = &mut self.minders else { return Ok(true) };
-        while !minders.held.is_empty() {
-            match send_now(&self.socket, minders.held.as_slices().0) {
-                Ok(sent) => {
-                    minders.held.drain(..sent);
-                    minders.went();
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => {
-                    let failed = if error.kind() == ErrorKind::WouldBlock {
-                        match minders.watch.as_mut().map_or(Ok(()), Watch::late) {
-                            Ok(()) => return Ok(false),
-                            Err(late) => late,
-                        }
-                    } else {
-                        error
-                    };
-                    minders.held = VecDeque::new();
-                    self.traffic.failed(&failed);
-                    return Err(failed);
-                }
-            }
+        let sent = match minders.send_held(&self.socket) {
+            Ok(false) => minders.watch.as_mut().map_or(Ok(()), Watch::late).map(|()| false),
+            sent => sent,
+        };
+        if let Err(error) = &sent {
+            minders.held = VecDeque::new();
+            self.traffic.failed(error);
         }
-        minders.held = VecDeque::new();
-        Ok(true)
+        sent
     }
 
     /// Writes as a connection in a table does: what the peer does not take is held back.
@@ -197,9 +244,11 @@ impl<S: StreamSocket> Wire<S> {
                 }
             }
         }
-        let held = &mut self.minders.get_or_insert_default().held;
-        let room = max.saturating_sub(held.len());
+        let Minders { held, overflowed, .. } = &mut **self.minders.get_or_insert_default();
+        let last_word = if *overflowed { LAST_WORD } else { 0 };
+        let room = max.saturating_add(last_word).saturating_sub(held.len());
         if room == 0 && !bytes.is_empty() {
+            *overflowed = true;
             return Err(ReplyTooLong { max }.into());
         }
         let part = &bytes[..bytes.len().min(room)];
@@ -258,6 +307,10 @@ fn minded_read<S: StreamSocket>(
 ) -> io::Result<usize> {
     if let Some(error) = mem::take(&mut minders.failed) {
         return Err(error);
+    }
+    // The peer may wait for what the handler has written before it reads.
+    if !minders.held.is_empty() {
+        minders.send_all_held(socket)?;
     }
     let mut once = minders.spin;
     let mut call = |socket: &S, flags| {

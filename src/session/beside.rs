@@ -42,7 +42,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     /// As [`try_next`](Self::try_next), when there may be one.
     pub(crate) fn take_next(&self) -> io::Result<Taken<T::Request>> {
-        if self.rest.get().is_some_and(|until| until > Instant::now()) {
+        if !self.is_over() && self.rest.get().is_some_and(|until| until > Instant::now()) {
             return Ok(Taken::Idle);
         }
         self.rest.set(None);

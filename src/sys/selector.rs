@@ -32,7 +32,10 @@ pub(crate) enum Interest {
 
 impl Interest {
     fn flags(self) -> EpollFlags {
-        let coming = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+        let coming = EpollFlags::EPOLLIN
+            | EpollFlags::EPOLLRDHUP
+            | EpollFlags::EPOLLPRI
+            | EpollFlags::EPOLLET;
         match self {
             Self::None => EpollFlags::empty(),
             Self::Readable => EpollFlags::EPOLLIN,
@@ -68,10 +71,14 @@ impl Happening {
         self.0.data()
     }
 
-    /// Whether it is at its end, or about to be: a read will say more, now or after what has come.
-    pub(crate) fn ends(self) -> bool {
-        let ends = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
-        self.0.events().intersects(ends)
+    /// Whether there is more than a read that gives less than it was asked for says: the end, an
+    /// error, or what comes after an urgent byte.
+    pub(crate) fn has_more(self) -> bool {
+        let more = EpollFlags::EPOLLRDHUP
+            | EpollFlags::EPOLLHUP
+            | EpollFlags::EPOLLERR
+            | EpollFlags::EPOLLPRI;
+        self.0.events().intersects(more)
     }
 }
 

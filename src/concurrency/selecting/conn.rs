@@ -1,7 +1,8 @@
 //! A connection on its way through the stages, which it may leave and come back to.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags};
@@ -11,7 +12,7 @@ use crate::failure::Stage;
 use crate::handler::Handler;
 use crate::request::{Progress, RequestTooLong, Room, Selectable};
 use crate::sys::{self, Interest, Selector};
-use crate::worker::{Ending, Fault, Job, Place, Worker};
+use crate::worker::{Ending, Fault, Job, Place, Worker, step};
 
 /// So many exchanges follow each other before others have their turn.
 const EXCHANGES: u32 = 32;
@@ -30,9 +31,9 @@ pub(super) struct State {
     wanted: usize,
     /// Something may have come.
     stirred: bool,
-    /// The peer has ended its side, which a read has yet to say.
-    ends: bool,
-    /// A read has said so.
+    /// There may be more behind a read that gave less than it was asked for.
+    more: bool,
+    /// A read has said that this is the end.
     ended: bool,
     /// It waits for the peer to take something.
     sending: bool,
@@ -45,7 +46,10 @@ pub(super) struct State {
 /// Where it is.
 #[derive(Clone, Copy)]
 enum At {
-    Opening,
+    /// Whether its second stage has had to wait.
+    Opening {
+        waited: bool,
+    },
     Exchanges,
     Delivery,
     End(Ending),
@@ -72,10 +76,10 @@ enum Step {
 impl<R: Selectable> Conn<R> {
     pub(super) fn new(job: Job<R>) -> Self {
         let state = State {
-            at: At::Opening,
+            at: At::Opening { waited: false },
             wanted: 0,
             stirred: true,
-            ends: false,
+            more: false,
             ended: false,
             sending: false,
             begun: false,
@@ -89,8 +93,18 @@ impl<R: Selectable> Conn<R> {
     }
 
     /// When the wait for its peer has to end.
-    pub(super) fn until(&mut self) -> Option<Instant> {
-        self.place.as_mut()?.parts().0.until()
+    pub(super) fn until<H: Handler<R>>(&mut self, worker: &Worker<H>) -> Option<Instant> {
+        let request = self.place.as_mut()?.parts().0;
+        let mut until = None;
+        worker.quietly(|| until = request.until());
+        until
+    }
+
+    fn connection<H: Handler<R>>(&self, worker: &Worker<H>) -> Option<BorrowedFd<'_>> {
+        let job = self.place.as_ref()?;
+        let mut connection = None;
+        worker.quietly(|| connection = job.connection());
+        connection
     }
 
     /// Goes as far as there is no need to wait.
@@ -106,14 +120,14 @@ impl<R: Selectable> Conn<R> {
             let (request, ticket) = job.parts();
             let here = ticket.here();
             let step = match self.state.at {
-                At::Opening => self.state.open(worker, request, room),
+                At::Opening { waited } => self.state.open(worker, request, room, waited),
                 At::Exchanges if exchanges == EXCHANGES => return Outcome::Again,
                 At::Exchanges => {
                     exchanges += 1;
                     self.state.exchange(worker, request, room)
                 }
                 At::Delivery => self.state.deliver(worker, request, room),
-                At::End(ending) => self.state.end(request, room, ending),
+                At::End(ending) => self.state.end(worker, request, room, ending),
             };
             drop(here);
             match step {
@@ -128,54 +142,57 @@ impl<R: Selectable> Conn<R> {
     }
 
     /// Has the selector tell of it; where it has no place yet, in the one that `enter` gives.
-    pub(super) fn register(
+    pub(super) fn register<H: Handler<R>>(
         &mut self,
+        worker: &Worker<H>,
         selector: &Selector,
         enter: impl FnOnce() -> Token,
-    ) -> io::Result<()> {
-        let Some(connection) = self.place.as_ref().and_then(|job| job.connection()) else {
+    ) -> io::Result<Token> {
+        let wanted = if self.state.sending { Interest::ComingAndGoing } else { Interest::Coming };
+        let registered = match self.registered {
+            // There is no need to be told less.
+            Some((token, _, Interest::ComingAndGoing)) => return Ok(token),
+            Some((token, _, interest)) if interest == wanted => return Ok(token),
+            registered => registered,
+        };
+        let Some(connection) = self.connection(worker) else {
             return Err(io::Error::other("a request without a connection can't wait in a table"));
         };
-        let wanted = if self.state.sending { Interest::ComingAndGoing } else { Interest::Coming };
-        match &mut self.registered {
-            None => {
-                let token = enter();
-                self.registered = Some((token, connection.as_raw_fd(), wanted));
-                selector.add(connection, wanted, token.number())
-            }
-            // There is no need to be told less.
-            Some((_, _, interest)) if *interest == wanted || !self.state.sending => Ok(()),
-            Some((token, _, interest)) => {
-                *interest = wanted;
-                selector.change(connection, wanted, token.number())
-            }
-        }
+        let token = registered.map_or_else(enter, |(token, ..)| token);
+        let told = match registered {
+            None => selector.add(connection, wanted, token.number()),
+            Some(_) => selector.change(connection, wanted, token.number()),
+        };
+        self.registered = Some((token, connection.as_raw_fd(), wanted));
+        told.map(|()| token)
     }
 
-    /// Ends it where it can't wait.
+    /// Ends it where it can't wait, or not be worked at.
     pub(super) fn give_up<H: Handler<R>>(
         &mut self,
         worker: &Worker<H>,
         selector: &Selector,
-        error: io::Error,
+        room: &mut Room,
+        fault: Fault,
     ) {
         let Some(job) = &mut self.place else { return };
-        let fault = Fault::new(Stage::Handle, error);
-        let request = job.parts().0;
-        let failed = match self.state.at {
-            At::Opening | At::Delivery => Err(fault),
-            At::Exchanges => worker.conclude(request, Err(fault)),
-            At::End(ending) => return self.leave(worker, selector, ending),
-        };
-        let ending = failed.map_or_else(|fault| worker.fail(request, fault), |()| Ending::Finished);
-        worker.quietly(|| request.shutdown_request());
-        self.leave(worker, selector, ending);
+        let (request, state) = (job.parts().0, &mut self.state);
+        match state.at {
+            At::Opening { .. } | At::Delivery => _ = state.failed(worker, request, fault),
+            At::Exchanges => _ = state.conclude(worker, request, Err(fault)),
+            At::End(_) => {}
+        }
+        if let At::End(ending) = state.at {
+            // What its end has to say without waiting.
+            let _ = state.end(worker, request, room, ending);
+            self.leave(worker, selector, ending);
+        }
     }
 
     /// Waits for its peer where it is: nobody comes back to the table.
-    pub(super) fn wait_here(&mut self) {
-        let until = self.until();
-        let Some(connection) = self.place.as_ref().and_then(|job| job.connection()) else { return };
+    pub(super) fn wait_here<H: Handler<R>>(&mut self, worker: &Worker<H>) {
+        let until = self.until(worker);
+        let Some(connection) = self.connection(worker) else { return };
         let flags = if self.state.sending { PollFlags::POLLOUT } else { PollFlags::POLLIN };
         // Where this fails, the next look says why.
         let _ = sys::poll(&mut [PollFd::new(connection, flags)], until);
@@ -184,9 +201,11 @@ impl<R: Selectable> Conn<R> {
     }
 
     fn leave<H: Handler<R>>(&mut self, worker: &Worker<H>, selector: &Selector, ending: Ending) {
-        let given_up = self.place.as_ref().is_some_and(|job| job.connection().is_none());
-        if let (true, Some((_, fd, _))) = (given_up, self.registered) {
-            selector.remove(fd);
+        if let Some((_, fd, _)) = self.registered {
+            // It has been given up to somebody who keeps it open.
+            if self.connection(worker).is_none() {
+                selector.remove(fd);
+            }
         }
         // What there was to be said to the peer has been.
         let ticket = worker.leave(&mut self.place, |_| ());
@@ -196,17 +215,22 @@ impl<R: Selectable> Conn<R> {
 
 impl State {
     /// Something has happened.
-    pub(super) fn stir(&mut self, ends: bool) {
+    pub(super) fn stir(&mut self, more: bool) {
         self.stirred = true;
-        self.ends |= ends;
+        self.more |= more;
     }
 
     /// What there is to be done without waiting, and what is waited for afterwards.
-    fn look<R: Selectable>(&mut self, request: &mut R, room: &mut Room) -> io::Result<Progress> {
-        // Until a read has said that this is the end, there may be more.
-        room.stirred = (self.stirred || self.ends) && !self.ended;
-        let progress = request.advance(room);
+    fn look<R: Selectable>(
+        &mut self,
+        request: &mut R,
+        room: &mut Room,
+        stage: Stage,
+    ) -> Result<Progress, Fault> {
+        (room.stirred, room.more) = (self.stirred && !self.ended, self.more);
+        let progress = step(stage, || request.advance(room));
         self.sending = matches!(progress, Ok(Progress::Sending));
+        self.ended |= matches!(progress, Ok(Progress::Ended));
         self.stirred = room.stirred;
         progress
     }
@@ -216,19 +240,21 @@ impl State {
         worker: &Worker<H>,
         request: &mut R,
         room: &mut Room,
+        waited: bool,
     ) -> Step {
-        match self.look(request, room) {
-            Ok(progress) => self.ended |= progress == Progress::Ended,
-            Err(error) => {
-                return self.failed(worker, request, Fault::new(Stage::Establish, error));
-            }
+        // Nothing is read before the second stage, but what that waits for.
+        let stirred = !waited && mem::take(&mut self.stirred);
+        let looked = self.look(request, room, Stage::Establish);
+        self.stirred |= stirred;
+        match looked {
+            Ok(Progress::Sending) => return Step::Wait,
+            Ok(Progress::Receiving | Progress::Ended) => {}
+            Err(fault) => return self.failed(worker, request, fault),
         }
         match worker.open(request) {
             Ok(()) => self.go(At::Exchanges),
             Err(fault) if fault.is_early() => {
-                // It may have said something that the peer does not take at once.
-                room.stirred = false;
-                self.sending = matches!(request.advance(room), Ok(Progress::Sending));
+                self.at = At::Opening { waited: true };
                 Step::Wait
             }
             Err(fault) => self.failed(worker, request, fault),
@@ -241,19 +267,15 @@ impl State {
         request: &mut R,
         room: &mut Room,
     ) -> Step {
-        match self.look(request, room) {
+        match self.look(request, room, Stage::Deliver) {
             Ok(Progress::Sending) => return Step::Wait,
-            Ok(Progress::Receiving) => {}
-            Ok(Progress::Ended) => self.ended = true,
-            Err(error) => {
-                let fault = Fault::new(Stage::Deliver, error);
-                return self.conclude(worker, request, Err(fault));
-            }
+            Ok(Progress::Receiving | Progress::Ended) => {}
+            Err(fault) => return self.conclude(worker, request, Err(fault)),
         }
         match self.missing(worker, request, room) {
             Ok(0) => {}
             // It is idle, and there is not going to be another exchange.
-            Ok(_) if self.leaving && self.begun && request.input().is_empty() => {
+            Ok(_) if self.leaving && self.begun && has_no_input(worker, request) => {
                 return self.conclude(worker, request, Ok(()));
             }
             Ok(_) => return Step::Wait,
@@ -261,7 +283,13 @@ impl State {
         }
         (self.wanted, self.begun) = (0, true);
         match worker.exchange(request) {
-            Ok(true) => Step::On,
+            Ok(true) => {
+                // A timeout is no end for good, and another read says so where it was.
+                if self.ended && has_no_input(worker, request) {
+                    (self.ended, self.stirred) = (false, true);
+                }
+                Step::On
+            }
             Ok(false) => self.conclude(worker, request, Ok(())),
             Err(fault) => self.conclude(worker, request, Err(fault)),
         }
@@ -274,16 +302,18 @@ impl State {
         request: &R,
         room: &Room,
     ) -> Result<usize, Fault> {
-        let there = request.input().len();
         if self.ended {
             return Ok(0);
         }
-        if there < self.wanted {
-            return Ok(self.wanted - there);
-        }
-        let missing = worker.missing(request.input())?;
+        let (there, missing) = step(Stage::Handle, || {
+            let input = request.input();
+            // It has been asked, and answered.
+            let known = self.wanted.saturating_sub(input.len());
+            let missing = if known > 0 { known } else { worker.handler().missing(input) };
+            Ok((input.len(), missing))
+        })?;
         self.wanted = there.saturating_add(missing);
-        if missing > 0 && there >= room.input {
+        if missing > 0 && self.wanted > room.input {
             let too_long = RequestTooLong { max: room.input };
             return Err(Fault::new(Stage::Handle, too_long.into()));
         }
@@ -296,26 +326,30 @@ impl State {
         request: &mut R,
         room: &mut Room,
     ) -> Step {
-        room.stirred = false;
-        let progress = request.advance(room);
-        self.sending = matches!(progress, Ok(Progress::Sending));
-        match progress {
+        // Nobody reads any more.
+        self.stirred = false;
+        match self.look(request, room, Stage::Deliver) {
             Ok(Progress::Sending) => Step::Wait,
             Ok(Progress::Receiving | Progress::Ended) => {
                 self.shut_down(worker, request, Ending::Finished)
             }
-            Err(error) => self.failed(worker, request, Fault::new(Stage::Deliver, error)),
+            Err(fault) => self.failed(worker, request, fault),
         }
     }
 
-    fn end<R: Selectable>(&mut self, request: &mut R, room: &mut Room, ending: Ending) -> Step {
+    fn end<R: Selectable, H: Handler<R>>(
+        &mut self,
+        worker: &Worker<H>,
+        request: &mut R,
+        room: &mut Room,
+        ending: Ending,
+    ) -> Step {
         room.stirred = true;
-        let progress = request.advance(room);
-        self.sending = matches!(progress, Ok(Progress::Sending));
-        match progress {
-            Ok(Progress::Sending | Progress::Receiving) => Step::Wait,
-            Ok(Progress::Ended) | Err(_) => Step::Over(ending),
-        }
+        // There is nobody left who could be told of an error; a panic is told of.
+        let mut progress = Progress::Ended;
+        worker.quietly(|| progress = request.advance(room).unwrap_or(Progress::Ended));
+        self.sending = progress == Progress::Sending;
+        if progress == Progress::Ended { Step::Over(ending) } else { Step::Wait }
     }
 
     /// After the last exchange.
@@ -355,4 +389,10 @@ impl State {
         self.at = at;
         Step::On
     }
+}
+
+fn has_no_input<R: Selectable, H: Handler<R>>(worker: &Worker<H>, request: &R) -> bool {
+    let mut empty = true;
+    worker.quietly(|| empty = request.input().is_empty());
+    empty
 }

@@ -6,7 +6,7 @@ mod places;
 mod table;
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::mem;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -16,11 +16,12 @@ use self::table::{Table, Visit};
 use super::{Concurrency, Sync, Threading};
 use crate::control::Control;
 use crate::drain::Closing;
+use crate::failure::{Failure, Stage};
 use crate::handler::{Handler, Next};
 use crate::request::{Room, Selectable};
 use crate::session::{Scope, Session};
 use crate::transport::Transport;
-use crate::worker::{Shared, Worker};
+use crate::worker::{Fault, Shared, Worker};
 
 /// Connections wait for their peers in a table, where they cost no thread, and exchanges run where
 /// the strategy inside runs them, `C`. It is what Python's documentation recommends for slow requests
@@ -107,6 +108,13 @@ pub struct Selecting<C> {
 struct Bounds {
     input: usize,
     replies: usize,
+}
+
+impl Bounds {
+    fn room(self, spare: Vec<u8>) -> Room {
+        let Self { input, replies } = self;
+        Room { input, replies, stirred: false, more: false, spare }
+    }
 }
 
 /// A strategy that finishes requests in the process that takes them, and so can work at the table of
@@ -207,24 +215,36 @@ where
         let (Some(table), Some(mut conn)) = (&self.table, visit.conn.take()) else {
             return Ok(Next::Done);
         };
-        let Bounds { input, replies } = self.bounds;
-        let spare = mem::take(&mut visit.spare);
-        let mut room = Room { input, replies, stirred: false, spare };
+        let mut room = self.bounds.room(mem::take(&mut visit.spare));
         loop {
             let outcome = conn.advance(&table.worker, &mut room, &table.selector);
-            let spare = mem::take(&mut room.spare);
             if outcome == Outcome::Over {
-                table.left(conn.token(), spare);
+                table.left(conn.token(), &mut room);
                 break;
             }
-            match table.park(conn, spare, outcome == Outcome::Again) {
+            match table.park(conn, &mut room, outcome == Outcome::Again) {
                 None => break,
                 Some(back) => conn = back,
             }
-            conn.wait_here();
+            conn.wait_here(&table.worker);
         }
         Ok(Next::Done)
     }
+
+    /// The strategy inside could not run the visit: it has no thread for it.
+    fn handle_error(&self, visit: &mut Visit<T::Request>, failure: &Failure) {
+        if let (Some(table), Some(conn)) = (&self.table, visit.conn.take()) {
+            let error = failure.as_error().map_or_else(|| ErrorKind::Other.into(), copy);
+            let mut room = self.bounds.room(mem::take(&mut visit.spare));
+            table.give_up(conn, &mut room, Fault::new(Stage::Start, error));
+        }
+    }
+}
+
+/// The same error for another request.
+fn copy(error: &io::Error) -> io::Error {
+    let other = || io::Error::new(error.kind(), error.to_string());
+    error.raw_os_error().map_or_else(other, io::Error::from_raw_os_error)
 }
 
 impl<T: Transport, H> fmt::Debug for Visits<T, H> {

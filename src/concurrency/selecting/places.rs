@@ -51,8 +51,11 @@ pub(super) struct Places<R> {
     /// Nobody comes back to the table any more.
     over: bool,
     spare: Vec<Vec<u8>>,
-    /// When those who wait look at the clock.
-    pub(super) looks: Option<Instant>,
+    /// When something is to be done that is no connection's.
+    clock: Option<Instant>,
+    /// Until when those wait who do, and whether one of them has been woken.
+    waits: Vec<Option<Instant>>,
+    woken: bool,
 }
 
 struct Place<R> {
@@ -64,10 +67,10 @@ struct Place<R> {
 
 enum State<R> {
     Free,
-    /// Somebody works at it; whether something has happened since, and whether that was its end.
+    /// Somebody works at it; whether something has happened since, and whether a short read tells less than all of it.
     Out {
         stirred: bool,
-        ends: bool,
+        more: bool,
     },
     Parked(Box<Conn<R>>),
     Ready(Box<Conn<R>>),
@@ -85,7 +88,9 @@ impl<R> Default for Places<R> {
             leaving: false,
             over: false,
             spare: Vec::new(),
-            looks: None,
+            clock: None,
+            waits: Vec::new(),
+            woken: false,
         }
     }
 }
@@ -99,7 +104,7 @@ impl<R> Places<R> {
             (self.all.len() - 1) as u32
         });
         let place = &mut self.all[index as usize];
-        place.conn = State::Out { stirred: false, ends: false };
+        place.conn = State::Out { stirred: false, more: false };
         Token { index, generation: place.generation }
     }
 
@@ -118,19 +123,19 @@ impl<R> Places<R> {
     }
 
     /// Something has happened to a connection.
-    pub(super) fn stir(&mut self, token: Token, ended: bool) {
+    pub(super) fn stir(&mut self, token: Token, more: bool) {
         let Some(place) = self.place(token) else { return };
         match mem::replace(&mut place.conn, State::Free) {
             State::Free => {}
-            State::Out { ends, .. } => {
-                place.conn = State::Out { stirred: true, ends: ends || ended };
+            State::Out { more: before, .. } => {
+                place.conn = State::Out { stirred: true, more: more || before };
             }
             State::Ready(mut conn) => {
-                conn.state.stir(ended);
+                conn.state.stir(more);
                 place.conn = State::Ready(conn);
             }
             State::Parked(mut conn) => {
-                conn.state.stir(ended);
+                conn.state.stir(more);
                 place.conn = State::Ready(conn);
                 self.parked -= 1;
                 self.ready.push_back(token);
@@ -152,7 +157,7 @@ impl<R> Places<R> {
         }
         while let Some(token) = self.ready.pop_front() {
             let Some(place) = self.place(token) else { continue };
-            match mem::replace(&mut place.conn, State::Out { stirred: false, ends: false }) {
+            match mem::replace(&mut place.conn, State::Out { stirred: false, more: false }) {
                 State::Ready(mut conn) => {
                     conn.state.leaving = self.leaving;
                     return Next::Conn(conn, self.spare.pop().unwrap_or_default());
@@ -178,12 +183,12 @@ impl<R> Places<R> {
         }
         let leaving = self.leaving;
         let place = self.place(token)?;
-        let (stirred, ended) = match place.conn {
-            State::Out { stirred, ends } => (stirred, ends),
+        let (stirred, more) = match place.conn {
+            State::Out { stirred, more } => (stirred, more),
             _ => (false, false),
         };
         if stirred {
-            conn.state.stir(ended);
+            conn.state.stir(more);
         }
         // One that has not seen yet that the server leaves has to.
         if again || stirred || (leaving && !conn.state.leaving) {
@@ -201,14 +206,22 @@ impl<R> Places<R> {
 
     fn set_timer(&mut self, token: Token, until: Instant) {
         let Some(place) = self.place(token) else { return };
-        if place.timer.is_none_or(|timer| until < timer) {
-            place.timer = Some(until);
-            self.timers.push(Reverse((until, token)));
+        if place.timer.is_some_and(|timer| timer <= until) {
+            return;
         }
+        place.timer = Some(until);
+        // Those of connections that are gone would stay until it is their time.
+        if self.timers.len() > 2 * self.all.len() {
+            let all = &self.all;
+            self.timers.retain(|Reverse((at, token))| {
+                let place = &all[token.index as usize];
+                place.generation == token.generation && place.timer == Some(*at)
+            });
+        }
+        self.timers.push(Reverse((until, token)));
     }
 
-    /// When the next connection is late.
-    pub(super) fn next_timer(&self) -> Option<Instant> {
+    fn next_timer(&self) -> Option<Instant> {
         self.timers.peek().map(|Reverse((at, _))| *at)
     }
 
@@ -240,14 +253,47 @@ impl<R> Places<R> {
         }
     }
 
-    /// Whether another one has something to do.
-    pub(super) fn has_more(&self) -> bool {
+    fn has_more(&self) -> bool {
         self.arrival || !self.ready.is_empty()
     }
 
-    /// Whether those who wait look at the clock too late for one that is late at `until`.
-    pub(super) fn looks_too_late(&self, until: Option<Instant>) -> bool {
-        until.is_some_and(|until| self.looks.is_none_or(|looks| until < looks))
+    /// When the clock has to be minded next.
+    fn due(&self) -> Option<Instant> {
+        [self.clock, self.next_timer()].into_iter().flatten().min()
+    }
+
+    /// Somebody is going to wait, and no longer than until `clock`; returns until when.
+    pub(super) fn begin_to_wait(&mut self, clock: Option<Instant>) -> Option<Instant> {
+        self.clock = clock;
+        let until = if self.has_more() { Some(Instant::now()) } else { self.due() };
+        self.waits.push(until);
+        until
+    }
+
+    /// And waits no more.
+    pub(super) fn end_to_wait(&mut self, until: Option<Instant>) {
+        if let Some(index) = self.waits.iter().position(|other| *other == until) {
+            self.waits.swap_remove(index);
+        }
+    }
+
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waits.len()
+    }
+
+    /// Whether one of those who wait has to be woken, and has not been: there is something to do, or
+    /// none of them would look at the clock in time.
+    pub(super) fn wake(&mut self) -> bool {
+        let too_late =
+            |due: Instant| self.waits.iter().all(|until| until.is_none_or(|until| due < until));
+        let needed = !self.waits.is_empty() && (self.has_more() || self.due().is_some_and(too_late));
+        needed && !mem::replace(&mut self.woken, true)
+    }
+
+    /// The one who was woken is awake.
+    pub(super) fn awake(&mut self) {
+        self.woken = false;
     }
 
     /// Keeps memory for the next one that needs some.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -13,12 +13,13 @@ use super::conn::Conn;
 use super::entrance::Entrance;
 use super::places::{Next, Places, Token};
 use crate::control::Waiter;
+use crate::failure::Stage;
 use crate::handler::Handler;
-use crate::request::{Request, Selectable};
+use crate::request::{Request, Room, Selectable};
 use crate::session::Session;
 use crate::sys::{Bell, Interest, Selector};
 use crate::transport::Transport;
-use crate::worker::Worker;
+use crate::worker::{Fault, Worker};
 
 /// What the selector tells of that is no connection; a process has not so many descriptors.
 pub(super) const LISTENER: u64 = u64::MAX;
@@ -33,12 +34,10 @@ pub struct Table<T: Transport, H> {
     pub(super) selector: Selector,
     entrance: Mutex<Option<Entrance<T, H>>>,
     places: Mutex<Places<T::Request>>,
-    /// How many wait at the selector, and whether several ever have.
-    waiting: AtomicUsize,
+    /// Whether several have ever waited at the selector.
     several: AtomicBool,
-    /// Wakes one of them.
+    /// Wakes one who waits there.
     nudge: Bell,
-    nudged: AtomicBool,
     /// Why no more requests can be got.
     error: Mutex<Option<io::Error>>,
 }
@@ -69,10 +68,8 @@ where
             selector,
             entrance,
             places: Mutex::default(),
-            waiting: AtomicUsize::new(0),
             several: AtomicBool::new(false),
             nudge,
-            nudged: AtomicBool::new(false),
             error: Mutex::default(),
         })
     }
@@ -89,57 +86,53 @@ where
     pub(super) fn park(
         &self,
         mut conn: Box<Conn<T::Request>>,
-        spare: Vec<u8>,
+        room: &mut Room,
         again: bool,
     ) -> Option<Box<Conn<T::Request>>> {
         let enter = || self.places.lock().enter();
-        if let Err(error) = conn.register(&self.selector, enter) {
-            conn.give_up(&self.worker, &self.selector, error);
-            self.left(conn.token(), spare);
-            return None;
-        }
-        let token = conn.token()?;
-        let until = conn.until();
+        let token = match conn.register(&self.worker, &self.selector, enter) {
+            Ok(token) => token,
+            Err(error) => {
+                self.give_up(conn, room, Fault::new(Stage::Handle, error));
+                return None;
+            }
+        };
+        let until = conn.until(&self.worker);
         let mut places = self.places.lock();
-        places.spare(spare);
-        let late = places.looks_too_late(until);
+        places.spare(mem::take(&mut room.spare));
         let back = places.park(token, conn, until, again);
+        // Whoever works here may not come back.
+        let wake = places.wake();
         drop(places);
-        if late {
-            self.nudge();
+        if wake {
+            self.nudge.ring();
         }
         back
     }
 
+    /// Ends a connection that can't wait, or not be worked at.
+    pub(super) fn give_up(&self, mut conn: Box<Conn<T::Request>>, room: &mut Room, fault: Fault) {
+        conn.give_up(&self.worker, &self.selector, room, fault);
+        self.left(conn.token(), room);
+    }
+
     /// A connection is gone.
-    pub(super) fn left(&self, token: Option<Token>, spare: Vec<u8>) {
-        if token.is_none() && spare.capacity() == 0 {
+    pub(super) fn left(&self, token: Option<Token>, room: &mut Room) {
+        if token.is_none() && room.spare.capacity() == 0 {
             return;
         }
         let mut places = self.places.lock();
         if let Some(token) = token {
             places.leave(token);
         }
-        places.spare(spare);
-    }
-
-    /// Wakes one who waits, if anybody does.
-    fn nudge(&self) {
-        if self.waiting.load(SeqCst) > 0 && !self.nudged.swap(true, SeqCst) {
-            self.nudge.ring();
-        }
+        places.spare(mem::take(&mut room.spare));
     }
 
     /// A new connection, if there is one.
     fn arrival(&self) -> Option<Box<Conn<T::Request>>> {
         let mut entrance = self.entrance.lock();
         match entrance.as_mut()?.take_next(&self.selector, self.interest()) {
-            Ok(Some(job)) => {
-                if entrance.as_ref()?.is_busy() {
-                    self.places.lock().arrival();
-                }
-                Some(Box::new(Conn::new(job)))
-            }
+            Ok(Some(job)) => Some(Box::new(Conn::new(job))),
             Ok(None) if !entrance.as_ref()?.is_over() => None,
             ended => {
                 if let Some(entrance) = entrance.take() {
@@ -158,16 +151,19 @@ where
         if self.several.load(SeqCst) { Interest::ReadableOnce } else { Interest::Readable }
     }
 
-    /// Until when to wait.
+    /// Somebody is going to wait; until when.
     fn before_wait(&self, deadline: Option<Instant>) -> io::Result<Option<Instant>> {
         let clock = match &mut *self.entrance.lock() {
             Some(entrance) => entrance.before_wait(&self.selector, self.interest())?,
             None => None,
         };
+        let clock = [deadline, clock].into_iter().flatten().min();
         let mut places = self.places.lock();
-        let until = [deadline, clock, places.next_timer()].into_iter().flatten().min();
-        places.looks = until;
-        Ok(if places.has_more() { Some(Instant::now()) } else { until })
+        let until = places.begin_to_wait(clock);
+        if places.waiting() > 1 {
+            self.several.store(true, SeqCst);
+        }
+        Ok(until)
     }
 
     fn after_wait(&self, heard: bool) {
@@ -191,10 +187,11 @@ where
         loop {
             let mut places = self.places.lock();
             let next = places.next();
-            let more = places.has_more();
+            // Whoever has something to do looks at nothing else for as long as it lasts.
+            let wake = matches!(next, Next::Conn(..) | Next::Arrival) && places.wake();
             drop(places);
-            if more {
-                self.nudge();
+            if wake {
+                self.nudge.ring();
             }
             let (conn, spare) = match next {
                 Next::Conn(conn, spare) => (Some(conn), spare),
@@ -210,13 +207,10 @@ where
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
         let until = self.before_wait(waiter.deadline())?;
-        if self.waiting.fetch_add(1, SeqCst) > 0 {
-            self.several.store(true, SeqCst);
-        }
         let happenings = self.selector.wait(until);
-        self.waiting.fetch_sub(1, SeqCst);
-        let (happenings, mut heard) = (happenings?, false);
         let mut places = self.places.lock();
+        places.end_to_wait(until);
+        let (happenings, mut heard) = (happenings?, false);
         for happening in happenings.iter() {
             match happening.token() {
                 LISTENER => places.arrival(),
@@ -224,9 +218,9 @@ where
                 OWN_BELL => waiter.hush(),
                 NUDGE => {
                     self.nudge.drain();
-                    self.nudged.store(false, SeqCst);
+                    places.awake();
                 }
-                number => places.stir(Token::of(number), happening.ends()),
+                number => places.stir(Token::of(number), happening.has_more()),
             }
         }
         drop(places);

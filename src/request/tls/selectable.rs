@@ -51,6 +51,9 @@ impl<R: TlsStream> TlsRequest<R> {
         }
         loop {
             let State::Open(conn) = &mut self.state else { return true };
+            if self.broken {
+                return true;
+            }
             let left = room.saturating_sub(self.taken.unread().len());
             if left == 0 {
                 return false;
