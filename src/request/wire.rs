@@ -105,9 +105,7 @@ impl Minders {
         while let Ok(false) = sent {
             let waited = match &mut self.watch {
                 Some(watch) => watch.wait(Way::Write, &mut None, socket),
-                None => {
-                    sys::poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], None)
-                }
+                None => sys::poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], None),
             };
             sent = waited.and_then(|()| self.send_held(socket));
         }

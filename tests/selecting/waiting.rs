@@ -158,7 +158,8 @@ where
     let lines = "more\n".repeat(1000);
     // Both end when the server hangs up.
     let sends = std::thread::spawn(move || while greedy.write_all(lines.as_bytes()).is_ok() {});
-    let takes = std::thread::spawn(move || while taking.read(&mut [0; 65536]).is_ok_and(|n| n > 0) {});
+    let takes =
+        std::thread::spawn(move || while taking.read(&mut [0; 65536]).is_ok_and(|n| n > 0) {});
     ear.hears("more")?;
     let mut other = table.client("")?;
     for _ in 0..20 {

@@ -287,7 +287,8 @@ impl<R> Places<R> {
     pub(super) fn wake(&mut self) -> bool {
         let too_late =
             |due: Instant| self.waits.iter().all(|until| until.is_none_or(|until| due < until));
-        let needed = !self.waits.is_empty() && (self.has_more() || self.due().is_some_and(too_late));
+        let needed =
+            !self.waits.is_empty() && (self.has_more() || self.due().is_some_and(too_late));
         needed && !mem::replace(&mut self.woken, true)
     }
 
