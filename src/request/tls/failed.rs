@@ -98,7 +98,7 @@ impl From<HandshakeFailed> for io::Error {
     }
 }
 
-/// The peer's connection ended without its close_notify: what has come may not be all that was sent,
+/// The peer's connection ended without its `close_notify`: what has come may not be all that was sent,
 /// and nobody knows who ended it. Found inside an [`io::Error`] of the kind `UnexpectedEof`.
 ///
 /// Protocols that say by themselves where a message ends may take it for a clean end between two.

@@ -134,7 +134,7 @@ impl<R> TlsRequest<R> {
 }
 
 impl<R: TlsStream> TlsRequest<R> {
-    /// Sends the close_notify, to a peer that takes something.
+    /// Sends the `close_notify`, to a peer that takes something.
     fn say_goodbye(&mut self) {
         let goes_on = self.delivered && !self.stuck && self.inner.connection().is_some();
         match &mut self.state {

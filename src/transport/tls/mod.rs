@@ -35,7 +35,7 @@ use crate::{ForkedChild, Waiter};
 ///
 /// # How it ends
 ///
-/// A request that was handled ends with a close_notify; where the handler failed there is none, and
+/// A request that was handled ends with a `close_notify`; where the handler failed there is none, and
 /// what was sent does not look whole to the peer. A peer that ends its connection without one has
 /// cut it short: the read that gets there fails with [`TlsTruncated`](crate::TlsTruncated) and the
 /// kind `UnexpectedEof`, where it would have been a clean end with one.
@@ -128,7 +128,7 @@ impl<T: Transport> Tls<T> {
 impl<T> Tls<T> {
     /// How long a handshake may take as a whole, from the moment at which a worker begins it; 10 s by
     /// default. It then fails with [`DeadlinePassed::Stage`](crate::DeadlinePassed::Stage).
-    /// [`Deadlines`](crate::Deadlines) begin when it is over. The close_notify of a connection is
+    /// [`Deadlines`](crate::Deadlines) begin when it is over. The `close_notify` of a connection is
     /// waited for no longer either, where the peer does not take it.
     #[must_use]
     pub fn handshake(self, time: Duration) -> Self {

@@ -77,7 +77,7 @@ pub fn farewell<S: Read + Write>(client: &mut Client<S>) -> io::Result<()> {
     client.get_mut().flush()
 }
 
-/// All that comes up to the close_notify; without one, an error.
+/// All that comes up to the `close_notify`; without one, an error.
 pub fn rest<S: Read + Write>(client: &mut Client<S>) -> io::Result<String> {
     let mut rest = String::new();
     client.read_to_string(&mut rest)?;
