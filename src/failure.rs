@@ -34,6 +34,9 @@ pub enum FailureKind {
     PeerGone,
     /// A read or write took longer than its timeout, or a [deadline](crate::Deadlines) has passed.
     TimedOut,
+    /// Peer and server did not come to terms before the first request: a TLS handshake failed.
+    /// Scanners do that all day; so does a client that is set up wrongly.
+    Handshake,
     /// The handler, or the request itself, returned an error.
     Error,
     /// The peer was not let in, for what it is or could not show: [`Denied`](crate::Denied).
@@ -53,6 +56,7 @@ impl FailureKind {
     pub const ALL: &'static [Self] = &[
         Self::PeerGone,
         Self::TimedOut,
+        Self::Handshake,
         Self::Error,
         Self::Denied,
         Self::Panic,
@@ -82,6 +86,7 @@ impl fmt::Display for FailureKind {
         f.write_str(match self {
             Self::PeerGone => "the peer went away",
             Self::TimedOut => "timed out",
+            Self::Handshake => "a handshake failed",
             Self::Error => "an error",
             Self::Denied => "the peer was not let in",
             Self::Panic => "a panic",

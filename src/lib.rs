@@ -50,6 +50,11 @@ compile_error!(
     "socketserver serves Unix sockets and forks: it is for Unix systems, and tested on Linux"
 );
 
+/// The rustls that [`Tls`] is made of, to configure it with: a 0.x crate, whose next version will be
+/// one of this crate's.
+#[cfg(feature = "tls")]
+pub use rustls;
+
 mod admission;
 mod alias;
 mod authentication;
@@ -105,6 +110,8 @@ pub use request::{
 };
 #[cfg(feature = "proxy")]
 pub use request::{BadProxyHeader, Proxiable, ProxiedRequest, ProxyHeader};
+#[cfg(feature = "tls")]
+pub use request::{HandshakeFailed, HandshakeReason, TlsRequest, TlsStream, TlsTruncated};
 pub use running::Running;
 pub use server::Server;
 pub use session::{Outcome, Puller, Session, Taken};
@@ -116,4 +123,6 @@ pub use transport::{
     StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram, UnixStream,
     UnixTransport,
 };
+#[cfg(feature = "tls")]
+pub use transport::{Tls, TlsConfig};
 pub use worker::{Ending, Job, Worker};

@@ -178,6 +178,29 @@ fn errors_are_errors() {
 }
 
 #[test]
+#[cfg(feature = "tls")]
+fn tls_goes_where_its_transport_goes() {
+    use socketserver::{
+        HandshakeFailed, HandshakeReason, Portable, Selectable, Tls, TlsConfig, TlsRequest,
+        TlsTruncated,
+    };
+    fn assert_portable<T: Portable>() {}
+    fn assert_selectable<R: Selectable>() {}
+    assert_send_sync_debug::<Tls<Tcp>>();
+    assert_send_sync_debug::<TlsConfig>();
+    assert_clone::<TlsConfig>();
+    assert_send_sync_debug::<HandshakeReason>();
+    assert_error::<HandshakeFailed>();
+    assert_error::<TlsTruncated>();
+    assert_send::<TlsRequest<TcpRequest>>();
+    assert_debug::<TlsRequest<TcpRequest>>();
+    assert_portable::<Tls<UnixStream>>();
+    assert_selectable::<TlsRequest<UnixStreamRequest>>();
+    // As plain a value as the transport inside, and a pointer.
+    assert_eq!(size_of::<Tls<Tcp>>(), size_of::<Tcp>() + size_of::<usize>());
+}
+
+#[test]
 fn a_server_is_no_freer_than_its_handler() {
     type Counting = HandlerFn<std::cell::Cell<u8>>;
     assert_not!(Server<Tcp, Sync, Counting>: std::marker::Sync);

@@ -6,6 +6,7 @@ mod support;
 
 use std::cell::RefCell;
 use std::io::{self, BufRead, ErrorKind, Read};
+use std::time::Instant;
 
 use proptest::prelude::*;
 use socketserver::{
@@ -67,6 +68,8 @@ impl Connection for Pieces {
     fn set_hangup(&mut self, _hangup: Hangup) -> io::Result<()> {
         Ok(())
     }
+
+    fn set_stage_end(&mut self, _end: Option<Instant>) {}
 }
 
 impl Proxiable for Pieces {}

@@ -1,7 +1,7 @@
 //! How long a peer may take, each deadline named after one thing.
 
 use std::io::{self, ErrorKind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{error, fmt};
 
 use crate::handler::Guarded;
@@ -58,21 +58,12 @@ pub struct Deadlines {
     pub(super) request: Option<Duration>,
     pub(super) rate: Option<(usize, Duration)>,
     pub(super) write: Option<Duration>,
-    /// When whatever comes before the handler has to be over.
-    pub(super) established: Option<Instant>,
 }
 
 impl Deadlines {
     /// None yet.
     pub const fn new() -> Self {
-        Self {
-            first_byte: None,
-            idle: None,
-            request: None,
-            rate: None,
-            write: None,
-            established: None,
-        }
+        Self { first_byte: None, idle: None, request: None, rate: None, write: None }
     }
 
     /// How long a new connection may say nothing, from the first time that it is waited for. Where
@@ -110,12 +101,6 @@ impl Deadlines {
     /// at a time is ended by `request`.
     pub const fn write(mut self, time: Duration) -> Self {
         self.write = Some(time);
-        self
-    }
-
-    /// Until when all that the peer has to say before the handler may take.
-    pub(crate) const fn established(mut self, until: Instant) -> Self {
-        self.established = Some(until);
         self
     }
 
@@ -178,9 +163,9 @@ pub enum DeadlinePassed {
     Rate,
     /// [`Deadlines::write`], or what counts in its place.
     Write,
-    /// The time for what comes before the handler, such as a PROXY header, or the answer to a
-    /// challenge: [`Authenticated::within`](crate::Authenticated::within).
-    Established,
+    /// What a stage of the request may take by itself, such as a handshake: see
+    /// [`Connection::set_stage_end`](crate::Connection::set_stage_end).
+    Stage,
 }
 
 impl fmt::Display for DeadlinePassed {
@@ -191,7 +176,10 @@ impl fmt::Display for DeadlinePassed {
             Self::Request => "timed out: the request took too long as a whole",
             Self::Rate => "timed out: the request came too slowly",
             Self::Write => "timed out: the peer does not take what is sent",
-            Self::Established => "timed out: the peer has not said in time what comes first",
+            Self::Stage => {
+                "timed out: the peer took too long before its first request, or after \
+                            its last"
+            }
         })
     }
 }

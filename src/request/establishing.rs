@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::{Connection, Deadlines, Request};
+use super::{Connection, Request};
 
 /// How far the second stage is, which may be left and come back to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,14 +27,12 @@ impl Establishing {
     ) -> io::Result<()> {
         if *self == Self::Inner {
             inner.establish()?;
-            if let Some(until) = Instant::now().checked_add(time) {
-                inner.set_deadlines(Deadlines::new().established(until))?;
-            }
+            inner.set_stage_end(Instant::now().checked_add(time));
             *self = Self::Own;
         }
         if *self == Self::Own {
             run(inner)?;
-            inner.set_deadlines(Deadlines::new())?;
+            inner.set_stage_end(None);
             *self = Self::Done;
         }
         Ok(())

@@ -38,6 +38,10 @@ macro_rules! forward_connection {
             fn set_hangup(&mut self, hangup: $crate::Hangup) -> ::std::io::Result<()> {
                 self.inner.set_hangup(hangup)
             }
+
+            fn set_stage_end(&mut self, end: Option<::std::time::Instant>) {
+                self.inner.set_stage_end(end);
+            }
         }
 
         #[diagnostic::do_not_recommend]

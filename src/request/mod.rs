@@ -19,6 +19,8 @@ mod proxy_header;
 mod selectable;
 mod spin;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 mod watch;
 mod wire;
 
@@ -42,6 +44,8 @@ pub use proxy_header::{BadProxyHeader, ProxyHeader};
 pub use selectable::{Progress, ReplyTooLong, RequestTooLong, Room, Selectable};
 pub(crate) use stream::StreamSettings;
 pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};
+#[cfg(feature = "tls")]
+pub use tls::{HandshakeFailed, HandshakeReason, TlsRequest, TlsStream, TlsTruncated};
 
 use std::io;
 use std::os::fd::BorrowedFd;

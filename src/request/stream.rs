@@ -462,14 +462,8 @@ impl<S: StreamSocket, A> Connection for StreamRequest<S, A> {
         deadlines.check()?;
         let unread = !self.unread().is_empty();
         let timeout = self.timeout;
-        let timed = timeout.is_some() && self.wire.is_selected();
         let watch = &mut self.wire.minders.get_or_insert_default().watch;
-        *watch = if deadlines != Deadlines::new() {
-            Some(Watch::new(deadlines, timeout, unread, watch.as_ref()))
-        } else {
-            // What has been said so far is forgotten with them.
-            timed.then(|| Watch::new(deadlines, timeout, unread, None))
-        };
+        *watch = Some(Watch::new(deadlines, timeout, unread, watch.as_ref()));
         Ok(())
     }
 
@@ -478,6 +472,22 @@ impl<S: StreamSocket, A> Connection for StreamRequest<S, A> {
         self.hangup = hangup;
         self.wire.traffic.expect_more();
         Ok(())
+    }
+
+    fn set_stage_end(&mut self, end: Option<Instant>) {
+        // In a table the timeout is the clock's, and there to stay.
+        let timed = self.wire.is_selected() && self.timeout.is_some();
+        match (end, &mut self.wire.minders) {
+            (Some(end), minders) => {
+                let watch = &mut minders.get_or_insert_default().watch;
+                let new = || Watch::new(Deadlines::new(), self.timeout, false, None);
+                watch.get_or_insert_with(new).begin_stage(end);
+            }
+            (None, Some(minders)) => {
+                minders.watch.take_if(|watch| !watch.end_stage() && !timed);
+            }
+            (None, None) => {}
+        }
     }
 }
 

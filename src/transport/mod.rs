@@ -8,6 +8,8 @@ mod portable;
 mod proxied;
 mod socket_file;
 mod tcp;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 mod udp;
 mod unix;
 mod unix_datagram;
@@ -19,6 +21,8 @@ pub use portable::Portable;
 #[cfg(feature = "proxy")]
 pub use proxied::Proxied;
 pub use tcp::Tcp;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsConfig};
 pub use udp::Udp;
 pub use unix::ToUnixAddr;
 pub use unix_datagram::UnixDatagram;
