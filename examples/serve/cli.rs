@@ -40,6 +40,10 @@ connection on a thread of its own.
   --backlog N    how many connections may wait to be accepted [default: 1024]
   --bufsize N    how much is read at a time by once and echo [default: 8192];
                  for packets, the longest that is taken whole [default: 65535]
+  --proxy-from CIDR
+                 for tcp, and as often as there are networks: connections come
+                 from these, through proxies that say whose they are, by the
+                 PROXY protocol; others are refused; needs --features proxy
   --quiet        no line on stderr for each exchange of files
   --workers N    how many threads a thread-pool has at most [default: four more
                  than there are processors, and at most 32]; the others have
@@ -52,7 +56,7 @@ ends it at once.
 ";
 
 const OPTIONS: &str = "--transport, --strategy, --mode, --addr, --backlog, --bufsize, --workers, \
-                       --dir, --quiet, --help";
+                       --dir, --proxy-from, --quiet, --help";
 /// More would be no buffer but an attempt to run out of memory.
 const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
 
@@ -72,6 +76,9 @@ pub(crate) struct Cli {
     pub(crate) workers: Option<usize>,
     pub(crate) dir: PathBuf,
     pub(crate) quiet: bool,
+    /// The networks of proxies.
+    #[cfg_attr(not(feature = "proxy"), expect(dead_code, reason = "they are refused without"))]
+    pub(crate) proxies: Vec<String>,
 }
 
 /// A transport, and an address that goes with it.
@@ -126,7 +133,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     let mut strategy = Strategy::Threading;
     let (mut mode, mut address, mut dir) = (None, None, None);
     let (mut bufsize, mut workers) = (None, None);
-    let (mut backlog, mut quiet) = (1024, false);
+    let (mut backlog, mut quiet, mut proxies) = (1024, false, Vec::new());
 
     let mut parser = Parser::from_env();
     while let Some(arg) = parser.next().map_err(|error| hinted(&error))? {
@@ -170,6 +177,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 workers = Some(number(&mut parser, "--workers", usize::MAX)?);
             }
             Arg::Long("dir") => dir = Some(PathBuf::from(value(&mut parser)?)),
+            Arg::Long("proxy-from") => proxies.push(text(&mut parser)?),
             Arg::Long("quiet") => quiet = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
             other => return Err(hinted(&other.unexpected())),
@@ -188,13 +196,35 @@ pub(crate) fn parse() -> Result<Asked, String> {
              can have --mode once or echo"
         ));
     }
+    check_proxies(&proxies, &endpoint)?;
     let mode = mode.unwrap_or(if packets { Mode::Echo } else { Mode::Files });
     let served = dir.is_some() || mode == Mode::Files;
     let dir = dir.unwrap_or_else(|| PathBuf::from("."));
     if served {
         check_dir(&dir)?;
     }
-    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir, workers, quiet }))
+    Ok(Asked::Serve(Cli {
+        endpoint,
+        strategy,
+        mode,
+        backlog,
+        bufsize,
+        dir,
+        workers,
+        quiet,
+        proxies,
+    }))
+}
+
+fn check_proxies(proxies: &[String], endpoint: &Endpoint) -> Result<(), String> {
+    match endpoint {
+        _ if proxies.is_empty() => Ok(()),
+        _ if !cfg!(feature = "proxy") => {
+            Err("this serve knows no PROXY protocol: build it with --features proxy".into())
+        }
+        Endpoint::Tcp(_) => Ok(()),
+        _ => Err("--proxy-from is for connections over IP: use it with --transport tcp".into()),
+    }
 }
 
 fn hinted(error: &dyn Display) -> String {
