@@ -13,8 +13,9 @@ use super::{Authenticate, Denied};
             transport inside of `Authenticated`"
 )]
 pub trait PeerCertificate {
-    /// The peer's own certificate, in DER, which has been verified against the authorities that the
-    /// server trusts by the time the connection is established; `None` where it has shown none.
+    /// The peer's own certificate, in DER; `None` where it has shown none, and before the connection
+    /// has been established. It has been verified by then, where the server's configuration verifies
+    /// clients: it is to have authorities that it trusts.
     fn peer_certificate(&self) -> Option<&[u8]>;
 }
 

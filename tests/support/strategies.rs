@@ -8,18 +8,40 @@ use std::os::fd::AsFd;
 
 use socketserver::{
     Concurrency, ForkServer, Forking, Handler, Limits, LocalAddr, Portable, Selectable, Selecting,
-    Server, Sync, Threading, Transport,
+    Server, Sync, ThreadPool, Threading, Transport,
 };
 
-pub const ALL: [&str; 6] =
-    ["sync", "threading", "forking", "fork-server", "selecting-sync", "selecting-threading"];
+pub const ALL: [&str; 8] = [
+    "sync",
+    "threading",
+    "thread-pool",
+    "forking",
+    "fork-server",
+    "selecting-sync",
+    "selecting-threading",
+    "selecting-thread-pool",
+];
 
 /// Those under which a peer that is waited for holds up nobody.
-pub const AT_ONCE: [&str; 5] =
-    ["threading", "forking", "fork-server", "selecting-sync", "selecting-threading"];
+pub const AT_ONCE: [&str; 7] = [
+    "threading",
+    "thread-pool",
+    "forking",
+    "fork-server",
+    "selecting-sync",
+    "selecting-threading",
+    "selecting-thread-pool",
+];
 
 /// Those whose requests are all of one process.
-pub const IN_PROCESS: [&str; 4] = ["sync", "threading", "selecting-sync", "selecting-threading"];
+pub const IN_PROCESS: [&str; 6] = [
+    "sync",
+    "threading",
+    "thread-pool",
+    "selecting-sync",
+    "selecting-threading",
+    "selecting-thread-pool",
+];
 
 /// Says where it listens, as the example `serve` does, and serves for ever.
 pub fn serve<T, H>(
@@ -40,6 +62,10 @@ where
         "fork-server" => run(transport, ForkServer::new(), handler, limits),
         "selecting-sync" => run(transport, Selecting::new(Sync), handler, limits),
         "selecting-threading" => run(transport, Selecting::new(Threading::new()), handler, limits),
+        "thread-pool" => run(transport, ThreadPool::new(8), handler, limits),
+        "selecting-thread-pool" => {
+            run(transport, Selecting::new(ThreadPool::new(2)), handler, limits)
+        }
         other => Err(format!("no strategy is named {other}").into()),
     }
 }

@@ -19,8 +19,9 @@ use rustls::{ServerConfig, ServerConnection};
 pub use failed::{HandshakeFailed, HandshakeReason, TlsTruncated};
 
 use self::selectable::Taken;
-use super::{Connection, Deadlines, Hangup, Request};
+use super::{Connection, Credentials, Deadlines, Hangup, Request};
 use crate::admission::{PeerIp, PeerUid};
+use crate::authentication::{PeerCertificate, PeerCredentials};
 use crate::failure::FailureKind;
 use crate::in_flight::Activity;
 use crate::transport::tls::{Terms, UnderWay};
@@ -239,6 +240,18 @@ impl<R: PeerIp> PeerIp for TlsRequest<R> {
 impl<R: PeerUid> PeerUid for TlsRequest<R> {
     fn peer_uid(&self) -> Option<u32> {
         self.inner.peer_uid()
+    }
+}
+
+impl<R: PeerCredentials> PeerCredentials for TlsRequest<R> {
+    fn peer_credentials(&self) -> io::Result<Credentials> {
+        self.inner.peer_credentials()
+    }
+}
+
+impl<R> PeerCertificate for TlsRequest<R> {
+    fn peer_certificate(&self) -> Option<&[u8]> {
+        self.peer_certificates().next()
     }
 }
 
