@@ -87,7 +87,9 @@ pub use authentication::{
     Authenticate, Authenticated, AuthenticatedRequest, Certificates, Denied, HasIdentity,
     PeerCertificate, PeerCredentials, Users,
 };
-pub use concurrency::{Concurrency, ForkServer, Forking, Shareable, Sync, ThreadPool, Threading};
+pub use concurrency::{
+    Concurrency, ForkServer, Forking, PreForking, Shareable, Sync, ThreadPool, Threading, Workers,
+};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use concurrency::{InProcess, Selecting};
 pub use control::{StopHandle, Waiter};

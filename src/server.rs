@@ -270,7 +270,8 @@ impl<T, C, H> Server<T, C, H> {
     /// server is bound, so there is nothing to wait for.
     ///
     /// Not for [`Forking`], which needs a process with one thread and will refuse
-    /// every request; [`ForkServer`](crate::ForkServer) is.
+    /// every request, nor for [`PreForking`](crate::PreForking), which will not serve at all;
+    /// [`ForkServer`](crate::ForkServer) is.
     ///
     /// # Errors
     ///

@@ -130,6 +130,12 @@ impl<H> Worker<H> {
         Arc::clone(&self.shared.control)
     }
 
+    /// The same with another handler.
+    pub(crate) fn with<G>(&self, handler: G) -> Worker<G> {
+        let shared = Shared { handler, control: self.shared_control() };
+        Worker::new(Arc::new(shared), self.session)
+    }
+
     pub(crate) fn session(&self) -> u64 {
         self.session
     }
@@ -280,13 +286,13 @@ impl<H> Worker<H> {
     }
 
     /// Does what the handler wants to be done about a panic; in a forked child it is noted for the
-    /// parent, which then asks.
+    /// parent, which then asks, and in a process that serves for another for that one.
     #[cold]
-    fn panicked<R>(&self)
+    pub(crate) fn panicked<R>(&self)
     where
         H: Handler<R>,
     {
-        if self.control().is_child() {
+        if self.control().is_child() || self.control().is_worker() {
             return self.control().note_panic();
         }
         let mut answer = OnPanic::Contain;

@@ -14,11 +14,12 @@ use socketserver::{
     Activity, AddressFamily, Amplifies, AssumeForkSafe, Bound, Closing, Counters, CrashOnPanic,
     Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Ending, Event, Failure,
     FailureKind, ForkRefused, ForkServer, ForkedChild, Forking, Guarded, Handler, HandlerFn,
-    Hangup, Job, Limits, LineTooLong, Next, OnPanic, Options, Outcome, Puller, Refusal, Refuse,
-    Report, Running, Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync,
-    Taken, Tcp, TcpRequest, TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket,
-    Truncation, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest,
-    Waiter, WhenFull, Worker, handler_fn,
+    Hangup, Job, Limits, LineTooLong, Next, OnPanic, Options, Outcome, PreForking, Progress,
+    Puller, Refusal, Refuse, ReplyTooLong, Report, RequestTooLong, Room, Running, Selecting,
+    Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp,
+    TcpRequest, TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket, Truncation, Udp,
+    UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull,
+    Worker, Workers, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -122,10 +123,14 @@ macro_rules! for_the_lattice {
         $check::<Server<$transport, ThreadPool, Stateless>>();
         $check::<Server<$transport, Forking, Stateless>>();
         $check::<Server<$transport, ForkServer, Stateless>>();
+        $check::<Server<$transport, PreForking<Sync>, Stateless>>();
+        $check::<Server<$transport, PreForking<Threading>, Stateless>>();
         $check::<Running<$transport, Sync, Stateless>>();
         $check::<Running<$transport, Threading, Stateless>>();
         $check::<Running<$transport, ThreadPool, Stateless>>();
         $check::<Running<$transport, Forking, Stateless>>();
+        $check::<Server<$transport, Selecting<Sync>, Stateless>>();
+        $check::<Running<$transport, Selecting<Threading>, Stateless>>();
         $check::<Options<$transport>>();
         $check::<$transport>();
     )*};
@@ -195,6 +200,10 @@ fn values_that_tell_what_happened_go_anywhere() {
     assert_send_sync_debug::<Deadlines>();
     assert_send_sync_debug::<DeadlinePassed>();
     assert_send_sync_debug::<Hangup>();
+    assert_send_sync_debug::<RequestTooLong>();
+    assert_send_sync_debug::<ReplyTooLong>();
+    assert_send_sync_debug::<Progress>();
+    assert_send_sync_debug::<Room>();
     assert_send_sync_debug::<HandlerFn<fn(&mut TcpRequest) -> io::Result<()>>>();
     // A panic's payload need not be Sync.
     assert_send::<Failure>();
@@ -226,7 +235,13 @@ fn strategies_are_plain_values() {
     assert_send_sync_debug::<ThreadPool>();
     assert_send_sync_debug::<Forking>();
     assert_send_sync_debug::<ForkServer>();
+    assert_send_sync_debug::<PreForking<Sync>>();
+    assert_send_sync_debug::<Workers>();
+    assert_clone::<Workers>();
+    assert_send_sync_debug::<Selecting<Sync>>();
+    assert_send_sync_debug::<Selecting<Threading>>();
     assert_clone::<Sync>();
+    assert_clone::<Selecting<Sync>>();
 }
 
 #[test]
@@ -235,6 +250,8 @@ fn errors_are_errors() {
     assert_error::<ForkRefused>();
     assert_error::<LineTooLong>();
     assert_error::<DeadlinePassed>();
+    assert_error::<RequestTooLong>();
+    assert_error::<ReplyTooLong>();
     assert_error::<Amplifies>();
 }
 

@@ -352,7 +352,7 @@ fn a_silent_connection_does_not_hold_up_the_end() -> Tested {
 
 #[test]
 fn a_request_that_comes_with_the_signal_is_answered() -> Tested {
-    for strategy in ["threading", "thread-pool", "forking"].repeat(3) {
+    for strategy in ["threading", "thread-pool", "forking", "pre-forking+threading"].repeat(3) {
         let server = Served::start(&["--addr", "127.0.0.1:0", "--strategy", strategy])?;
         let peer = connect(&server.address)?;
         get(&server.address, "/")?;

@@ -220,7 +220,8 @@ fn commands_have_the_same_replies_under_every_strategy() -> Tested {
 
 #[test]
 fn values_are_shared_where_memory_is() -> Tested {
-    for strategy in STRATEGIES {
+    // Of several processes that serve, each has a memory of its own, and any may be the one.
+    for strategy in STRATEGIES.into_iter().filter(|strategy| !strategy.starts_with("pre-")) {
         let server =
             Served::start(&["--strategy", strategy, "--mode", "resp", "--addr", "127.0.0.1:0"])?;
         transcript(&server, b"SET shared by all\r\nSET shared value\r\n", Way::AtOnce)?;

@@ -52,7 +52,7 @@ fn trials() -> Vec<Trial> {
     });
     let mut trials = vec![idle.with_ignored_flag(!traces)];
     for &transport in Transport::ALL {
-        for &strategy in Strategy::ALL {
+        for &strategy in Strategy::ALL.iter().filter(|strategy| !strategy.serves_elsewhere()) {
             let (who, load) = (Who::Ours, Load::Paced);
             let role = Role { who, transport, strategy, load, count: COUNT };
             let name = format!("{transport}_{strategy}_makes_the_calls_of_the_loop_by_hand");
@@ -86,6 +86,7 @@ fn makes_the_calls_of_the_loop_by_hand(role: Role) -> Fallible<()> {
         (Strategy::Fresh | Strategy::Threading | Strategy::ThreadPool, _) => all(&twin),
         (Strategy::Forking, true) => 12,
         (Strategy::Forking, false) => 7,
+        (Strategy::PreForking, _) => all(&twin),
     };
     assert!(all(&ours) <= most, "more than {most} calls: {ours:?}");
     assert!(all(&ours) <= all(&twin), "ours {ours:?}\ntwin {twin:?}");
@@ -163,7 +164,7 @@ fn allocates_no_more_than_it_has_to(role: Role) -> Fallible<()> {
         (Strategy::Fresh, false) => by_hand,
         // One more thread may be started even now.
         (Strategy::Threading | Strategy::ThreadPool, _) => u64::from(COUNT) / 2,
-        (Strategy::Sync | Strategy::Forking, _) => 0,
+        (Strategy::Sync | Strategy::Forking | Strategy::PreForking, _) => 0,
     };
     let ours = allocations::of(role)?;
     assert!(ours <= most, "{ours} allocations in {COUNT} requests, more than {most}");

@@ -32,6 +32,7 @@ pub fn of(kind: Kind) -> Ceilings {
         (Strategy::Fresh, Udp | UnixDatagram) => (ANY, 4.0, ANY),
         (Strategy::Forking, Tcp | UnixStream) => (12.0, 0.0, ANY),
         (Strategy::Forking, Udp | UnixDatagram) => (7.0, 0.0, ANY),
+        (Strategy::PreForking, _) => (ANY, ANY, ANY),
     };
     Ceilings { calls, allocations, instructions }
 }

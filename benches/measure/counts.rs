@@ -96,7 +96,7 @@ fn is_steady(kind: Kind) -> bool {
     match kind.strategy {
         Strategy::Sync => true,
         Strategy::Threading | Strategy::Fresh | Strategy::ThreadPool => kind.transport.is_stream(),
-        Strategy::Forking => false,
+        Strategy::Forking | Strategy::PreForking => false,
     }
 }
 

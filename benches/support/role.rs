@@ -64,6 +64,8 @@ words! {
         Fresh = "fresh",
         ThreadPool = "thread-pool",
         Forking = "forking",
+        /// Of `Sync`.
+        PreForking = "pre-forking",
     }
 }
 
@@ -85,6 +87,12 @@ impl Transport {
 }
 
 impl Strategy {
+    /// Whether requests are taken by other processes than the one that is looked at, where they can't
+    /// be counted one by one.
+    pub fn serves_elsewhere(self) -> bool {
+        self == Self::PreForking
+    }
+
     /// Whether each request has a thread or process that is started for it.
     pub fn starts_workers(self) -> bool {
         matches!(self, Self::Fresh | Self::Forking)
@@ -104,7 +112,8 @@ pub struct Role {
     pub transport: Transport,
     pub strategy: Strategy,
     pub load: Load,
-    /// How many requests there are, where the load does not decide it.
+    /// How many requests there are, where the load does not decide it; where clients do, how many
+    /// megabytes the server's process has in use beside what it needs.
     pub count: u32,
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use nix::libc;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork};
+use nix::unistd::{ForkResult, Pid, fork};
 
 /// As many at a time as the composed server has by default.
 const MOST: usize = 40;
@@ -29,16 +29,22 @@ impl Children {
     }
 
     /// Where the process handles a signal, the child does not: it could not be ended by it.
-    pub(super) fn start(&mut self, handled: Option<Signal>, work: impl FnOnce()) -> io::Result<()> {
+    pub(super) fn start(
+        &mut self,
+        handled: Option<Signal>,
+        work: impl FnOnce(),
+    ) -> io::Result<Pid> {
         match handled.map_or_else(fork_alone, fork_without)? {
             ForkResult::Child => {
                 work();
                 // SAFETY: always allowed; it does not return.
                 unsafe { libc::_exit(0) }
             }
-            ForkResult::Parent { .. } => self.running += 1,
+            ForkResult::Parent { child } => {
+                self.running += 1;
+                Ok(child)
+            }
         }
-        Ok(())
     }
 
     pub(super) fn wait(&mut self) {

@@ -22,6 +22,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::Signal;
 
+/// How many processes serve side by side, where several do.
+pub const PROCESSES: usize = 4;
+
 /// The flag that ends a loop, and the descriptor that wakes it.
 pub struct Stop {
     asked: AtomicBool,
@@ -43,6 +46,8 @@ impl Stop {
         self.asked.load(Ordering::SeqCst)
     }
 
+    /// Waits for the socket, or to be told; where there is nothing else to wait for, the socket is its
+    /// own.
     fn wait(&self, socket: &impl AsFd) -> io::Result<()> {
         let entry = |fd| PollFd::new(fd, PollFlags::POLLIN);
         match poll(&mut [entry(socket.as_fd()), entry(self.wake.as_fd())], PollTimeout::NONE) {

@@ -7,8 +7,10 @@ use std::os::unix::net::{self as unix, UnixListener, UnixStream};
 use std::sync::Arc;
 use std::thread;
 
+use nix::sys::signal::{Signal, kill};
+
 use super::fork::Children;
-use super::{Hooks, Looks, Running, Stop, crew, passes, pool};
+use super::{Hooks, Looks, PROCESSES, Running, Stop, crew, passes, pool};
 
 /// The two listeners of `std`, which have no trait in common.
 pub trait Listener: AsFd {
@@ -186,6 +188,27 @@ pub fn forking<L: Listener>(listener: L, stop: &Stop, hooks: &impl Hooks) -> io:
             Err(error) if passes(&error) => {}
             Err(error) => return Err(error),
         }
+    }
+    children.wait();
+    Ok(())
+}
+
+/// So many processes that wait in accept(2), and one that waits for its end, and then for theirs.
+pub fn pre_forking<L: Listener>(listener: &L, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
+    let mut children = Children::default();
+    let mut workers = Vec::new();
+    for _ in 0..PROCESSES {
+        workers.push(children.start(None, || {
+            while let Ok((stream, peer)) = listener.accept() {
+                handle::<L>(stream, peer, hooks);
+            }
+        })?);
+    }
+    while !stop.asked() {
+        stop.wait(&stop.wake)?;
+    }
+    for worker in workers {
+        kill(worker, Signal::SIGKILL)?;
     }
     children.wait();
     Ok(())

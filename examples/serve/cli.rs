@@ -28,6 +28,9 @@ connection on a thread of its own.
                  thread-pool  the same on a limited number of threads
                  forking    each request in a process of its own
                  fork-server  the same, forked from a helper
+                 pre-forking  in several processes, one after the other in each
+                 pre-forking+threading  the same, each on a thread of its own
+                 pre-forking+thread-pool  the same, with a pool each
                  selecting  for connections: in a table while they wait
                  selecting+thread-pool  the same, with a pool to work at it
   --mode M       files      HTTP/1.1: GET and HEAD of the files [default]
@@ -45,9 +48,10 @@ connection on a thread of its own.
                  from these, through proxies that say whose they are, by the
                  PROXY protocol; others are refused; needs --features proxy
   --quiet        no line on stderr for each exchange of files
-  --workers N    how many threads a thread-pool has at most [default: four more
-                 than there are processors, and at most 32]; the others have
-                 no such number, and it does nothing
+  --workers N    how many processes pre-forking has [default: as many as there
+                 are processors], or how many threads a thread-pool has at most
+                 [default: four more than there are processors, and at most 32];
+                 the others have no such number, and it does nothing
   -h, --help     this text
 
 Once bound it prints `LISTENING <address>` on stdout. On SIGTERM or SIGINT it
@@ -96,8 +100,18 @@ pub(crate) enum Strategy {
     ThreadPool,
     Forking,
     ForkServer,
+    PreForking,
+    PreForkingThreading,
+    PreForkingThreadPool,
     Selecting,
     SelectingThreadPool,
+}
+
+impl Strategy {
+    /// Whether connections take turns, exchange by exchange.
+    pub(crate) fn takes_turns(self) -> bool {
+        matches!(self, Self::Selecting | Self::SelectingThreadPool)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -154,6 +168,9 @@ pub(crate) fn parse() -> Result<Asked, String> {
                     ("thread-pool", Strategy::ThreadPool),
                     ("forking", Strategy::Forking),
                     ("fork-server", Strategy::ForkServer),
+                    ("pre-forking", Strategy::PreForking),
+                    ("pre-forking+threading", Strategy::PreForkingThreading),
+                    ("pre-forking+thread-pool", Strategy::PreForkingThreadPool),
                     ("selecting", Strategy::Selecting),
                     ("selecting+thread-pool", Strategy::SelectingThreadPool),
                 ];

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use socketserver::{
-    ForkServer, Forking, Handler, Selecting, Sync, ThreadPool, Threading, forward_hooks,
+    ForkServer, Forking, Handler, PreForking, Selecting, Sync, ThreadPool, Threading, forward_hooks,
 };
 
 /// A mixin: the handler `H`, and the number of requests that the serve loop has taken. As a mixin
@@ -38,6 +38,9 @@ impl<R, H: Handler<R>> Handler<R> for Counted<H> {
 
 /// A strategy that can say how many requests run elsewhere right now.
 pub(crate) trait InFlight {
+    /// Whether other processes take the requests, so that only counters know of them.
+    const TAKEN_ELSEWHERE: bool = false;
+
     fn in_flight(&self) -> usize;
 }
 
@@ -75,5 +78,13 @@ impl InFlight for Forking {
 impl InFlight for ForkServer {
     fn in_flight(&self) -> usize {
         self.active_children().count()
+    }
+}
+
+impl<C> InFlight for PreForking<C> {
+    const TAKEN_ELSEWHERE: bool = true;
+
+    fn in_flight(&self) -> usize {
+        0
     }
 }

@@ -27,16 +27,19 @@ impl<R: BufRead + Write> Handler<R> for Once {
 /// Sends back whatever comes, until the peer has no more.
 pub(crate) struct Echo {
     bufsize: usize,
+    /// Whether each piece is an exchange of its own, for strategies where connections take turns. A
+    /// server that stops finishes the exchange; otherwise it is the connection that it finishes.
+    by_turns: bool,
 }
 
 thread_local! {
-    /// What has been read, and is about to be sent back: one for all exchanges of a thread.
+    /// What has been read, and is about to be sent back: one for all that a thread does.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Echo {
-    pub(crate) fn new(bufsize: usize) -> Self {
-        Self { bufsize }
+    pub(crate) fn new(bufsize: usize, by_turns: bool) -> Self {
+        Self { bufsize, by_turns }
     }
 }
 
@@ -44,9 +47,14 @@ impl<R: Read + Write> Handler<R> for Echo {
     fn handle(&self, request: &mut R) -> io::Result<Next> {
         BUFFER.with_borrow_mut(|bytes| {
             bytes.resize(self.bufsize, 0);
-            match request.read(bytes)? {
-                0 => Ok(Next::Done),
-                count => request.write_all(&bytes[..count]).map(|()| Next::Again),
+            loop {
+                match request.read(bytes)? {
+                    0 => return Ok(Next::Done),
+                    count => request.write_all(&bytes[..count])?,
+                }
+                if self.by_turns {
+                    return Ok(Next::Again);
+                }
             }
         })
     }

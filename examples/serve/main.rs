@@ -18,16 +18,18 @@ mod whole;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind, Write};
 use std::net;
+use std::num::NonZero;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net as unix;
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread;
 
 use socketserver::{
-    Concurrency, Connection, ForkServer, Forking, Guarded, Handler, LocalAddr, Options, Portable,
-    Selectable, Selecting, Server, Shareable, StreamTransport, Sync, Tcp, ThreadPool, Threading,
-    Transport, Udp, UnixDatagram, UnixStream,
+    Concurrency, Connection, Counters, ForkServer, Forking, Guarded, Handler, LocalAddr, Options,
+    Portable, PreForking, Selectable, Selecting, Server, Shareable, StreamTransport, Sync, Tcp,
+    ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream,
 };
 
 use cli::{Asked, Cli, Endpoint, Mode, Strategy};
@@ -89,6 +91,13 @@ where
         Strategy::ThreadPool => connections(transport, pool(cli), cli),
         Strategy::Forking => connections(transport, Forking::new(), cli),
         Strategy::ForkServer => connections(transport, ForkServer::new(), cli),
+        Strategy::PreForking => connections(transport, processes(cli, Sync)?, cli),
+        Strategy::PreForkingThreading => {
+            connections(transport, processes(cli, Threading::new())?, cli)
+        }
+        Strategy::PreForkingThreadPool => {
+            connections(transport, processes(cli, ThreadPool::default())?, cli)
+        }
         Strategy::Selecting => connections(transport, Selecting::new(Sync), cli),
         Strategy::SelectingThreadPool => connections(transport, Selecting::new(pool(cli)), cli),
     }
@@ -106,6 +115,11 @@ where
         Strategy::ThreadPool => packets(transport, pool(cli)),
         Strategy::Forking => packets(transport, Forking::new()),
         Strategy::ForkServer => packets(transport, ForkServer::new()),
+        Strategy::PreForking => packets(transport, processes(cli, Sync)?),
+        Strategy::PreForkingThreading => packets(transport, processes(cli, Threading::new())?),
+        Strategy::PreForkingThreadPool => {
+            packets(transport, processes(cli, ThreadPool::default())?)
+        }
         Strategy::Selecting | Strategy::SelectingThreadPool => Err(io::Error::new(
             ErrorKind::InvalidInput,
             "--strategy selecting is for connections: a packet has nothing to wait for; sync and \
@@ -117,6 +131,12 @@ where
 /// As large as is said, or as it is by default.
 fn pool(cli: &Cli) -> ThreadPool {
     cli.workers.map_or_else(ThreadPool::default, ThreadPool::new)
+}
+
+/// As many processes as the user wants, or one for each processor.
+fn processes<C>(cli: &Cli, each: C) -> io::Result<PreForking<C>> {
+    let processors = || thread::available_parallelism().map_or(1, NonZero::get);
+    PreForking::new(cli.workers.unwrap_or_else(processors), each)
 }
 
 fn tcp(cli: &Cli, at: net::SocketAddr) -> io::Result<Tcp> {
@@ -185,7 +205,10 @@ where
             run(transport, concurrency, resp::deadlines().guard(resp)?, &signals)
         }
         Mode::Once => run(transport, concurrency, Once, &signals),
-        Mode::Echo => run(transport, concurrency, Echo::new(cli.stream_bufsize()), &signals),
+        Mode::Echo => {
+            let echo = Echo::new(cli.stream_bufsize(), cli.strategy.takes_turns());
+            run(transport, concurrency, echo, &signals)
+        }
     }
 }
 
@@ -206,18 +229,26 @@ where
     C: InFlight + Concurrency<T, Counted<H>>,
     H: Handler<T::Request>,
 {
+    let counters = C::TAKEN_ELSEWHERE.then(Counters::new).transpose()?;
     let mut server = Server::new(transport, concurrency, Counted::new(handler))?;
+    if let Some(counters) = &counters {
+        server = server.counters(counters);
+    }
     signals.stop(&server.stop_handle())?;
     announce(&server.local_addr()?)?;
     server.serve_forever()?;
 
+    let in_flight = match &counters {
+        Some(counters) => counters.active(),
+        None => server.concurrency().in_flight() as u64,
+    };
     let taken = server.handler().taken();
-    let in_flight = server.concurrency().in_flight();
     if in_flight > 0 {
         let what = "finishing what is in flight; a second signal cuts it off";
         note(&format!("{what} ({in_flight})"));
     }
     server.close()?;
+    let taken = counters.map_or(taken, |counters| counters.accepted());
     note(&format!("stopped; requests taken and finished: {taken}"));
     Ok(())
 }

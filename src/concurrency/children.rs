@@ -13,12 +13,15 @@ use crate::handler::Handler;
 use crate::in_flight::Ticket;
 use crate::request::Request;
 use crate::session::{Look, Session};
-use crate::sys::Exit;
+use crate::sys::{Exit, ForkRefused};
 use crate::transport::Transport;
 use crate::worker::{Ending, Place, Worker};
 
 /// How many children there may be at a time unless something else is said: Python's number.
 pub(super) const MOST: usize = 40;
+
+/// How often children are looked after where the system has no descriptor for their end.
+pub(super) const LOOK_AFTER: Duration = Duration::from_millis(10);
 
 /// The children of a strategy, and where they come from.
 pub(super) trait Children {
@@ -146,6 +149,11 @@ pub(super) fn close<R, H: Handler<R>>(
     }
     closing.report(all - cut, cut, 0);
     Ok(())
+}
+
+/// Whether there was no fork because of the threads that there are.
+pub(super) fn is_refusal(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<ForkRefused>())
 }
 
 /// `max_children`, if it is a number that anything can be served with.

@@ -5,32 +5,29 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process;
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::Concurrency;
-use super::children::{self, Children, Ends, Start};
+use super::children::{self, Children, Ends, LOOK_AFTER, Start, is_refusal};
 use crate::drain::Closing;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
 use crate::session::Session;
-use crate::sys::{self, AssumeForkSafe, Caught, Exit, ForkRefused, Threads};
+use crate::sys::{self, AssumeForkSafe, Caught, Exit, Threads};
 use crate::transport::Transport;
 use crate::worker::{self, Ending, Place};
 
 /// So many children may wait to be reaped until there is time.
 const UNREAPED: usize = 8;
-/// How often children are looked after where the system has no descriptor for their end.
-const LOOK_AFTER: Duration = Duration::from_millis(10);
 
 /// Each request runs in a process of its own: Python's `ForkingMixIn`.
 ///
 /// Use it from a process with one thread, and call [`serve_forever`](crate::Server::serve_forever)
 /// on that. The number of threads is looked at before each fork; with more than one, the request
 /// is closed and [`handle_error`](Handler::handle_error) gets a
-/// [`ForkRefused`]. It can be looked at on Linux only; elsewhere every request
+/// [`ForkRefused`](crate::ForkRefused). It can be looked at on Linux only; elsewhere every request
 /// is refused. A process with threads has [`ForkServer`](crate::ForkServer), or a
 /// [promise](Self::assume_fork_safe) to make.
 ///
@@ -169,10 +166,6 @@ impl Forking {
             child.end = None;
         }
     }
-}
-
-fn is_refusal(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<ForkRefused>())
 }
 
 impl Default for Forking {

@@ -4,6 +4,7 @@ mod children;
 mod crew;
 mod fork_server;
 mod forking;
+mod pre_forking;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod selecting;
 mod sync;
@@ -13,6 +14,7 @@ mod threading;
 pub use crew::Shareable;
 pub use fork_server::ForkServer;
 pub use forking::Forking;
+pub use pre_forking::{PreForking, Workers};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use selecting::{InProcess, Selecting};
 pub use sync::Sync;
@@ -36,6 +38,7 @@ use crate::session::Session;
 /// | [`Selecting`] | in a table while it waits, and then where the strategy inside runs it | thousands of connections that mostly wait | none; "use a selector" |
 /// | [`Forking`] | in a process of its own | isolation: a crash, a leak, a privilege dropped | `ForkingMixIn` |
 /// | [`ForkServer`] | in a process of its own, forked from a helper | the same in a process with threads or much memory | none |
+/// | [`PreForking`] | in one of several processes that serve side by side, each by a strategy of its own | all processors for handlers that threads can't share; a crash that ends a part | none |
 ///
 /// # Implementing your own
 ///
@@ -79,9 +82,9 @@ use crate::session::Session;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot run `{H}` on requests of `{T}`",
     label = "this strategy does not go with this transport and handler",
-    note = "strategies are `Sync`, `Threading`, `ThreadPool`, `Forking`, `ForkServer`, and types \
-            that implement `Concurrency<T, H>`; a strategy is the second parameter of \
-            `Server<Transport, Concurrency, Handler>`",
+    note = "strategies are `Sync`, `Threading`, `ThreadPool`, `Forking`, `ForkServer`, `PreForking` \
+            of any of these, and types that implement `Concurrency<T, H>`; a strategy is the second \
+            parameter of `Server<Transport, Concurrency, Handler>`",
     note = "the handler has to handle the transport's requests, and under `Threading` and `ThreadPool` \
             both have to be `Send + Sync + 'static`"
 )]

@@ -17,6 +17,7 @@ mod proxied;
 #[cfg(feature = "proxy")]
 mod proxy_header;
 mod selectable;
+mod selected;
 mod spin;
 mod stream;
 #[cfg(feature = "tls")]

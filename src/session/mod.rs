@@ -6,12 +6,14 @@ mod books;
 mod entrance;
 mod errors;
 mod holders;
+mod in_worker;
 mod patience;
 mod puller;
 mod reaction;
 mod trouble;
 
 pub(crate) use books::{Bookkeeping, Books};
+pub(crate) use in_worker::Share;
 pub use puller::Puller;
 
 use std::cell::{Cell, OnceCell};
@@ -78,6 +80,8 @@ pub struct Session<T, H> {
     pulled: OnceCell<Pulled>,
     /// The place of one who pulls among those that wait.
     turn: Option<Turn>,
+    /// What this process has, where others take requests beside it.
+    share: Option<Arc<Share>>,
 }
 
 /// How long a session goes on, and what it does meanwhile.
@@ -161,6 +165,7 @@ impl<T, H> Session<T, H> {
             beside: false,
             pulled: OnceCell::new(),
             turn: None,
+            share: None,
         }
     }
 
@@ -405,6 +410,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// A request has been taken: `handle_request` is content with it, and the errors are over.
     fn take(&self) {
         self.taken.set(true);
+        self.share.as_ref().inspect(|share| share.take());
         if let Some(turn) = &self.turn {
             turn.pass_on();
         }
@@ -451,7 +457,8 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         let reasons = [until, self.scope.deadline, self.next_service.get(), announced];
         let until = reasons.into_iter().flatten().min();
         let waiter = Waiter::new(self.worker.control(), self.worker.session(), watch, until);
-        let value = wait(&waiter.knowing(announced.is_some()).at(self.turn.as_ref()));
+        let waiter = waiter.at(self.turn.as_ref()).among(self.queue());
+        let value = wait(&waiter.knowing(announced.is_some()));
         if let Some(books) = &self.books {
             books.flight.pass_on();
         }

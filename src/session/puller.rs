@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::holders::{Holder, Holders};
 use super::trouble::Trouble;
-use super::{Books, Look, Scope, Session, after};
+use super::{Books, Look, Scope, Session, Share, after};
 use crate::handler::Handler;
 use crate::sys::{Turn, Turns};
 use crate::transport::Transport;
@@ -27,6 +27,7 @@ pub struct Puller<T, H> {
     scope: Scope,
     trouble: Arc<Trouble>,
     pulled: Pulled,
+    share: Option<Arc<Share>>,
 }
 
 impl<T, H> Puller<T, H> {
@@ -38,6 +39,7 @@ impl<T, H> Puller<T, H> {
             scope: session.scope,
             trouble: Arc::clone(&session.trouble),
             pulled: session.pulled(),
+            share: session.share.clone(),
         }
     }
 
@@ -61,7 +63,8 @@ impl<T, H> Puller<T, H> {
         let Pulled { turns, holders } = &self.pulled;
         let turn = turns.as_ref().map(|turns| Turn::new(turns).dozing());
         let holder = Some(Holder::new(holders));
-        Session { trouble: Arc::clone(&self.trouble), turn, holder, ..session }
+        let (trouble, share) = (Arc::clone(&self.trouble), self.share.clone());
+        Session { trouble, turn, holder, share, ..session }
     }
 }
 
@@ -169,6 +172,7 @@ impl<T, H> Clone for Puller<T, H> {
             scope: self.scope,
             trouble: Arc::clone(&self.trouble),
             pulled: self.pulled.clone(),
+            share: self.share.clone(),
         }
     }
 }

@@ -31,8 +31,9 @@ const MODES: [(&str, &[&str]); 4] = [
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {
-    // Under `Sync` one slow client is enough.
-    let strategies = STRATEGIES.into_iter().filter(|strategy| *strategy != "sync");
+    // Under `Sync` one slow client is enough, and in several processes as many.
+    let strategies =
+        STRATEGIES.into_iter().filter(|strategy| !["sync", "pre-forking"].contains(strategy));
     let each = |strategy: &'static str| {
         MODES.map(|(mode, options)| {
             let forks = strategy.contains("fork");

@@ -8,6 +8,7 @@ mod support;
 mod ending;
 mod failing;
 mod late;
+mod odd;
 mod random;
 mod rig;
 mod waiting;

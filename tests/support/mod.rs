@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 pub mod alone;
+pub mod apart;
 pub mod footprint;
 pub mod gate;
 pub mod laws;
@@ -18,3 +19,4 @@ pub mod time;
 pub mod tokens;
 pub mod trace;
 pub mod watchdog;
+pub mod workers;

@@ -1,4 +1,5 @@
 //! PROXY headers, written by hand.
+#![allow(clippy::expect_used, reason = "this is a test")]
 
 use std::net::SocketAddr;
 

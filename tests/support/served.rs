@@ -23,12 +23,15 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 
 /// The strategies that it offers for connections. Every test that runs it under each takes them from
 /// here.
-pub const STRATEGIES: [&str; 7] = [
+pub const STRATEGIES: [&str; 10] = [
     "sync",
     "threading",
     "thread-pool",
     "forking",
     "fork-server",
+    "pre-forking",
+    "pre-forking+threading",
+    "pre-forking+thread-pool",
     "selecting",
     "selecting+thread-pool",
 ];

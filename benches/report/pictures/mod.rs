@@ -67,6 +67,7 @@ fn colour(strategy: Strategy) -> RGBColor {
         Strategy::Fresh => RGBColor(0xcc, 0x79, 0xa7),
         Strategy::ThreadPool => RGBColor(0x56, 0xb4, 0xe9),
         Strategy::Forking => RGBColor(0x00, 0x9e, 0x73),
+        Strategy::PreForking => RGBColor(0xe6, 0x9f, 0x00),
     }
 }
 

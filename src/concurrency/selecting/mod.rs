@@ -61,7 +61,7 @@ use crate::worker::{Fault, Shared, Worker};
 ///
 /// When the server is asked to stop, [`serve_forever`](crate::Server::serve_forever) ends the
 /// connections that are between two exchanges, waits for the others in the table, as under
-/// [`Sync`](crate::Sync), and cuts them off when the server's [`Drain`](crate::Drain) says so.
+/// [`Sync`], and cuts them off when the server's [`Drain`](crate::Drain) says so.
 /// Exchanges that run elsewhere by then go on.
 ///
 /// The one request of [`handle_request`](crate::Server::handle_request) is served to its end on the
@@ -143,7 +143,8 @@ impl<C: InProcess> Selecting<C> {
 impl<C> Selecting<C> {
     /// How many bytes of a request may wait in the table for the rest of it; 64 KiB by default. A
     /// request that is longer, and still not whole, fails with
-    /// [`RequestTooLong`](crate::RequestTooLong). Memory is got as it is needed.
+    /// [`RequestTooLong`](crate::RequestTooLong), as soon as the handler has said that it is. Memory
+    /// is got as it is needed.
     #[must_use]
     pub fn request_bytes(mut self, bytes: usize) -> Self {
         self.bounds.input = bytes.max(1);
@@ -227,17 +228,21 @@ where
                 None => break,
                 Some(back) => conn = back,
             }
-            conn.wait_here(&table.worker);
+            if !conn.wait_here(&table.worker) {
+                let fault = Fault::new(Stage::Handle, conn::unable_to_wait());
+                table.give_up(&mut conn, &mut room, fault);
+                break;
+            }
         }
         Ok(Next::Done)
     }
 
     /// The strategy inside could not run the visit: it has no thread for it.
     fn handle_error(&self, visit: &mut Visit<T::Request>, failure: &Failure) {
-        if let (Some(table), Some(conn)) = (&self.table, visit.conn.take()) {
+        if let (Some(table), Some(mut conn)) = (&self.table, visit.conn.take()) {
             let error = failure.as_error().map_or_else(|| ErrorKind::Other.into(), copy);
             let mut room = self.bounds.room(mem::take(&mut visit.spare));
-            table.give_up(conn, &mut room, Fault::new(Stage::Start, error));
+            table.give_up(&mut conn, &mut room, Fault::new(Stage::Start, error));
         }
     }
 }

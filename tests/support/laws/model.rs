@@ -26,16 +26,25 @@ pub enum Mixin {
     /// Of packets, for which it is not, `Sync`.
     Selecting,
     SelectingThreads,
+    SelectingPool,
     Forking,
     /// With one child at a time.
     ForkingOne,
     ForkServer,
+    /// One process, which serves as `Sync` does.
+    PreForking,
     /// `Forking` in a process with several threads, which refuses every request.
     ForkingRefused,
 }
 
 impl Mixin {
+    /// Whether it needs a process with one thread.
     pub fn forks(self) -> bool {
+        self.hands_over() || self == Self::PreForking
+    }
+
+    /// Whether each request goes to a process of its own.
+    pub fn hands_over(self) -> bool {
         matches!(self, Self::Forking | Self::ForkingOne | Self::ForkServer)
     }
 
@@ -46,8 +55,10 @@ impl Mixin {
             Self::Sync
                 | Self::ThreadPoolOne
                 | Self::ForkingOne
+                | Self::PreForking
                 | Self::Selecting
                 | Self::SelectingThreads
+                | Self::SelectingPool
         )
     }
 
@@ -56,10 +67,12 @@ impl Mixin {
         matches!(
             self,
             Self::Sync
+                | Self::PreForking
                 | Self::ThreadPool
                 | Self::ThreadPoolOne
                 | Self::Selecting
                 | Self::SelectingThreads
+                | Self::SelectingPool
         )
     }
 }
@@ -410,9 +423,10 @@ reference! {
         Mixin::ThreadPoolOne,
         Mixin::Selecting,
         Mixin::SelectingThreads,
+        Mixin::SelectingPool,
         Mixin::ForkingRefused,
     ];
-    Forks: vec![Mixin::Forking, Mixin::ForkingOne, Mixin::ForkServer];
+    Forks: vec![Mixin::Forking, Mixin::ForkingOne, Mixin::ForkServer, Mixin::PreForking];
 }
 
 pub fn wires() -> impl Strategy<Value = Wire> {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use socket2::SockAddr;
 use socketserver::{
-    Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Outcome, Portable, Running,
-    Selectable, Selecting, Server, StopHandle, Tcp, ThreadPool, Threading, Transport, Udp,
+    Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Outcome, Portable, PreForking,
+    Running, Selectable, Selecting, Server, StopHandle, Tcp, ThreadPool, Threading, Transport, Udp,
     UnixDatagram, UnixStream,
 };
 
@@ -69,6 +69,10 @@ where
         Mixin::Selecting => {
             boxed(world, setting, transport, address, Selecting::new(socketserver::Sync))
         }
+        Mixin::SelectingPool => {
+            let pool = ThreadPool::new(2).idle_timeout(Duration::ZERO);
+            boxed(world, setting, transport, address, Selecting::new(pool))
+        }
         Mixin::SelectingThreads => {
             boxed(world, setting, transport, address, Selecting::new(Threading::new()))
         }
@@ -86,7 +90,7 @@ where
     T: Portable<Request: Inner + Send> + Send + Sync + 'static,
 {
     match setting.mixin {
-        Mixin::Sync | Mixin::Selecting | Mixin::SelectingThreads => {
+        Mixin::Sync | Mixin::Selecting | Mixin::SelectingThreads | Mixin::SelectingPool => {
             boxed(world, setting, transport, address, socketserver::Sync)
         }
         Mixin::Threading => boxed(world, setting, transport, address, Threading::new()),
@@ -102,6 +106,10 @@ where
             boxed(world, setting, transport, address, Forking::new().max_children(1)?)
         }
         Mixin::ForkServer => boxed(world, setting, transport, address, ForkServer::new()),
+        Mixin::PreForking => {
+            let strategy = PreForking::new(1, socketserver::Sync)?;
+            boxed(world, setting, transport, address, strategy)
+        }
     }
 }
 
