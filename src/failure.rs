@@ -39,7 +39,7 @@ pub enum FailureKind {
     Handshake,
     /// The handler, or the request itself, returned an error.
     Error,
-    /// The peer was not let in, for what it is or could not show: [`Denied`](crate::Denied).
+    /// The peer was not let in, for what it is or could not show: [`Denied`].
     Denied,
     /// A panic, contained.
     Panic,

@@ -117,7 +117,7 @@ fn say(server: &Served, bytes: &[u8]) -> Tested<TcpStream> {
 fn hear(mut client: TcpStream) -> Tested<String> {
     let mut said = Vec::new();
     match client.read_to_end(&mut said) {
-        Err(error) if error.kind() != io::ErrorKind::ConnectionReset => return Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error.into()),
         _ => Ok(String::from_utf8(said)?),
     }
 }
