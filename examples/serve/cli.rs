@@ -32,6 +32,11 @@ connection on a thread of its own.
                  echo       all that comes is sent back, until the peer ends;
                             packets are echoed whatever the mode, but files,
                             which they can't have
+  --tls CERT.pem KEY.pem
+                 connections through TLS, with this certificate (and those that
+                 prove it) and its key; needs --features tls
+  --client-ca CA.pem
+                 with --tls: clients need a certificate of one of these
   --backlog N    how many connections may wait to be accepted [default: 1024]
   --bufsize N    how much is read at a time by once and echo [default: 8192];
                  for packets, the longest that is taken whole [default: 65535]
@@ -45,7 +50,9 @@ ends it at once.
 ";
 
 const OPTIONS: &str = "--transport, --strategy, --mode, --addr, --backlog, --bufsize, --workers, \
-                       --dir, --help";
+                       --dir, --tls, --client-ca, --help";
+pub(crate) const NOT_FOR_PACKETS: &str =
+    "--tls is for connections: use it with --transport tcp or unix";
 /// More would be no buffer but an attempt to run out of memory.
 const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
 
@@ -63,6 +70,17 @@ pub(crate) struct Cli {
     pub(crate) backlog: u32,
     pub(crate) bufsize: Option<usize>,
     pub(crate) dir: PathBuf,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "it is refused without"))]
+    pub(crate) tls: Option<Certified>,
+}
+
+/// What TLS needs.
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "it is refused without"))]
+pub(crate) struct Certified {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    /// Whose certificates clients need, if they need any.
+    pub(crate) clients: Option<PathBuf>,
 }
 
 /// A transport, and an address that goes with it.
@@ -112,6 +130,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     let mut transport = Transport::Tcp;
     let mut strategy = Strategy::Threading;
     let (mut mode, mut address, mut bufsize, mut dir) = (None, None, None, None);
+    let (mut tls, mut clients) = (None, None);
     let mut backlog = 1024;
 
     let mut parser = Parser::from_env();
@@ -148,6 +167,12 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 number(&mut parser, "--workers", usize::MAX)?;
             }
             Arg::Long("dir") => dir = Some(PathBuf::from(value(&mut parser)?)),
+            Arg::Long("tls") => {
+                let both = (value(&mut parser)?, value(&mut parser));
+                let missing = "--tls needs two files: the certificate, and its key";
+                tls = Some((both.0.into(), both.1.map_err(|_| missing)?.into()));
+            }
+            Arg::Long("client-ca") => clients = Some(PathBuf::from(value(&mut parser)?)),
             Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
             other => return Err(hinted(&other.unexpected())),
         }
@@ -160,12 +185,30 @@ pub(crate) fn parse() -> Result<Asked, String> {
             .into());
     }
     let mode = mode.unwrap_or(if packets { Mode::Echo } else { Mode::Files });
+    let tls = certified(tls, clients, packets)?;
     let served = dir.is_some() || mode == Mode::Files;
     let dir = dir.unwrap_or_else(|| PathBuf::from("."));
     if served {
         check_dir(&dir)?;
     }
-    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir }))
+    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir, tls }))
+}
+
+/// What TLS needs, where it is asked for and can be had.
+fn certified(
+    tls: Option<(PathBuf, PathBuf)>,
+    clients: Option<PathBuf>,
+    packets: bool,
+) -> Result<Option<Certified>, String> {
+    match (tls, clients) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err("--client-ca is for connections through TLS: give --tls too".into()),
+        (Some(_), _) if packets => Err(NOT_FOR_PACKETS.into()),
+        (Some(_), _) if !cfg!(feature = "tls") => {
+            Err("this serve was built without TLS: build it with --features tls".into())
+        }
+        (Some((certificate, key)), clients) => Ok(Some(Certified { certificate, key, clients })),
+    }
 }
 
 fn hinted(error: &dyn Display) -> String {

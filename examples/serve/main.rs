@@ -8,6 +8,8 @@ mod count;
 mod echo;
 mod files;
 mod limits;
+#[cfg(feature = "tls")]
+mod secured;
 mod signals;
 
 use std::ffi::{OsStr, OsString};
@@ -27,7 +29,7 @@ use socketserver::{
 use cli::{Asked, Cli, Endpoint, Mode, Strategy};
 use count::{Counted, InFlight};
 use echo::{Echo, Once, Packets};
-use files::Files;
+use files::{Ahead, Files};
 use signals::Signals;
 
 /// Holds the head of a response, so that a small file leaves together with it.
@@ -58,6 +60,10 @@ fn status(error: &io::Error) -> u8 {
 /// The lattice.
 fn serve(cli: &Cli) -> io::Result<()> {
     use Strategy as S;
+    #[cfg(feature = "tls")]
+    if let Some(certified) = &cli.tls {
+        return secured::serve(cli, certified);
+    }
     match (&cli.endpoint, cli.strategy) {
         (Endpoint::Tcp(at), S::Sync) => connections(tcp(cli, *at)?, Sync, cli),
         (Endpoint::Tcp(at), S::Threading) => connections(tcp(cli, *at)?, Threading::new(), cli),
@@ -115,7 +121,7 @@ fn tuned<T: StreamTransport>(options: Options<T>, cli: &Cli) -> Options<T> {
 /// A server of connections, with the handler of the mode.
 fn connections<T, C>(transport: T, concurrency: C, cli: &Cli) -> io::Result<()>
 where
-    T: Transport<Request: BufRead + Write + AsFd + Connection> + LocalAddr<Addr: Shown>,
+    T: Transport<Request: BufRead + Write + AsFd + Connection + Ahead> + LocalAddr<Addr: Shown>,
     C: InFlight
         + Concurrency<T, Counted<Guarded<Files>>>
         + Concurrency<T, Counted<Once>>

@@ -19,6 +19,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use httpdate::{fmt_http_date, parse_http_date};
 use socketserver::{Connection, Deadlines, Handler, Hangup, Next};
 
+pub(crate) use peer::Ahead;
+
 use head::{Head, Headless};
 use range::Wanted;
 use reply::Reply;
@@ -74,7 +76,7 @@ pub(crate) fn deadlines() -> Deadlines {
     Deadlines::new().idle(patience).min_rate(1024, patience).write(patience)
 }
 
-impl<R: BufRead + Write + AsFd + Connection> Handler<R> for Files {
+impl<R: BufRead + Write + AsFd + Connection + Ahead> Handler<R> for Files {
     fn handle(&self, request: &mut R) -> io::Result<Next> {
         if !peer::speaks(request, &self.stopping)? {
             return Ok(Next::Done);

@@ -121,6 +121,17 @@ impl<R> TlsRequest<R> {
         &mut self.inner
     }
 
+    /// Whether something has been decrypted and not been read: the next read then has it without a
+    /// look at the socket. Ask before waiting for the socket to be readable.
+    pub fn has_unread(&mut self) -> bool {
+        match &mut self.state {
+            State::Open(conn) => {
+                !self.taken.is_empty() || matches!(conn.reader().fill_buf(), Ok([_, ..]))
+            }
+            _ => false,
+        }
+    }
+
     fn open(&self) -> Option<&ServerConnection> {
         match &self.state {
             State::Open(conn) => Some(conn),
@@ -168,7 +179,9 @@ impl<R: TlsStream> Request for TlsRequest<R> {
         self.inner.next_exchange()?;
         // The inner one does not know of it.
         let unread = self.activity.is_some() && self.has_unread();
-        self.activity.as_ref().filter(|_| unread).inspect(|activity| activity.busy());
+        if let (true, Some(activity)) = (unread, &self.activity) {
+            activity.busy();
+        }
         Ok(())
     }
 
@@ -224,6 +237,8 @@ impl<R: Connection> Connection for TlsRequest<R> {
     }
 }
 
+/// The socket of the connection underneath. It need not become readable for the next read to have
+/// something: see [`has_unread`](Self::has_unread).
 impl<R: AsFd> AsFd for TlsRequest<R> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.as_fd()

@@ -86,12 +86,6 @@ impl<R: TlsStream> TlsRequest<R> {
         self.writable()
     }
 
-    /// Whether there is something decrypted that has not been read.
-    pub(super) fn has_unread(&mut self) -> bool {
-        let State::Open(conn) = &mut self.state else { return false };
-        !self.taken.is_empty() || matches!(conn.reader().fill_buf(), Ok([_, ..]))
-    }
-
     fn writable(&mut self) -> io::Result<&mut ServerConnection> {
         match &mut self.state {
             State::Open(conn) => Ok(conn),
