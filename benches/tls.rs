@@ -5,7 +5,7 @@
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -61,9 +61,17 @@ fn by_hand(listener: &TcpListener, config: &Arc<ServerConfig>, connections: usiz
         let (stream, _) = listener.accept()?;
         stream.set_nodelay(true)?;
         let mut tls = StreamOwned::new(ServerConnection::new(config.clone())?, stream);
+        // Which ends a silent client, if not a slow one.
+        tls.sock.set_read_timeout(Some(Duration::from_secs(10)))?;
+        while tls.conn.is_handshaking() {
+            tls.conn.complete_io(&mut tls.sock)?;
+        }
+        tls.sock.set_read_timeout(None)?;
         while echo(&mut tls)? {}
         tls.conn.send_close_notify();
         tls.flush()?;
+        // As the twins of the plain servers end, and Python's.
+        tls.sock.shutdown(Shutdown::Write)?;
     }
     Ok(())
 }
