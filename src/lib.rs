@@ -78,7 +78,9 @@ pub mod from_python {}
 
 pub use admission::{Limits, PeerIp, PeerUid, Refuse, WhenFull, by_ip, by_prefix, by_uid};
 pub use alias::*;
-pub use concurrency::{Concurrency, ForkServer, Forking, Shareable, Sync, Threading};
+pub use concurrency::{
+    Concurrency, ForkServer, Forking, PreForking, Shareable, Sync, ThreadPool, Threading, Workers,
+};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use concurrency::{InProcess, Selecting};
 pub use control::{StopHandle, Waiter};

@@ -118,7 +118,8 @@ impl<T, C, H> Server<T, C, H> {
             books: Bookkeeping::None,
         };
         let worker = Worker::new(Arc::clone(&server.shared), 0);
-        let before = Session::new(Arc::clone(&server.transport), worker, None, Scope::default());
+        let transport = Some(Arc::clone(&server.transport));
+        let before = Session::new(transport, worker, None, Scope::default());
         server.concurrency.prepare(&before)?;
         Ok(server)
     }
@@ -269,7 +270,8 @@ impl<T, C, H> Server<T, C, H> {
     /// server is bound, so there is nothing to wait for.
     ///
     /// Not for [`Forking`], which needs a process with one thread and will refuse
-    /// every request; [`ForkServer`](crate::ForkServer) is.
+    /// every request, nor for [`PreForking`](crate::PreForking), which will not serve at all;
+    /// [`ForkServer`](crate::ForkServer) is.
     ///
     /// # Errors
     ///
@@ -354,7 +356,8 @@ impl<T, C, H> Server<T, C, H> {
             books.flight.begin(serving.number);
         }
         let worker = Worker::new(Arc::clone(&self.shared), serving.number);
-        Ok((Session::new(Arc::clone(&self.transport), worker, books, scope), serving))
+        let transport = Some(Arc::clone(&self.transport));
+        Ok((Session::new(transport, worker, books, scope), serving))
     }
 }
 

@@ -22,8 +22,6 @@ use crate::request::Request;
 pub struct Worker<H> {
     shared: Arc<Shared<H>>,
     session: u64,
-    /// It works in a forked child, whose parent has the tickets and hears of the events.
-    in_child: bool,
 }
 
 /// What a server and its workers share.
@@ -69,18 +67,17 @@ impl<R: Request> Job<R> {
         }
     }
 
-    /// The same in a forked child, whose parent has all that belongs to the request besides itself.
-    pub(crate) fn in_child(self) -> Self {
-        drop(self.listed);
-        self.ticket.forget();
-        Self::new(self.request, Ticket::default())
+    /// In a forked child, whose parent has all that belongs to the request besides itself.
+    pub(crate) fn enter_child(&mut self) {
+        drop(mem::take(&mut self.listed));
+        mem::take(&mut self.ticket).forget();
     }
 
     /// Closes this process's copy of a request that another process goes on with. What is left is
     /// to be kept until that process has ended, and then given to
     /// [`Session::ended`](crate::Session::ended).
     pub fn hand_over(self) -> Ticket {
-        leave(&mut Some(self), R::close_request).0
+        hand_over(&mut Some(self))
     }
 }
 
@@ -113,12 +110,7 @@ impl From<Ending> for Event {
 
 impl<H> Worker<H> {
     pub(crate) fn new(shared: Arc<Shared<H>>, session: u64) -> Self {
-        Self { shared, session, in_child: false }
-    }
-
-    /// The same in a forked child.
-    pub(crate) fn in_child(&self) -> Self {
-        Self { in_child: true, ..self.clone() }
+        Self { shared, session }
     }
 
     /// The same for a request of another session.
@@ -136,6 +128,12 @@ impl<H> Worker<H> {
 
     pub(crate) fn shared_control(&self) -> Arc<Control> {
         Arc::clone(&self.shared.control)
+    }
+
+    /// The same with another handler.
+    pub(crate) fn with<G>(&self, handler: G) -> Worker<G> {
+        let shared = Shared { handler, control: self.shared_control() };
+        Worker::new(Arc::new(shared), self.session)
     }
 
     pub(crate) fn session(&self) -> u64 {
@@ -165,18 +163,28 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        let Some(job) = place else { return Ending::Finished };
-        let here = job.ticket.here();
+        let Some((ending, ticket)) = self.finish_unheard(place) else { return Ending::Finished };
+        self.ended(ticket, ending);
+        ending
+    }
+
+    /// The same, but for the events: what a forked child does, whose parent hears of them and has
+    /// the ticket.
+    #[inline]
+    pub(crate) fn finish_unheard<R: Request>(
+        &self,
+        place: &mut Place<R>,
+    ) -> Option<(Ending, Ticket)>
+    where
+        H: Handler<R>,
+    {
+        let job = place.as_mut()?;
+        let _here = job.ticket.here();
         let ending = match self.run(&mut job.request) {
             Ok(()) => Ending::Finished,
             Err(fault) => self.fail(&mut job.request, fault),
         };
-        let ticket = self.leave(place, R::shutdown_request);
-        drop(here);
-        if !self.in_child {
-            self.ended(ticket, ending);
-        }
-        ending
+        Some((ending, self.leave(place, R::shutdown_request)))
     }
 
     /// Ends a request that could not be started: `handle_error` gets `error`, and the peer sees a
@@ -267,6 +275,7 @@ impl<H> Worker<H> {
     }
 
     /// Runs what is the user's code and has nobody to report its panic to.
+    #[inline]
     pub(crate) fn quietly<R>(&self, run: impl FnOnce())
     where
         H: Handler<R>,
@@ -277,13 +286,13 @@ impl<H> Worker<H> {
     }
 
     /// Does what the handler wants to be done about a panic; in a forked child it is noted for the
-    /// parent, which then asks.
+    /// parent, which then asks, and in a process that serves for another for that one.
     #[cold]
-    fn panicked<R>(&self)
+    pub(crate) fn panicked<R>(&self)
     where
         H: Handler<R>,
     {
-        if self.in_child {
+        if self.control().is_child() || self.control().is_worker() {
             return self.control().note_panic();
         }
         let mut answer = OnPanic::Contain;
@@ -405,6 +414,11 @@ impl<H> Worker<H> {
     }
 }
 
+/// See [`Job::hand_over`]; the place is empty afterwards.
+pub(crate) fn hand_over<R: Request>(place: &mut Place<R>) -> Ticket {
+    leave(place, R::close_request).0
+}
+
 /// Ends a request by `close`, and frees it; its ticket, and whether anything panicked.
 #[inline]
 fn leave<R>(place: &mut Place<R>, close: impl FnOnce(&mut R)) -> (Ticket, bool) {
@@ -424,8 +438,7 @@ pub(crate) enum Turned {
 
 impl<H> Clone for Worker<H> {
     fn clone(&self) -> Self {
-        let Self { session, in_child, .. } = *self;
-        Self { shared: Arc::clone(&self.shared), session, in_child }
+        Self { shared: Arc::clone(&self.shared), session: self.session }
     }
 }
 
@@ -475,6 +488,7 @@ pub(crate) fn contain<V>(run: impl FnOnce() -> V) -> Result<V, Box<dyn Any + Sen
 /// Runs what is the user's code and has nobody to report its panic to; the panic hook has told of
 /// it. Whether it panicked. The payload may panic when it is dropped, and so may that payload: it
 /// is then leaked.
+#[inline]
 pub(crate) fn quietly(run: impl FnOnce()) -> bool {
     let Err(payload) = contain(run) else { return false };
     if let Err(second) = contain(|| drop(payload)) {

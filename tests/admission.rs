@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 use socketserver::{
     Concurrency, Counters, Limits, LocalAddr, Outcome, Refusal, Refuse, Running, Server, Sync, Tcp,
-    TcpRequest, Threading, Transport, Udp, UnixStream, Waiter, WhenFull, by_ip, by_prefix,
+    TcpRequest, ThreadPool, Threading, Transport, Udp, UnixStream, Waiter, WhenFull, by_ip,
+    by_prefix,
 };
 use support::gate::{Gate, Keeper, gate};
 use support::net::{PATIENCE, Reach, connect, is_closed};
@@ -94,6 +95,13 @@ where
 #[test]
 fn threads_are_never_more_than_may_be_at_once_over_tcp() -> Result {
     never_more_than::<Tcp, _>(Threading::new(), 3, 3)
+}
+
+#[test]
+fn a_pool_has_no_more_at_once_than_either_allows() -> Result {
+    never_more_than::<Tcp, _>(ThreadPool::new(8).idle_timeout(Duration::ZERO), 3, 3)?;
+    never_more_than::<UnixStream, _>(ThreadPool::new(2), 3, 2)?;
+    never_more_than::<Udp, _>(ThreadPool::new(2), 3, 2)
 }
 
 #[test]

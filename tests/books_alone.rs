@@ -21,7 +21,7 @@ use nix::unistd::{ForkResult, alarm, fork};
 use socketserver::{
     Concurrency, Counters, CrashOnPanic, Drain, Event, FailureKind, ForkServer, Forking,
     ForkingTcpServer, Handler, Limits, Next, OnPanic, Outcome, Refusal, Server, StopAfterPanics,
-    StopHandle, Sync, Tcp, TcpRequest, Threading, WhenFull,
+    StopHandle, Sync, Tcp, TcpRequest, ThreadPool, Threading, WhenFull,
 };
 use support::alone;
 use support::net::{PATIENCE, all, connect, is_closed};
@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         ("panics_in_all_places_under_forking_are_counted_once", all_ways_under_forking),
         ("a_panic_crashes_a_sync_server", || crashes(Sync)),
         ("a_panic_crashes_a_threading_server", || crashes(Threading::new())),
+        ("a_panic_crashes_a_server_with_a_thread_pool", || crashes(ThreadPool::new(1))),
         ("a_panic_of_a_child_crashes_the_server", || crashes(Forking::new())),
         ("three_quarters_of_the_descriptors_may_be_in_use", default_limit),
         ("nothing_remains_of_a_sync_server_with_a_drain", || nothing_remains(Sync)),
@@ -56,6 +57,9 @@ fn main() -> ExitCode {
             "nothing_remains_of_a_threading_server_with_a_drain",
             || nothing_remains(Threading::new()),
         ),
+        ("nothing_remains_of_a_server_with_a_thread_pool_and_a_drain", || {
+            nothing_remains(ThreadPool::new(4))
+        }),
     ])
 }
 

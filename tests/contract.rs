@@ -14,11 +14,12 @@ use socketserver::{
     Activity, AddressFamily, Amplifies, AssumeForkSafe, Bound, Closing, Counters, CrashOnPanic,
     Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Ending, Event, Failure,
     FailureKind, ForkRefused, ForkServer, ForkedChild, Forking, Guarded, Handler, HandlerFn,
-    Hangup, Job, Limits, LineTooLong, Next, OnPanic, Options, Outcome, Puller, Refusal, Refuse,
-    Report, Running, Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync,
-    Taken, Tcp, TcpRequest, TcpServer, Threading, ThreadingUdpServer, Ticket, Truncation, Udp,
+    Hangup, Job, Limits, LineTooLong, Next, OnPanic, Options, Outcome, PreForking, Progress,
+    Puller, Refusal, Refuse, ReplyTooLong, Report, RequestTooLong, Room, Running, Selecting,
+    Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp,
+    TcpRequest, TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket, Truncation, Udp,
     UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull,
-    Worker, handler_fn,
+    Worker, Workers, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -58,11 +59,17 @@ macro_rules! for_the_lattice {
     ($check:ident: $($transport:ident)*) => {$(
         $check::<Server<$transport, Sync, Stateless>>();
         $check::<Server<$transport, Threading, Stateless>>();
+        $check::<Server<$transport, ThreadPool, Stateless>>();
         $check::<Server<$transport, Forking, Stateless>>();
         $check::<Server<$transport, ForkServer, Stateless>>();
+        $check::<Server<$transport, PreForking<Sync>, Stateless>>();
+        $check::<Server<$transport, PreForking<Threading>, Stateless>>();
         $check::<Running<$transport, Sync, Stateless>>();
         $check::<Running<$transport, Threading, Stateless>>();
+        $check::<Running<$transport, ThreadPool, Stateless>>();
         $check::<Running<$transport, Forking, Stateless>>();
+        $check::<Server<$transport, Selecting<Sync>, Stateless>>();
+        $check::<Running<$transport, Selecting<Threading>, Stateless>>();
         $check::<Options<$transport>>();
         $check::<$transport>();
     )*};
@@ -132,6 +139,10 @@ fn values_that_tell_what_happened_go_anywhere() {
     assert_send_sync_debug::<Deadlines>();
     assert_send_sync_debug::<DeadlinePassed>();
     assert_send_sync_debug::<Hangup>();
+    assert_send_sync_debug::<RequestTooLong>();
+    assert_send_sync_debug::<ReplyTooLong>();
+    assert_send_sync_debug::<Progress>();
+    assert_send_sync_debug::<Room>();
     assert_send_sync_debug::<HandlerFn<fn(&mut TcpRequest) -> io::Result<()>>>();
     // A panic's payload need not be Sync.
     assert_send::<Failure>();
@@ -160,9 +171,16 @@ fn what_a_server_is_given_goes_anywhere() {
 fn strategies_are_plain_values() {
     assert_send_sync_debug::<Sync>();
     assert_send_sync_debug::<Threading>();
+    assert_send_sync_debug::<ThreadPool>();
     assert_send_sync_debug::<Forking>();
     assert_send_sync_debug::<ForkServer>();
+    assert_send_sync_debug::<PreForking<Sync>>();
+    assert_send_sync_debug::<Workers>();
+    assert_clone::<Workers>();
+    assert_send_sync_debug::<Selecting<Sync>>();
+    assert_send_sync_debug::<Selecting<Threading>>();
     assert_clone::<Sync>();
+    assert_clone::<Selecting<Sync>>();
 }
 
 #[test]
@@ -171,6 +189,8 @@ fn errors_are_errors() {
     assert_error::<ForkRefused>();
     assert_error::<LineTooLong>();
     assert_error::<DeadlinePassed>();
+    assert_error::<RequestTooLong>();
+    assert_error::<ReplyTooLong>();
     assert_error::<Amplifies>();
 }
 
@@ -218,6 +238,7 @@ fn unused_slots_weigh_nothing() {
     let own = 5 * size_of::<usize>() + size_of::<Option<Duration>>();
     assert_eq!(size_of::<Server<Tcp, Sync, Stateless>>(), own);
     assert_eq!(size_of::<Server<Tcp, Threading, Stateless>>(), own + size_of::<Threading>());
+    assert_eq!(size_of::<Server<Tcp, ThreadPool, Stateless>>(), own + size_of::<ThreadPool>());
     assert_eq!(size_of::<Server<Tcp, Forking, Stateless>>(), own + size_of::<Forking>());
 }
 
@@ -247,8 +268,8 @@ fn a_server_weighs_the_same_whatever_it_serves() {
 }
 
 #[test]
-fn what_moves_to_other_threads_weighs_a_pointer_a_number_and_a_flag() {
-    assert_eq!(size_of::<Worker<Stateless>>(), size_of::<usize>() + 2 * size_of::<u64>());
+fn what_moves_to_other_threads_weighs_a_pointer_and_a_number() {
+    assert_eq!(size_of::<Worker<Stateless>>(), size_of::<usize>() + size_of::<u64>());
     assert_eq!(size_of::<Worker<Heavy>>(), size_of::<Worker<Stateless>>());
     assert_eq!(size_of::<Session<Udp, Heavy>>(), size_of::<Session<Tcp, Stateless>>());
     assert_eq!(size_of::<StopHandle>(), size_of::<usize>() + size_of::<u64>());

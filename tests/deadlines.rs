@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use socketserver::{
     Concurrency, Connection, DeadlinePassed, Deadlines, Guarded, Handler, Hangup, Next, Outcome,
-    Server, Sync as OneByOne, Tcp, TcpRequest, TcpServer, Threading, Transport, UnixStream,
-    handler_fn,
+    Server, Sync as OneByOne, Tcp, TcpRequest, TcpServer, ThreadPool, Threading, Transport,
+    UnixStream, handler_fn,
 };
 use support::net::{self, PATIENCE, Reach};
 use support::slow::{self, AMPLE, Lines, Peer};
@@ -47,11 +47,12 @@ where
     Ok((learned, trace.words()?))
 }
 
-/// Over both transports and under both strategies the peer is ended by `deadline`, once.
+/// Over both transports and under all of these strategies the peer is ended by `deadline`, once.
 fn ends(deadlines: Deadlines, deadline: &str, play: impl Play) -> Result {
     for (learned, noted) in [
         ended::<Tcp, OneByOne>(deadlines, &play)?,
         ended::<Tcp, Threading>(deadlines, &play)?,
+        ended::<Tcp, ThreadPool>(deadlines, &play)?,
         ended::<UnixStream, OneByOne>(deadlines, &play)?,
         ended::<UnixStream, Threading>(deadlines, &play)?,
     ] {

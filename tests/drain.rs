@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use socketserver::{
     Concurrency, Counters, Drain, Handler, Limits, LocalAddr, Next, Report, Server, Sync, Tcp,
-    TcpRequest, TcpServer, Threading, ThreadingTcpServer, WhenFull, handler_fn,
+    TcpRequest, TcpServer, ThreadPool, Threading, ThreadingTcpServer, WhenFull, handler_fn,
 };
 use support::gate::gate;
 use support::lines::{Lines, client, closing, exchange, idle, lines, numbers};
@@ -65,6 +65,7 @@ fn an_announcement_ends_by_itself() -> Result {
         Ok(())
     }
     ends(Threading::new())?;
+    ends(ThreadPool::new(2))?;
     ends(Sync)
 }
 
@@ -270,6 +271,7 @@ fn is_hurried<C: Concurrency<Tcp, Lines> + Send + 'static>(strategy: C) -> Resul
 #[test]
 fn one_more_stop_is_a_hurry() -> Result {
     assert_eq!(numbers(is_hurried(Threading::new())?), [0, 1, 0, 0]);
+    assert_eq!(numbers(is_hurried(ThreadPool::new(1))?), [0, 1, 0, 0]);
     assert_eq!(numbers(is_hurried(Sync)?), [0, 1, 0, 0]);
     Ok(())
 }
@@ -289,6 +291,7 @@ fn without_a_drain_stops_cut_nothing() -> Result {
         Ok(closed.recv_timeout(PATIENCE)??)
     }
     assert_eq!(numbers(finishes(Threading::new())?), [1, 0, 0, 0]);
+    assert_eq!(numbers(finishes(ThreadPool::new(1))?), [1, 0, 0, 0]);
     assert_eq!(numbers(finishes(Sync)?), [0, 0, 0, 0]);
     Ok(())
 }

@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use socketserver::{
     Concurrency, Counters, FailureKind, ForkServer, Forking, Handler, Next, ReadLine, Server, Sync,
-    Tcp, TcpRequest, Threading,
+    Tcp, TcpRequest, ThreadPool, Threading,
 };
 use support::footprint::{Process, until};
 use support::net::{self, PATIENCE};
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     if let Some(code) = role::play(&[("server", server)]) {
         return code;
     }
-    let trials = ["sync", "threading", "forking", "fork_server"].map(|strategy| {
+    let trials = ["sync", "threading", "thread_pool", "forking", "fork_server"].map(|strategy| {
         Trial::test(format!("{strategy}_endures"), move || {
             endures(strategy).map_err(|error| Failed::from(error.to_string()))
         })
@@ -64,6 +64,7 @@ fn server(arguments: &[String]) -> Tested {
     match arguments.first().map(String::as_str) {
         Some("sync") => serve(Sync),
         Some("threading") => serve(Threading::new()),
+        Some("thread_pool") => serve(ThreadPool::new(KEPT)),
         Some("forking") => serve(Forking::new()),
         Some("fork_server") => serve(ForkServer::new()),
         other => Err(format!("no strategy is named {other:?}").into()),
@@ -102,10 +103,10 @@ impl Held {
         })
     }
 
-    /// `Threading` may keep threads for what comes next, and has two descriptors for them to wait
-    /// at, which may not have been there when the address was said.
+    /// `Threading` and `ThreadPool` may keep threads for what comes next, and have three descriptors
+    /// for them to wait at, which may not have been there when the address was said.
     fn is_as(self, before: Self, strategy: &str) -> bool {
-        let (kept, own) = if strategy == "threading" { (KEPT, 2) } else { (0, 0) };
+        let (kept, own) = if strategy.starts_with("thread") { (KEPT, 3) } else { (0, 0) };
         let is_as = |now, before, more| (before..=before + more).contains(&now);
         is_as(self.descriptors, before.descriptors, own)
             && is_as(self.threads, before.threads, kept)

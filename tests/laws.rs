@@ -1,4 +1,4 @@
-//! The laws under `Sync` and `Threading`, for random clients, failures and stops.
+//! The laws under `Sync`, `Threading` and `ThreadPool`, for random clients, failures and stops.
 //!
 //! One test, and nothing beside it in this process: that nothing remains of a server is seen in
 //! what the whole process holds.

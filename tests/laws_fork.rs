@@ -1,4 +1,4 @@
-//! The laws under `Forking` and `ForkServer`, and one story under every strategy: in processes with one thread.
+//! The laws under `Forking`, `ForkServer` and `PreForking`, and one story under every strategy: in processes with one thread.
 
 mod support;
 
@@ -58,11 +58,15 @@ fn a_script_has_one_story() -> Result<(), Box<dyn Error>> {
         let sync = stories(Mixin::Sync)?;
         let others = [
             Mixin::Threading,
+            Mixin::ThreadPool,
+            Mixin::ThreadPoolOne,
             Mixin::Selecting,
             Mixin::SelectingThreads,
+            Mixin::SelectingPool,
             Mixin::Forking,
             Mixin::ForkingOne,
             Mixin::ForkServer,
+            Mixin::PreForking,
         ];
         for mixin in others {
             prop_assert_eq!(&sync, &stories(mixin)?, "Sync and {:?}", mixin);

@@ -16,7 +16,7 @@ use libtest_mimic::{Arguments, Trial};
 use nix::libc;
 use socketserver::{
     Concurrency, Counters, FailureKind, Forking, HandlerFn, Server, Sync, Tcp, TcpRequest,
-    Threading, handler_fn,
+    ThreadPool, Threading, handler_fn,
 };
 use support::role;
 use wait_timeout::ChildExt;
@@ -26,9 +26,10 @@ type Tested<T = ()> = Result<T, Box<dyn Error>>;
 type Panics = fn(&mut TcpRequest) -> io::Result<()>;
 
 fn main() -> ExitCode {
-    let roles: [role::Role; 3] = [
+    let roles: [role::Role; 4] = [
         ("sync", |_| serve(Sync)),
         ("threading", |_| serve(Threading::new())),
+        ("thread pool", |_| serve(ThreadPool::new(1))),
         ("forking", |_| serve(Forking::new())),
     ];
     if let Some(code) = role::play(&roles) {
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
     };
     let trials = vec![
         trial("a_panic_ends_a_server_that_has_one_process", || {
-            for strategy in ["sync", "threading"] {
+            for strategy in ["sync", "threading", "thread pool"] {
                 let (status, _) = panicked(strategy)?;
                 assert_eq!(status.signal(), Some(libc::SIGABRT), "{strategy}");
             }

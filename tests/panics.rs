@@ -14,7 +14,7 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, bounded, unbounded};
 use socketserver::{
     Concurrency, Counters, Drain, Event, Failure, FailureKind, Handler, Limits, Next, OnPanic,
-    Outcome, Request, Server, Stage, StopAfterPanics, Sync, Tcp, TcpRequest, Threading,
+    Outcome, Request, Server, Stage, StopAfterPanics, Sync, Tcp, TcpRequest, ThreadPool, Threading,
     ThreadingTcpServer, Transport, Waiter,
 };
 use support::laws::hush_scripted_panics;
@@ -62,6 +62,7 @@ fn ends(way: Way, event: Event, panics: usize, failures: usize) -> Result {
         Ok(())
     }
     check(Sync, (way, event), panics, failures)?;
+    check(ThreadPool::new(1), (way, event), panics, failures)?;
     check(Threading::new(), (way, event), panics, failures)
 }
 
@@ -164,6 +165,7 @@ fn hooks_that_panic_stop_nobody_from_being_served() -> Result {
         Ok(())
     }
     served(Sync)?;
+    served(ThreadPool::new(1))?;
     served(Threading::new())
 }
 
@@ -235,6 +237,7 @@ fn a_server_stops_after_so_many_panics() -> Result {
         Ok(())
     }
     stops(Sync)?;
+    stops(ThreadPool::new(4))?;
     stops(Threading::new())
 }
 

@@ -19,7 +19,7 @@ use nix::libc;
 use nix::sys::resource::{Resource, setrlimit};
 use socketserver::{
     Concurrency, Handler, Next, Outcome, Request, Server, StopHandle, Sync as OneByOne, Tcp,
-    TcpServer, Threading, Transport, Udp, UnixDatagram, UnixStream, Waiter,
+    TcpServer, ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream, Waiter,
 };
 use support::net::{self, Echo, Reach};
 use support::story::{self, Event, Script, Traced};
@@ -353,6 +353,11 @@ fn the_hooks_have_one_order_under_threading() -> Result {
     story::play(Threading::new, false, false)
 }
 
+/// D7, D8, D10 to D13.
+fn the_hooks_have_one_order_under_a_thread_pool() -> Result {
+    story::play(|| ThreadPool::new(1), false, true)
+}
+
 /// D7, D12: whatever a request's hooks do, the loop takes the next.
 fn the_loop_outlives_every_story() -> Result {
     for (events, _) in story::CHAPTERS {
@@ -389,6 +394,7 @@ fn a_request_is_finished_where_its_strategy_runs_it() -> Result {
         Ok(handled == verified)
     }
     assert!(runs_here(OneByOne)?);
+    assert!(runs_here(ThreadPool::new(1))?);
     assert!(!runs_here(Threading::new())?);
     Ok(())
 }
@@ -431,6 +437,7 @@ fn main() -> ExitCode {
         accepted_connections_wait_for_their_peer,
         the_hooks_have_one_order_under_sync,
         the_hooks_have_one_order_under_threading,
+        the_hooks_have_one_order_under_a_thread_pool,
         the_loop_outlives_every_story,
         a_request_is_finished_where_its_strategy_runs_it,
     ])

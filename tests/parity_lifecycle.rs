@@ -19,7 +19,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socketserver::{
     Bound, Forking, Handler, LocalAddr, Next, Outcome, Server, StopHandle, Sync as OneByOne, Tcp,
-    TcpServer, Threading, ThreadingTcpServer, Udp, UdpServer, UnixDatagram, UnixStream,
+    TcpServer, ThreadPool, Threading, ThreadingTcpServer, Udp, UdpServer, UnixDatagram, UnixStream,
     UnixStreamServer,
 };
 use support::net::{self, Echo, PATIENCE, Reach};
@@ -223,6 +223,7 @@ fn a_handler_can_stop_its_server() -> Result {
     }
     check(OneByOne)?;
     check(Forking::new())?;
+    check(ThreadPool::new(1))?;
     check(Threading::new())
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use socket2::Socket;
 use socketserver::{
     Concurrency, Counters, Event, FailureKind, Handler, Limits, Next, Refusal, Server, Session,
-    Stage, Sync, Tcp, TcpRequest, Threading, Transport, handler_fn,
+    Stage, Sync, Tcp, TcpRequest, ThreadPool, Threading, Transport, handler_fn,
 };
 use support::net::{Echo, Reach, connect};
 use support::processes::eventually;
@@ -54,6 +54,7 @@ where
 #[test]
 fn a_permit_comes_back_however_a_request_ends() -> Result {
     a_permit_comes_back(Sync)?;
+    a_permit_comes_back(ThreadPool::new(4).idle_timeout(Duration::ZERO))?;
     a_permit_comes_back(Threading::new())
 }
 

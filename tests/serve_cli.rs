@@ -6,17 +6,15 @@ mod served;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream, UdpSocket};
+use std::net::{TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
-use served::{LIMIT, Served, Tested, connect, exchange, get, program};
+use served::{Connection, LIMIT, STRATEGIES, Served, Tested, connect, exchange, get, program};
 use tempfile::TempDir;
 use wait_timeout::ChildExt;
-
-const STRATEGIES: [&str; 3] = ["sync", "threading", "forking"];
 
 /// Runs it to its end, with options that it should not serve with.
 fn run(options: &[&str]) -> Tested<Output> {
@@ -28,23 +26,6 @@ fn run(options: &[&str]) -> Tested<Output> {
         return Err(format!("{options:?}: it serves").into());
     }
     Ok(child.wait_with_output()?)
-}
-
-/// A connection of either kind.
-trait Connection: Read + Write {
-    fn end_output(&self) -> std::io::Result<()>;
-}
-
-impl Connection for TcpStream {
-    fn end_output(&self) -> std::io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-}
-
-impl Connection for UnixStream {
-    fn end_output(&self) -> std::io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
 }
 
 fn connect_unix(path: &str) -> Tested<UnixStream> {
@@ -70,7 +51,14 @@ fn servers(transport: &str, mode: &str, dir: &TempDir) -> Tested<Vec<Served>> {
             address,
         ])
     };
-    STRATEGIES.iter().map(start).collect()
+    let packets = matches!(transport, "udp" | "unixgram");
+    let able = |strategy: &&&str| !packets || is_for_packets(strategy);
+    STRATEGIES.iter().filter(able).map(start).collect()
+}
+
+/// Whether a strategy takes packets too.
+fn is_for_packets(strategy: &str) -> bool {
+    !strategy.starts_with("selecting")
 }
 
 #[test]
@@ -185,16 +173,17 @@ fn a_wrong_option_is_told_with_what_is_right() -> Tested {
     let missing = missing.to_str().ok_or("a name")?;
     let long = format!("/tmp/{}", "x".repeat(103));
     let unix = ["--transport", "unix", "--mode", "once", "--addr"];
-    let cases: [(&[&str], &[&str]); 26] = [
+    let cases: [(&[&str], &[&str]); 27] = [
         (&["--port", "80"], &["--port", "--addr", "--transport", "--help"]),
         (&["-x"], &["-x", "--addr"]),
         (&["8000"], &["8000", "--addr"]),
         (&["--transport"], &["--transport"]),
         (&["--transport", "sctp"], &["sctp", "tcp, udp, unix, unixgram"]),
-        (&["--strategy", "async"], &["async", "sync, threading, forking"]),
-        (&["--mode", "chat"], &["chat", "files, once, echo"]),
+        (&["--strategy", "async"], &["async", "sync, threading, thread-pool, forking"]),
+        (&["--mode", "chat"], &["chat", "files, once, echo, resp"]),
         (&["--transport", "udp", "--mode", "files"], &["files", "tcp", "once or echo"]),
         (&["--transport", "unixgram", "--addr", "x", "--mode", "files"], &["files", "connections"]),
+        (&["--transport", "udp", "--mode", "resp"], &["resp", "tcp", "once or echo"]),
         (&["--backlog", "0"], &["--backlog", "from 1"]),
         (&["--backlog", "-1"], &["--backlog", "from 1"]),
         (&["--backlog", "many"], &["many", "from 1"]),
@@ -241,6 +230,7 @@ fn help_has_every_option() -> Tested {
             "bufsize",
             "workers",
             "dir",
+            "quiet",
             "help",
         ] {
             assert!(text.contains(&format!("--{option}")), "{option}");
@@ -267,12 +257,16 @@ fn an_address_in_use_is_named() -> Tested {
     Ok(())
 }
 
+/// Whether what is in flight is waited for when serving has ended, and not before.
+fn is_waited_for(strategy: &str) -> bool {
+    strategy != "sync" && !strategy.starts_with("selecting")
+}
+
 #[test]
 fn a_signal_finishes_what_is_in_flight() -> Tested {
     let dir = TempDir::new()?;
-    for (strategy, signal) in
-        STRATEGIES.into_iter().zip([Signal::SIGTERM, Signal::SIGINT, Signal::SIGTERM])
-    {
+    let signals = [Signal::SIGTERM, Signal::SIGINT].into_iter().cycle();
+    for (strategy, signal) in STRATEGIES.into_iter().zip(signals) {
         let path = dir.path().join(strategy);
         let server = Served::start(&[
             "--transport",
@@ -289,13 +283,18 @@ fn a_signal_finishes_what_is_in_flight() -> Tested {
         peer.write_all(b"first")?;
         peer.read_exact(&mut answer)?;
         server.signal(signal)?;
-        if strategy != "sync" {
+        if is_waited_for(strategy) {
             // The loop has heard it, and the request goes on.
             server.says("finishing")?;
         }
-        peer.write_all(b"after")?;
-        peer.read_exact(&mut answer)?;
-        assert_eq!(&answer, b"after", "{strategy}");
+        if strategy.starts_with("selecting") {
+            // Between two exchanges nothing is in flight.
+            assert_eq!(peer.read(&mut answer)?, 0);
+        } else {
+            peer.write_all(b"after")?;
+            peer.read_exact(&mut answer)?;
+            assert_eq!(&answer, b"after", "{strategy}");
+        }
         drop(peer);
         let (status, said) = server.end()?;
         assert_eq!(status.code(), Some(0), "{strategy}: {said}");
@@ -316,10 +315,10 @@ fn a_download_in_flight_arrives_whole() -> Tested {
         let server =
             Served::start(&["--addr", "127.0.0.1:0", "--dir", folder, "--strategy", strategy])?;
         let mut peer = BufReader::new(connect(&server.address)?);
-        peer.get_mut().write_all(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")?;
+        peer.get_mut().write_all(b"GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
         assert!(peer.fill_buf()?.starts_with(b"HTTP/1.1 200"));
         server.signal(Signal::SIGTERM)?;
-        if strategy != "sync" {
+        if is_waited_for(strategy) {
             server.says("finishing")?;
             // The listener goes before the wait for what is in flight begins; a connection that
             // came just before is reset.
@@ -353,14 +352,16 @@ fn a_silent_connection_does_not_hold_up_the_end() -> Tested {
 
 #[test]
 fn a_request_that_comes_with_the_signal_is_answered() -> Tested {
-    for strategy in ["threading", "forking"].repeat(3) {
+    for strategy in ["threading", "thread-pool", "forking", "pre-forking+threading"].repeat(3) {
         let server = Served::start(&["--addr", "127.0.0.1:0", "--strategy", strategy])?;
         let peer = connect(&server.address)?;
         get(&server.address, "/")?;
         server.signal(Signal::SIGTERM)?;
         server.says("finishing")?;
         let answer = exchange(peer, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")?;
-        assert_eq!(answer.status, 200, "{strategy}");
+        // It is the last, and says so.
+        let seen = (answer.status, answer.field("connection"));
+        assert_eq!(seen, (200, Some("close")), "{strategy}");
         assert_eq!(server.end()?.0.code(), Some(0), "{strategy}");
     }
     Ok(())

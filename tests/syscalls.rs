@@ -47,16 +47,16 @@ fn trials() -> Vec<Trial> {
         let trial = Trial::test(name, move || trial(role).map_err(Failed::from));
         trial.with_kind(kind).with_ignored_flag(!traces)
     };
-    let idle = Trial::test("an_idle_server_looks_once_and_waits_once_for_each_request", || {
-        looks_once_and_waits_once().map_err(Failed::from)
+    let idle = Trial::test("a_server_that_is_found_asleep_waits_first", || {
+        waits_first().map_err(Failed::from)
     });
     let mut trials = vec![idle.with_ignored_flag(!traces)];
     for &transport in Transport::ALL {
-        for &strategy in Strategy::ALL {
+        for &strategy in Strategy::ALL.iter().filter(|strategy| !strategy.serves_elsewhere()) {
             let (who, load) = (Who::Ours, Load::Paced);
             let role = Role { who, transport, strategy, load, count: COUNT };
             let name = format!("{transport}_{strategy}_makes_the_calls_of_the_loop_by_hand");
-            if strategy != Strategy::Threading {
+            if !strategy.is_crew() {
                 trials.push(traced(name, makes_the_calls_of_the_loop_by_hand, role));
             } else if transport != Transport::UnixDatagram {
                 // Whose queue is too short.
@@ -83,9 +83,10 @@ fn makes_the_calls_of_the_loop_by_hand(role: Role) -> Fallible<()> {
         (Strategy::Sync, true) => 5,
         (Strategy::Sync, false) => 2,
         // How many it takes to start a thread is the affair of std and the C library.
-        (Strategy::Fresh | Strategy::Threading, _) => all(&twin),
+        (Strategy::Fresh | Strategy::Threading | Strategy::ThreadPool, _) => all(&twin),
         (Strategy::Forking, true) => 12,
         (Strategy::Forking, false) => 7,
+        (Strategy::PreForking, _) => all(&twin),
     };
     assert!(all(&ours) <= most, "more than {most} calls: {ours:?}");
     assert!(all(&ours) <= all(&twin), "ours {ours:?}\ntwin {twin:?}");
@@ -114,8 +115,9 @@ fn makes_two_calls_for_each_message(role: Role) -> Fallible<()> {
     Ok(())
 }
 
-/// What a request costs that has to be waited for: a look that finds nothing, and a poll.
-fn looks_once_and_waits_once() -> Fallible<()> {
+/// What a request costs that has to be waited for: a poll, and less and less often a look that finds
+/// nothing before it.
+fn waits_first() -> Fallible<()> {
     let directory = tempfile::tempdir()?;
     let log = directory.path().join("log");
     let mut command = Command::new("strace");
@@ -146,8 +148,8 @@ fn looks_once_and_waits_once() -> Fallible<()> {
         log.lines().filter(|line| line.contains(name) && line.contains(result)).count()
     };
     let (looks, waits) = (count(" accept4(", "EAGAIN"), count(" poll(", "], 2, -1"));
-    assert_eq!(looks, 11, "one before each request, and one before the signal\n{log}");
-    assert_eq!(waits, 11, "as many polls\n{log}");
+    assert_eq!(waits, 11, "one for each request, and one for the signal\n{log}");
+    assert_eq!(looks, 4, "before the first, the second, the fourth, the seventh\n{log}");
     assert_eq!(count(" read(", "EAGAIN"), 0, "the wake-up was read, and had not rung");
     Ok(())
 }
@@ -161,8 +163,8 @@ fn allocates_no_more_than_it_has_to(role: Role) -> Fallible<()> {
         // The packet's own buffer is handed on, and comes back; by hand it is copied.
         (Strategy::Fresh, false) => by_hand,
         // One more thread may be started even now.
-        (Strategy::Threading, _) => u64::from(COUNT) / 2,
-        (Strategy::Sync | Strategy::Forking, _) => 0,
+        (Strategy::Threading | Strategy::ThreadPool, _) => u64::from(COUNT) / 2,
+        (Strategy::Sync | Strategy::Forking | Strategy::PreForking, _) => 0,
     };
     let ours = allocations::of(role)?;
     assert!(ours <= most, "{ours} allocations in {COUNT} requests, more than {most}");

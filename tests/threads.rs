@@ -155,7 +155,8 @@ fn a_request_waits_for_no_other_and_has_its_thread_for_itself() -> Result {
     Ok(())
 }
 
-/// A thread that waits holds the transport, and must not when it is closed.
+/// A thread that waits is woken when serving ends, and none of them holds the transport when it is
+/// closed.
 fn those_that_wait_are_gone_when_serving_ends() -> Result {
     const TOGETHER: usize = 20;
     let before = threads();

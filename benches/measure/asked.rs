@@ -71,6 +71,9 @@ impl Asked {
                 kinds.push(Kind { transport, strategy });
             }
         }
+        // By hand there are connections alone.
+        let elsewhere = |kind: &Kind| part == "rates" && kind.transport.is_stream();
+        kinds.retain(|kind| !kind.strategy.serves_elsewhere() || elsewhere(kind));
         kinds.retain(|_| self.wants(part));
         kinds
     }

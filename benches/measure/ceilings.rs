@@ -23,15 +23,16 @@ const ANY: f64 = f64::INFINITY;
 /// Those of one server.
 pub fn of(kind: Kind) -> Ceilings {
     let (calls, allocations, instructions) = match (kind.strategy, kind.transport) {
-        (Strategy::Sync, Tcp | UnixStream) => (5.0, 0.0, 560.0),
+        (Strategy::Sync, Tcp | UnixStream) => (5.0, 0.0, 500.0),
         (Strategy::Sync, Udp) => (2.0, 0.0, 410.0),
         (Strategy::Sync, UnixDatagram) => (2.0, 0.0, 680.0),
-        (Strategy::Threading, Tcp | UnixStream) => (5.6, 0.5, 2_000.0),
-        (Strategy::Threading, Udp | UnixDatagram) => (2.2, 0.5, ANY),
+        (Strategy::Threading | Strategy::ThreadPool, Tcp | UnixStream) => (5.6, 0.5, 2_000.0),
+        (Strategy::Threading | Strategy::ThreadPool, Udp | UnixDatagram) => (2.2, 0.5, ANY),
         (Strategy::Fresh, Tcp | UnixStream) => (ANY, 4.0, 2_500.0),
         (Strategy::Fresh, Udp | UnixDatagram) => (ANY, 4.0, ANY),
         (Strategy::Forking, Tcp | UnixStream) => (12.0, 0.0, ANY),
         (Strategy::Forking, Udp | UnixDatagram) => (7.0, 0.0, ANY),
+        (Strategy::PreForking, _) => (ANY, ANY, ANY),
     };
     Ceilings { calls, allocations, instructions }
 }

@@ -14,8 +14,6 @@ const COUNT: u32 = 50;
 /// How many requests wait; no more than fit into a backlog.
 const WAITING: u32 = 112;
 
-const UNTRACED: Kind = Kind { transport: Transport::UnixDatagram, strategy: Strategy::Threading };
-
 /// How long a step takes, roughly.
 const STEP: Duration = Duration::from_secs(1);
 
@@ -52,7 +50,8 @@ impl Counting {
             if self.counts.contains(&kind) {
                 progress.step(&format!("{kind}, system calls and allocations"), STEP)?;
                 // The queue of Unix packets is too short for requests that all wait.
-                let counted = traces && kind != UNTRACED;
+                let too_long = kind.strategy.is_crew() && kind.transport == Transport::UnixDatagram;
+                let counted = traces && !too_long;
                 calls = if counted { Some(pair(kind, calls_of)?) } else { None };
                 allocations = Some(pair(kind, allocations_of)?);
             }
@@ -83,9 +82,7 @@ impl Counts {
                     ));
                 }
             };
-        // Who takes a request under `Threading` is chance, and so is how many calls that needs.
-        let chance = self.kind.strategy == Strategy::Threading;
-        let by_hand = if chance { |_, most| most } else { f64::min };
+        let by_hand = if self.kind.strategy.is_crew() { |_, most| most } else { f64::min };
         check("system calls", &self.calls, by_hand, most.calls);
         check("allocations", &self.allocations, |_, most| most, most.allocations);
         check("instructions", &self.instructions, |twin, most| twin + most, most.instructions);
@@ -98,8 +95,8 @@ impl Counts {
 fn is_steady(kind: Kind) -> bool {
     match kind.strategy {
         Strategy::Sync => true,
-        Strategy::Threading | Strategy::Fresh => kind.transport.is_stream(),
-        Strategy::Forking => false,
+        Strategy::Threading | Strategy::Fresh | Strategy::ThreadPool => kind.transport.is_stream(),
+        Strategy::Forking | Strategy::PreForking => false,
     }
 }
 
@@ -108,7 +105,7 @@ fn pair(kind: Kind, of: fn(Kind, Who) -> Fallible<f64>) -> Fallible<Pair<f64>> {
 }
 
 fn calls_of(kind: Kind, who: Who) -> Fallible<f64> {
-    if kind.strategy == Strategy::Threading {
+    if kind.strategy.is_crew() {
         return Ok(strace::while_others_wait(kind.role(who, Load::Waiting, WAITING))?.0);
     }
     let all = strace::count(kind.role(who, Load::Paced, COUNT))?.values().sum::<u32>();

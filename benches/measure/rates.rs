@@ -12,9 +12,14 @@ use super::{Kind, Pair};
 use crate::support::Fallible;
 use crate::support::bound::BUFFER;
 use crate::support::role::{Load, Strategy, Who};
+use crate::twins::PROCESSES;
+use crate::twins::pool::THREADS;
 
 /// The workload that stands for a server where one has to.
 pub const USUAL: (usize, usize) = (20, 16);
+
+/// In megabytes: what a process may have that forks.
+const HEAP: u32 = 1024;
 
 /// How long a process takes to begin and to end, roughly.
 const ENDS: Duration = Duration::from_millis(30);
@@ -40,6 +45,8 @@ pub struct Workload {
     pub callers: usize,
     /// Whether connections serve for many requests.
     pub kept: bool,
+    /// Megabytes that the server's process has in use before it forks.
+    pub heap: u32,
 }
 
 /// What one run of one server gives.
@@ -60,16 +67,17 @@ pub struct Cell {
 
 impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, payload, callers, kept } = self;
+        let Self { kind, payload, callers, kept, heap } = self;
         let kept = if *kept { ", kept" } else { "" };
-        write!(f, "{kind}, {payload} B, {callers} clients{kept}")
+        write!(f, "{kind}, {payload} B, {callers} clients{kept}")?;
+        if *heap > 0 { write!(f, ", {heap} MB of heap") } else { Ok(()) }
     }
 }
 
 impl Workload {
     pub fn usual(kind: Kind) -> Self {
         let (payload, callers) = USUAL;
-        Self { kind, payload, callers, kept: false }
+        Self { kind, payload, callers, kept: false, heap: 0 }
     }
 
     pub fn load(&self) -> Load {
@@ -90,15 +98,23 @@ impl Grid {
         for &kind in &self.kinds {
             for &payload in &self.payloads {
                 for &callers in &self.callers {
-                    all.push(Workload { kind, payload, callers, kept: false });
+                    all.push(Workload { kind, payload, callers, kept: false, heap: 0 });
                 }
             }
             for &callers in self.callers.iter().filter(|callers| **callers <= USUAL.1) {
-                // One after the other: who comes second would wait for ever.
-                let waits = kind.strategy == Strategy::Sync && callers > 1;
-                if kind.transport.is_stream() && !waits {
-                    all.push(Workload { kind, payload: USUAL.0, callers, kept: true });
+                // Who comes when there is nobody for it would wait for ever.
+                let at_once = match kind.strategy {
+                    Strategy::Sync => 1,
+                    Strategy::ThreadPool => THREADS,
+                    Strategy::PreForking => PROCESSES,
+                    _ => usize::MAX,
+                };
+                if kind.transport.is_stream() && callers <= at_once {
+                    all.push(Workload { kind, payload: USUAL.0, callers, kept: true, heap: 0 });
                 }
+            }
+            if kind.strategy == Strategy::PreForking {
+                all.push(Workload { heap: HEAP, ..Workload::usual(kind) });
             }
         }
         all.retain(Workload::fits);
@@ -139,15 +155,25 @@ pub fn latency(runs: &[Run]) -> Latency {
 }
 
 fn run(workload: &Workload, who: Who, time: Duration, machine: &Machine) -> Fallible<Run> {
-    let server = Server::start(workload.kind.role(who, workload.load(), 0), machine)?;
+    let server = Server::start(workload.kind.role(who, workload.load(), workload.heap), machine)?;
     let mut generator = Generator::new(workload, &server.address)?;
+    let mut before = Duration::ZERO;
+    let elsewhere = workload.kind.strategy.serves_elsewhere();
+    if elsewhere {
+        // What it costs to fork those who serve is not what their requests cost.
+        let until_all_serve = Duration::from_millis(100 + 3 * u64::from(workload.heap));
+        generator.run(Until::Time(until_all_serve))?;
+        before = server.processor_time()?;
+    }
     let answered = generator.run(Until::Time(time))?;
+    let after = elsewhere.then(|| server.processor_time()).transpose()?;
     // The connections that are kept end, or the server would wait for them.
     drop(generator);
     let requests = answered.latencies.len() as f64;
+    let all = server.stop()?;
     Ok(Run {
         per_second: requests / answered.elapsed.as_secs_f64(),
-        processor: server.stop()?.as_secs_f64() * 1e6 / requests,
+        processor: (after.unwrap_or(all) - before).as_secs_f64() * 1e6 / requests,
         latency: Latency::of(answered.latencies),
     })
 }

@@ -42,9 +42,9 @@ impl Server {
         Ok(Pid::from_raw(i32::try_from(self.child.id())?))
     }
 
-    /// The processor time of the server so far: of its threads, the ended ones too, to the
-    /// nanosecond (`clock_getcpuclockid(3)`); of the children it has reaped, in the ticks of
-    /// proc(5), ten milliseconds as a rule.
+    /// The processor time of the server so far: of its threads, the ended ones too, and of
+    /// processes that serve for it, to the nanosecond (`clock_getcpuclockid(3)`); of the children it
+    /// has reaped, in the ticks of proc(5), ten milliseconds as a rule.
     pub fn processor_time(&self) -> Fallible<Duration> {
         let own = Duration::from(clock_getcpuclockid(self.pid()?)?.now()?);
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
@@ -55,7 +55,17 @@ impl Server {
         // cutime and cstime are the 16th and 17th, and the two before the bracket are gone.
         let ticks = ticks(13)? + ticks(14)?;
         let per_second = sysconf(SysconfVar::CLK_TCK)?.ok_or("no length of a tick")?;
-        Ok(own + Duration::from_secs_f64(ticks as f64 / per_second as f64))
+        let ended = Duration::from_secs_f64(ticks as f64 / per_second as f64);
+        if !self.role.strategy.serves_elsewhere() {
+            return Ok(own + ended);
+        }
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id()))?;
+        let clock = |child: &str| -> Fallible<Duration> {
+            Ok(clock_getcpuclockid(Pid::from_raw(child.parse()?))?.now()?.into())
+        };
+        let living: Duration =
+            children.split_whitespace().map(clock).sum::<Fallible<Duration>>()?;
+        Ok(own + ended + living)
     }
 
     /// What it costs to ask it: the processor time of a request in microseconds, and how many

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use nix::sys::signal::Signal;
 use nix::unistd::{getpgid, getsid};
 
 use super::client::Client;
@@ -70,6 +71,10 @@ pub struct Terminated {
 impl Hooks for Terminated {
     fn again(&self) -> bool {
         self.kept
+    }
+
+    fn handled_signal(&self) -> Option<Signal> {
+        Some(Signal::SIGTERM)
     }
 
     fn arm(&self, stop: StopFn) {

@@ -94,7 +94,7 @@ impl Pace {
         } else {
             client.send()?;
             // Another thread may have taken it by now.
-            if role.strategy != Strategy::Threading {
+            if !role.strategy.is_crew() {
                 poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
             }
         }

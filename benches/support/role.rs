@@ -62,7 +62,10 @@ words! {
         Threading = "threading",
         /// `Threading` with fresh threads.
         Fresh = "fresh",
+        ThreadPool = "thread-pool",
         Forking = "forking",
+        /// Of `Sync`.
+        PreForking = "pre-forking",
     }
 }
 
@@ -84,9 +87,21 @@ impl Transport {
 }
 
 impl Strategy {
+    /// Whether requests are taken by other processes than the one that is looked at, where they can't
+    /// be counted one by one.
+    pub fn serves_elsewhere(self) -> bool {
+        self == Self::PreForking
+    }
+
     /// Whether each request has a thread or process that is started for it.
     pub fn starts_workers(self) -> bool {
         matches!(self, Self::Fresh | Self::Forking)
+    }
+
+    /// Whether the thread that takes a request also ends it. Who takes one is chance, and so is how
+    /// many calls that needs.
+    pub fn is_crew(self) -> bool {
+        matches!(self, Self::Threading | Self::ThreadPool)
     }
 }
 
@@ -97,7 +112,8 @@ pub struct Role {
     pub transport: Transport,
     pub strategy: Strategy,
     pub load: Load,
-    /// How many requests there are, where the load does not decide it.
+    /// How many requests there are, where the load does not decide it; where clients do, how many
+    /// megabytes the server's process has in use beside what it needs.
     pub count: u32,
 }
 

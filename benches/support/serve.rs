@@ -9,8 +9,8 @@ use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use nix::unistd::alarm;
 use socketserver::{
-    Concurrency, Datagram, DatagramSocket, Event, Forking, Handler, Next, Server, StreamRequest,
-    StreamSocket, Sync, Tcp, Threading, Transport, Udp,
+    Concurrency, Datagram, DatagramSocket, Event, Forking, Handler, Next, PreForking, Server,
+    StreamRequest, StreamSocket, Sync, Tcp, ThreadPool, Threading, Transport, Udp,
 };
 
 use super::bound::Bound;
@@ -19,7 +19,7 @@ use super::load::{Countdown, Terminated};
 use super::pace::Pace;
 use super::role::{Load, Role, Strategy, Who};
 use super::{Fallible, allocations};
-use crate::twins::{Hooks, Stop, datagram, stream};
+use crate::twins::{Hooks, PROCESSES, Stop, datagram, pool, stream};
 
 /// In seconds; far beyond what any role needs.
 const LIMIT: u32 = 300;
@@ -105,9 +105,11 @@ pub fn play(role: Role) -> Fallible<()> {
                 Address::Path(path) => println!("{}", path.display()),
             }
             io::stdout().flush()?;
+            let heap = vec![1_u8; role.count as usize * 1024 * 1024];
             let before = cpu_time()?;
             serve(role, bound, &Terminated { kept: role.load == Load::Kept })?;
             println!("{}", cpu_time()? - before);
+            drop(heap);
         }
     }
     // A child of the server must not come here, and one that did would find the directory gone.
@@ -144,12 +146,14 @@ where
     K: Hooks,
     Echo<K>: Handler<T::Request>,
 {
-    let handler = Echo { hooks: hooks.clone(), ends: role.strategy == Strategy::Threading };
+    let handler = Echo { hooks: hooks.clone(), ends: role.strategy.is_crew() };
     match role.strategy {
         Strategy::Sync => run(transport, Sync, handler),
         Strategy::Threading => run(transport, Threading::new(), handler),
         Strategy::Fresh => run(transport, Threading::new().fresh_threads(true), handler),
+        Strategy::ThreadPool => run(transport, ThreadPool::new(pool::THREADS), handler),
         Strategy::Forking => run(transport, Forking::new(), handler),
+        Strategy::PreForking => run(transport, PreForking::new(PROCESSES, Sync)?, handler),
     }
 }
 
@@ -191,7 +195,9 @@ fn stream_twin<L: stream::Listener + Send + std::marker::Sync + 'static>(
         Strategy::Sync => stream::sync(&listener, stop, hooks),
         Strategy::Threading => stream::threading(listener, stop, hooks),
         Strategy::Fresh => stream::fresh(&listener, stop, hooks),
+        Strategy::ThreadPool => stream::thread_pool(listener, stop, hooks),
         Strategy::Forking => stream::forking(listener, stop, hooks),
+        Strategy::PreForking => stream::pre_forking(&listener, stop, hooks),
     }
 }
 
@@ -205,6 +211,8 @@ fn datagram_twin<S: datagram::Socket>(
         Strategy::Sync => datagram::sync(&socket, stop, hooks),
         Strategy::Threading => datagram::threading(socket, stop, hooks),
         Strategy::Fresh => datagram::fresh(socket, stop, hooks),
+        Strategy::ThreadPool => datagram::thread_pool(socket, stop, hooks),
         Strategy::Forking => datagram::forking(&socket, stop, hooks),
+        Strategy::PreForking => Err(io::ErrorKind::Unsupported.into()),
     }
 }

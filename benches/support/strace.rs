@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use super::Fallible;
-use super::role::Role;
+use super::role::{Load, Role};
 
 /// How often each system call was made, by all threads and processes of the server together.
 pub type Calls = BTreeMap<String, u32>;
@@ -40,8 +40,13 @@ pub fn count(role: Role) -> Fallible<Calls> {
     let path = directory.path().join("log");
     let log = path.to_str().ok_or("the temporary directory's name is not UTF-8")?;
     let strace = ["strace", "-f", "-qq", "-s", "0", "-e", "signal=none", "-o", log];
-    // One arena, so that a thread's first allocation maps no memory of its own.
-    let output = role.command(&strace)?.env("MALLOC_ARENA_MAX", "1").output()?;
+    let mut command = role.command(&strace)?;
+    if role.load != Load::Waiting {
+        // One arena, so that a thread's first allocation maps no memory of its own. Where several
+        // begin at a time, they would wait for each other there.
+        command.env("MALLOC_ARENA_MAX", "1");
+    }
+    let output = command.output()?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(format!("{role}: {}\n{said}", output.status).into());

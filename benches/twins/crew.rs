@@ -8,7 +8,7 @@ use std::thread;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use super::{Running, Stop, passes};
+use super::{Looks, Running, Stop, passes};
 
 /// As many as the composed server keeps.
 const MOST_WAITING: usize = 64;
@@ -63,10 +63,19 @@ fn start<S: Service>(crew: &Arc<Crew<S>>) -> io::Result<()> {
 }
 
 fn follow<S: Service>(crew: &Arc<Crew<S>>) -> io::Result<()> {
-    let mut turn = false;
+    let (mut turn, mut looks) = (false, Looks::default());
     while !crew.stop.asked() {
+        if looks.wait_first() {
+            if turn {
+                pass_on(crew)?;
+            }
+            let mut event = [EpollEvent::empty()];
+            let woken = crew.epoll.wait(&mut event, EpollTimeout::NONE);
+            turn = woken == Ok(1) && event[0].data() == SOCKET;
+        }
         match crew.service.take() {
             Ok(request) => {
+                looks.found();
                 if turn {
                     pass_on(crew)?;
                     turn = false;
@@ -85,14 +94,7 @@ fn follow<S: Service>(crew: &Arc<Crew<S>>) -> io::Result<()> {
                     break;
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if turn {
-                    pass_on(crew)?;
-                }
-                let mut event = [EpollEvent::empty()];
-                let woken = crew.epoll.wait(&mut event, EpollTimeout::NONE);
-                turn = woken == Ok(1) && event[0].data() == SOCKET;
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => looks.in_vain(),
             Err(error) if passes(&error) => {}
             Err(error) => return Err(error),
         }

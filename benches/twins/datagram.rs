@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::fork::Children;
-use super::{Hooks, Running, Stop, crew, passes};
+use super::{Hooks, Looks, Running, Stop, crew, passes, pool};
 
 /// The longest packet, as the composed server has it by default.
 const LONGEST: usize = 65_535;
@@ -64,13 +64,18 @@ fn handle<S: Socket>(socket: &S, packet: &[u8], peer: &S::Peer, hooks: &impl Hoo
 pub fn sync<S: Socket>(socket: &S, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
     socket.set_nonblocking()?;
     let mut buffer = vec![0; LONGEST];
+    let mut looks = Looks::default();
     while !stop.asked() {
+        if looks.wait_first() {
+            stop.wait(socket)?;
+        }
         match socket.recv_from(&mut buffer) {
             Ok((length, peer)) => {
+                looks.found();
                 handle(socket, &buffer[..length], &peer, hooks);
                 hooks.served();
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => stop.wait(socket)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => looks.in_vain(),
             Err(error) if passes(&error) => {}
             Err(error) => return Err(error),
         }
@@ -111,14 +116,23 @@ pub fn threading<S: Socket>(socket: S, stop: &Arc<Stop>, hooks: &impl Hooks) -> 
     crew::serve(Service { socket, hooks: hooks.clone() }, stop)
 }
 
+pub fn thread_pool<S: Socket>(socket: S, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
+    pool::serve(&Service { socket, hooks: hooks.clone() }, stop)
+}
+
 pub fn fresh<S: Socket>(socket: S, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
     socket.set_nonblocking()?;
     let socket = Arc::new(socket);
     let running = Running::default();
     let mut buffer = vec![0; LONGEST];
+    let mut looks = Looks::default();
     while !stop.asked() {
+        if looks.wait_first() {
+            stop.wait(&*socket)?;
+        }
         match socket.recv_from(&mut buffer) {
             Ok((length, peer)) => {
+                looks.found();
                 running.begin();
                 let packet = buffer[..length].to_vec();
                 let (socket, running) = (Arc::clone(&socket), running.clone());
@@ -129,7 +143,7 @@ pub fn fresh<S: Socket>(socket: S, stop: &Stop, hooks: &impl Hooks) -> io::Resul
                 })?;
                 hooks.served();
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => stop.wait(&*socket)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => looks.in_vain(),
             Err(error) if passes(&error) => {}
             Err(error) => return Err(error),
         }
@@ -145,7 +159,9 @@ pub fn forking<S: Socket>(socket: &S, stop: &Stop, hooks: &impl Hooks) -> io::Re
     while !stop.asked() {
         match socket.recv_from(&mut buffer) {
             Ok((length, peer)) => {
-                children.start(|| handle(socket, &buffer[..length], &peer, hooks))?;
+                children.start(hooks.handled_signal(), || {
+                    handle(socket, &buffer[..length], &peer, hooks);
+                })?;
                 children.reap();
                 hooks.served();
             }

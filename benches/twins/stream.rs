@@ -7,8 +7,10 @@ use std::os::unix::net::{self as unix, UnixListener, UnixStream};
 use std::sync::Arc;
 use std::thread;
 
+use nix::sys::signal::{Signal, kill};
+
 use super::fork::Children;
-use super::{Hooks, Running, Stop, crew, passes};
+use super::{Hooks, Looks, PROCESSES, Running, Stop, crew, passes, pool};
 
 /// The two listeners of `std`, which have no trait in common.
 pub trait Listener: AsFd {
@@ -76,13 +78,18 @@ fn handle<L: Listener>(mut stream: L::Stream, _peer: L::Peer, hooks: &impl Hooks
 
 pub fn sync<L: Listener>(listener: &L, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
     listener.set_nonblocking()?;
+    let mut looks = Looks::default();
     while !stop.asked() {
+        if looks.wait_first() {
+            stop.wait(listener)?;
+        }
         match listener.accept() {
             Ok((stream, peer)) => {
+                looks.found();
                 handle::<L>(stream, peer, hooks);
                 hooks.served();
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => stop.wait(listener)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => looks.in_vain(),
             Err(error) if passes(&error) => {}
             Err(error) => return Err(error),
         }
@@ -122,12 +129,25 @@ pub fn threading<L: Listener + Send + Sync + 'static>(
     crew::serve(Service { listener, hooks: hooks.clone() }, stop)
 }
 
+pub fn thread_pool<L: Listener + Send + Sync + 'static>(
+    listener: L,
+    stop: &Stop,
+    hooks: &impl Hooks,
+) -> io::Result<()> {
+    pool::serve(&Service { listener, hooks: hooks.clone() }, stop)
+}
+
 pub fn fresh<L: Listener>(listener: &L, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
     listener.set_nonblocking()?;
     let running = Running::default();
+    let mut looks = Looks::default();
     while !stop.asked() {
+        if looks.wait_first() {
+            stop.wait(listener)?;
+        }
         match listener.accept() {
             Ok((stream, peer)) => {
+                looks.found();
                 running.begin();
                 let (running, in_worker) = (running.clone(), hooks.clone());
                 thread::Builder::new().spawn(move || {
@@ -136,7 +156,7 @@ pub fn fresh<L: Listener>(listener: &L, stop: &Stop, hooks: &impl Hooks) -> io::
                 })?;
                 hooks.served();
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => stop.wait(listener)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => looks.in_vain(),
             Err(error) if passes(&error) => {}
             Err(error) => return Err(error),
         }
@@ -154,7 +174,7 @@ pub fn forking<L: Listener>(listener: L, stop: &Stop, hooks: &impl Hooks) -> io:
         match listening.accept() {
             Ok((stream, peer)) => {
                 let mut connection = Some((stream, peer));
-                children.start(|| {
+                children.start(hooks.handled_signal(), || {
                     drop(listener.take());
                     if let Some((stream, peer)) = connection.take() {
                         handle::<L>(stream, peer, hooks);
@@ -168,6 +188,27 @@ pub fn forking<L: Listener>(listener: L, stop: &Stop, hooks: &impl Hooks) -> io:
             Err(error) if passes(&error) => {}
             Err(error) => return Err(error),
         }
+    }
+    children.wait();
+    Ok(())
+}
+
+/// So many processes that wait in accept(2), and one that waits for its end, and then for theirs.
+pub fn pre_forking<L: Listener>(listener: &L, stop: &Stop, hooks: &impl Hooks) -> io::Result<()> {
+    let mut children = Children::default();
+    let mut workers = Vec::new();
+    for _ in 0..PROCESSES {
+        workers.push(children.start(None, || {
+            while let Ok((stream, peer)) = listener.accept() {
+                handle::<L>(stream, peer, hooks);
+            }
+        })?);
+    }
+    while !stop.asked() {
+        stop.wait(&stop.wake)?;
+    }
+    for worker in workers {
+        kill(worker, Signal::SIGKILL)?;
     }
     children.wait();
     Ok(())

@@ -25,23 +25,29 @@ connection on a thread of its own.
                  unixgram   packets over a Unix socket
   --strategy S   sync       one request after the other
                  threading  each request on a thread of its own [default]
+                 thread-pool  the same on a limited number of threads
                  forking    each request in a process of its own
                  fork-server  the same, forked from a helper
-  --mode M       files      HTTP: GET and HEAD of the files [default]
+                 pre-forking  in several processes, one after the other in each
+                 pre-forking+threading  the same, each on a thread of its own
+                 pre-forking+thread-pool  the same, with a pool each
+                 selecting  for connections: in a table while they wait
+                 selecting+thread-pool  the same, with a pool to work at it
+  --mode M       files      HTTP/1.1: GET and HEAD of the files [default]
                  once       one line is sent back, then the connection closes
                  echo       all that comes is sent back, until the peer ends;
-                            packets are echoed whatever the mode, but files,
-                            which they can't have
-  --tls CERT.pem KEY.pem
-                 connections through TLS, with this certificate (and those that
-                 prove it) and its key; needs --features tls
-  --client-ca CA.pem
-                 with --tls: clients need a certificate of one of these
+                            packets are echoed whatever the mode, but files
+                            and resp, which they can't have
+                 resp       what Redis speaks: PING, GET, SET and a few more,
+                            kept in memory, by each process for itself
   --backlog N    how many connections may wait to be accepted [default: 1024]
   --bufsize N    how much is read at a time by once and echo [default: 8192];
                  for packets, the longest that is taken whole [default: 65535]
-  --workers N    for strategies with a fixed number of workers; none of
-                 these has one, so it is accepted and does nothing
+  --quiet        no line on stderr for each exchange of files
+  --workers N    how many processes pre-forking has [default: as many as there
+                 are processors], or how many threads a thread-pool has at most
+                 [default: four more than there are processors, and at most 32];
+                 the others have no such number, and it does nothing
   -h, --help     this text
 
 Once bound it prints `LISTENING <address>` on stdout. On SIGTERM or SIGINT it
@@ -50,9 +56,7 @@ ends it at once.
 ";
 
 const OPTIONS: &str = "--transport, --strategy, --mode, --addr, --backlog, --bufsize, --workers, \
-                       --dir, --tls, --client-ca, --help";
-pub(crate) const NOT_FOR_PACKETS: &str =
-    "--tls is for connections: use it with --transport tcp or unix";
+                       --dir, --quiet, --help";
 /// More would be no buffer but an attempt to run out of memory.
 const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
 
@@ -69,18 +73,9 @@ pub(crate) struct Cli {
     pub(crate) mode: Mode,
     pub(crate) backlog: u32,
     pub(crate) bufsize: Option<usize>,
+    pub(crate) workers: Option<usize>,
     pub(crate) dir: PathBuf,
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "it is refused without"))]
-    pub(crate) tls: Option<Certified>,
-}
-
-/// What TLS needs.
-#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "it is refused without"))]
-pub(crate) struct Certified {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
-    /// Whose certificates clients need, if they need any.
-    pub(crate) clients: Option<PathBuf>,
+    pub(crate) quiet: bool,
 }
 
 /// A transport, and an address that goes with it.
@@ -95,8 +90,21 @@ pub(crate) enum Endpoint {
 pub(crate) enum Strategy {
     Sync,
     Threading,
+    ThreadPool,
     Forking,
     ForkServer,
+    PreForking,
+    PreForkingThreading,
+    PreForkingThreadPool,
+    Selecting,
+    SelectingThreadPool,
+}
+
+impl Strategy {
+    /// Whether connections take turns, exchange by exchange.
+    pub(crate) fn takes_turns(self) -> bool {
+        matches!(self, Self::Selecting | Self::SelectingThreadPool)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -104,6 +112,7 @@ pub(crate) enum Mode {
     Files,
     Once,
     Echo,
+    Resp,
 }
 
 #[derive(Clone, Copy)]
@@ -129,9 +138,9 @@ impl Cli {
 pub(crate) fn parse() -> Result<Asked, String> {
     let mut transport = Transport::Tcp;
     let mut strategy = Strategy::Threading;
-    let (mut mode, mut address, mut bufsize, mut dir) = (None, None, None, None);
-    let (mut tls, mut clients) = (None, None);
-    let mut backlog = 1024;
+    let (mut mode, mut address, mut dir) = (None, None, None);
+    let (mut bufsize, mut workers) = (None, None);
+    let (mut backlog, mut quiet) = (1024, false);
 
     let mut parser = Parser::from_env();
     while let Some(arg) = parser.next().map_err(|error| hinted(&error))? {
@@ -149,13 +158,24 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 let all = [
                     ("sync", Strategy::Sync),
                     ("threading", Strategy::Threading),
+                    ("thread-pool", Strategy::ThreadPool),
                     ("forking", Strategy::Forking),
                     ("fork-server", Strategy::ForkServer),
+                    ("pre-forking", Strategy::PreForking),
+                    ("pre-forking+threading", Strategy::PreForkingThreading),
+                    ("pre-forking+thread-pool", Strategy::PreForkingThreadPool),
+                    ("selecting", Strategy::Selecting),
+                    ("selecting+thread-pool", Strategy::SelectingThreadPool),
                 ];
                 strategy = choice(&mut parser, "--strategy", all)?;
             }
             Arg::Long("mode") => {
-                let all = [("files", Mode::Files), ("once", Mode::Once), ("echo", Mode::Echo)];
+                let all = [
+                    ("files", Mode::Files),
+                    ("once", Mode::Once),
+                    ("echo", Mode::Echo),
+                    ("resp", Mode::Resp),
+                ];
                 mode = Some(choice(&mut parser, "--mode", all)?);
             }
             Arg::Long("addr") => address = Some(value(&mut parser)?),
@@ -164,51 +184,34 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 bufsize = Some(number(&mut parser, "--bufsize", LARGEST_BUFFER)?);
             }
             Arg::Long("workers") => {
-                number(&mut parser, "--workers", usize::MAX)?;
+                workers = Some(number(&mut parser, "--workers", usize::MAX)?);
             }
             Arg::Long("dir") => dir = Some(PathBuf::from(value(&mut parser)?)),
-            Arg::Long("tls") => {
-                let both = (value(&mut parser)?, value(&mut parser));
-                let missing = "--tls needs two files: the certificate, and its key";
-                tls = Some((both.0.into(), both.1.map_err(|_| missing)?.into()));
-            }
-            Arg::Long("client-ca") => clients = Some(PathBuf::from(value(&mut parser)?)),
+            Arg::Long("quiet") => quiet = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
             other => return Err(hinted(&other.unexpected())),
         }
     }
     let endpoint = endpoint(transport, address)?;
     let packets = matches!(endpoint, Endpoint::Udp(_) | Endpoint::Unixgram(_));
-    if packets && mode == Some(Mode::Files) {
-        return Err("--mode files is HTTP, which needs connections: use it with --transport tcp \
-                    or unix; packets can have --mode once or echo"
-            .into());
+    let needs = match mode {
+        Some(Mode::Files) => Some("files is HTTP"),
+        Some(Mode::Resp) => Some("resp is RESP"),
+        _ => None,
+    };
+    if let Some(what) = needs.filter(|_| packets) {
+        return Err(format!(
+            "--mode {what}, which needs connections: use it with --transport tcp or unix; packets \
+             can have --mode once or echo"
+        ));
     }
     let mode = mode.unwrap_or(if packets { Mode::Echo } else { Mode::Files });
-    let tls = certified(tls, clients, packets)?;
     let served = dir.is_some() || mode == Mode::Files;
     let dir = dir.unwrap_or_else(|| PathBuf::from("."));
     if served {
         check_dir(&dir)?;
     }
-    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir, tls }))
-}
-
-/// What TLS needs, where it is asked for and can be had.
-fn certified(
-    tls: Option<(PathBuf, PathBuf)>,
-    clients: Option<PathBuf>,
-    packets: bool,
-) -> Result<Option<Certified>, String> {
-    match (tls, clients) {
-        (None, None) => Ok(None),
-        (None, Some(_)) => Err("--client-ca is for connections through TLS: give --tls too".into()),
-        (Some(_), _) if packets => Err(NOT_FOR_PACKETS.into()),
-        (Some(_), _) if !cfg!(feature = "tls") => {
-            Err("this serve was built without TLS: build it with --features tls".into())
-        }
-        (Some((certificate, key)), clients) => Ok(Some(Certified { certificate, key, clients })),
-    }
+    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir, workers, quiet }))
 }
 
 fn hinted(error: &dyn Display) -> String {

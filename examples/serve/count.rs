@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use socketserver::{ForkServer, Forking, Handler, Sync, Threading, forward_hooks};
+use socketserver::{
+    ForkServer, Forking, Handler, PreForking, Selecting, Sync, ThreadPool, Threading, forward_hooks,
+};
 
 /// A mixin: the handler `H`, and the number of requests that the serve loop has taken. As a mixin
 /// must, it passes every hook on.
@@ -36,6 +38,9 @@ impl<R, H: Handler<R>> Handler<R> for Counted<H> {
 
 /// A strategy that can say how many requests run elsewhere right now.
 pub(crate) trait InFlight {
+    /// Whether other processes take the requests, so that only counters know of them.
+    const TAKEN_ELSEWHERE: bool = false;
+
     fn in_flight(&self) -> usize;
 }
 
@@ -51,6 +56,19 @@ impl InFlight for Threading {
     }
 }
 
+impl InFlight for ThreadPool {
+    fn in_flight(&self) -> usize {
+        self.active()
+    }
+}
+
+impl<C> InFlight for Selecting<C> {
+    fn in_flight(&self) -> usize {
+        // What is left of the table is waited for before serving ends.
+        0
+    }
+}
+
 impl InFlight for Forking {
     fn in_flight(&self) -> usize {
         self.active_children().count()
@@ -60,5 +78,13 @@ impl InFlight for Forking {
 impl InFlight for ForkServer {
     fn in_flight(&self) -> usize {
         self.active_children().count()
+    }
+}
+
+impl<C> InFlight for PreForking<C> {
+    const TAKEN_ELSEWHERE: bool = true;
+
+    fn in_flight(&self) -> usize {
+        0
     }
 }

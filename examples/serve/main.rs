@@ -8,32 +8,34 @@ mod count;
 mod echo;
 mod files;
 mod limits;
-#[cfg(feature = "tls")]
-mod secured;
+mod peer;
+mod resp;
 mod signals;
+mod whole;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, BufRead, ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net;
+use std::num::NonZero;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net as unix;
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread;
 
 use socketserver::{
-    Concurrency, Connection, ForkServer, Forking, Guarded, Handler, LocalAddr, Options, Server,
-    StreamTransport, Sync, Tcp, Threading, Transport, Udp, UnixDatagram, UnixStream,
+    Concurrency, Connection, Counters, ForkServer, Forking, Guarded, Handler, LocalAddr, Options,
+    Portable, PreForking, Selectable, Selecting, Server, Shareable, StreamTransport, Sync, Tcp,
+    ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream,
 };
 
 use cli::{Asked, Cli, Endpoint, Mode, Strategy};
 use count::{Counted, InFlight};
 use echo::{Echo, Once, Packets};
-use files::{Ahead, Files};
+use files::Files;
+use resp::Resp;
 use signals::Signals;
-
-/// Holds the head of a response, so that a small file leaves together with it.
-const RESPONSE_BUFFER: usize = 16 * 1024;
 
 fn main() -> ExitCode {
     let cli = match cli::parse() {
@@ -57,35 +59,85 @@ fn status(error: &io::Error) -> u8 {
     if asked { 2 } else { 1 }
 }
 
-/// The lattice.
+/// The lattice: a transport, and then a strategy.
 fn serve(cli: &Cli) -> io::Result<()> {
-    use Strategy as S;
-    #[cfg(feature = "tls")]
-    if let Some(certified) = &cli.tls {
-        return secured::serve(cli, certified);
-    }
-    match (&cli.endpoint, cli.strategy) {
-        (Endpoint::Tcp(at), S::Sync) => connections(tcp(cli, *at)?, Sync, cli),
-        (Endpoint::Tcp(at), S::Threading) => connections(tcp(cli, *at)?, Threading::new(), cli),
-        (Endpoint::Tcp(at), S::Forking) => connections(tcp(cli, *at)?, Forking::new(), cli),
-        (Endpoint::Tcp(at), S::ForkServer) => connections(tcp(cli, *at)?, ForkServer::new(), cli),
-        (Endpoint::Udp(at), S::Sync) => packets(udp(cli, *at)?, Sync),
-        (Endpoint::Udp(at), S::Threading) => packets(udp(cli, *at)?, Threading::new()),
-        (Endpoint::Udp(at), S::Forking) => packets(udp(cli, *at)?, Forking::new()),
-        (Endpoint::Udp(at), S::ForkServer) => packets(udp(cli, *at)?, ForkServer::new()),
-        (Endpoint::Unix(at), S::Sync) => connections(unix(cli, at)?, Sync, cli),
-        (Endpoint::Unix(at), S::Threading) => connections(unix(cli, at)?, Threading::new(), cli),
-        (Endpoint::Unix(at), S::Forking) => connections(unix(cli, at)?, Forking::new(), cli),
-        (Endpoint::Unix(at), S::ForkServer) => connections(unix(cli, at)?, ForkServer::new(), cli),
-        (Endpoint::Unixgram(at), S::Sync) => packets(unixgram(cli, at)?, Sync),
-        (Endpoint::Unixgram(at), S::Threading) => packets(unixgram(cli, at)?, Threading::new()),
-        (Endpoint::Unixgram(at), S::Forking) => packets(unixgram(cli, at)?, Forking::new()),
-        (Endpoint::Unixgram(at), S::ForkServer) => packets(unixgram(cli, at)?, ForkServer::new()),
+    match &cli.endpoint {
+        Endpoint::Tcp(at) => streams(tcp(cli, *at)?, cli),
+        Endpoint::Udp(at) => datagrams(udp(cli, *at)?, cli),
+        Endpoint::Unix(at) => streams(unix(cli, at)?, cli),
+        Endpoint::Unixgram(at) => datagrams(unixgram(cli, at)?, cli),
     }
 }
 
+/// What all strategies ask of a transport of connections.
+fn streams<T>(transport: T, cli: &Cli) -> io::Result<()>
+where
+    T: Portable<Request: Connection + Selectable + Send + 'static>,
+    T: AsFd + LocalAddr<Addr: Shown> + Shareable,
+    Files: Handler<T::Request>,
+    Resp: Handler<T::Request>,
+    Once: Handler<T::Request>,
+    Echo: Handler<T::Request>,
+{
+    match cli.strategy {
+        Strategy::Sync => connections(transport, Sync, cli),
+        Strategy::Threading => connections(transport, Threading::new(), cli),
+        Strategy::ThreadPool => connections(transport, pool(cli), cli),
+        Strategy::Forking => connections(transport, Forking::new(), cli),
+        Strategy::ForkServer => connections(transport, ForkServer::new(), cli),
+        Strategy::PreForking => connections(transport, processes(cli, Sync)?, cli),
+        Strategy::PreForkingThreading => {
+            connections(transport, processes(cli, Threading::new())?, cli)
+        }
+        Strategy::PreForkingThreadPool => {
+            connections(transport, processes(cli, ThreadPool::default())?, cli)
+        }
+        Strategy::Selecting => connections(transport, Selecting::new(Sync), cli),
+        Strategy::SelectingThreadPool => connections(transport, Selecting::new(pool(cli)), cli),
+    }
+}
+
+/// The same of packets.
+fn datagrams<T>(transport: T, cli: &Cli) -> io::Result<()>
+where
+    T: Portable<Request: Send + 'static> + LocalAddr<Addr: Shown> + Shareable,
+    Packets: Handler<T::Request>,
+{
+    match cli.strategy {
+        Strategy::Sync => packets(transport, Sync),
+        Strategy::Threading => packets(transport, Threading::new()),
+        Strategy::ThreadPool => packets(transport, pool(cli)),
+        Strategy::Forking => packets(transport, Forking::new()),
+        Strategy::ForkServer => packets(transport, ForkServer::new()),
+        Strategy::PreForking => packets(transport, processes(cli, Sync)?),
+        Strategy::PreForkingThreading => packets(transport, processes(cli, Threading::new())?),
+        Strategy::PreForkingThreadPool => {
+            packets(transport, processes(cli, ThreadPool::default())?)
+        }
+        Strategy::Selecting | Strategy::SelectingThreadPool => Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "--strategy selecting is for connections: a packet has nothing to wait for; sync and \
+             thread-pool take them",
+        )),
+    }
+}
+
+/// As large as is said, or as it is by default.
+fn pool(cli: &Cli) -> ThreadPool {
+    cli.workers.map_or_else(ThreadPool::default, ThreadPool::new)
+}
+
+/// As many processes as the user wants, or one for each processor.
+fn processes<C>(cli: &Cli, each: C) -> io::Result<PreForking<C>> {
+    let processors = || thread::available_parallelism().map_or(1, NonZero::get);
+    PreForking::new(cli.workers.unwrap_or_else(processors), each)
+}
+
 fn tcp(cli: &Cli, at: net::SocketAddr) -> io::Result<Tcp> {
-    tuned(Tcp::options(), cli).bind(at)
+    // An answer to each of several requests that came at once is a packet of its own, and Nagle would
+    // have each wait for the acknowledgement of the one before, which clients delay.
+    let pipelined = matches!(cli.mode, Mode::Files | Mode::Resp);
+    tuned(Tcp::options(), cli).disable_nagle_algorithm(pipelined).bind(at)
 }
 
 fn unix(cli: &Cli, at: &Path) -> io::Result<UnixStream> {
@@ -111,7 +163,8 @@ fn unixgram(cli: &Cli, at: &Path) -> io::Result<UnixDatagram> {
 fn tuned<T: StreamTransport>(options: Options<T>, cli: &Cli) -> Options<T> {
     let options = options.request_queue_size(cli.backlog);
     match cli.mode {
-        Mode::Files => options.wbufsize(RESPONSE_BUFFER),
+        // They answer in one piece.
+        Mode::Files | Mode::Resp => options,
         Mode::Once => options.rbufsize(cli.stream_bufsize()),
         // It has a buffer of its own.
         Mode::Echo => options.rbufsize(0),
@@ -121,23 +174,35 @@ fn tuned<T: StreamTransport>(options: Options<T>, cli: &Cli) -> Options<T> {
 /// A server of connections, with the handler of the mode.
 fn connections<T, C>(transport: T, concurrency: C, cli: &Cli) -> io::Result<()>
 where
-    T: Transport<Request: BufRead + Write + AsFd + Connection + Ahead> + LocalAddr<Addr: Shown>,
+    T: Transport<Request: Connection> + LocalAddr<Addr: Shown>,
+    Files: Handler<T::Request>,
+    Resp: Handler<T::Request>,
+    Once: Handler<T::Request>,
+    Echo: Handler<T::Request>,
     C: InFlight
         + Concurrency<T, Counted<Guarded<Files>>>
+        + Concurrency<T, Counted<Guarded<Resp>>>
         + Concurrency<T, Counted<Once>>
         + Concurrency<T, Counted<Echo>>,
 {
     let signals = Signals::new()?;
     match cli.mode {
         Mode::Files => {
-            let files = Files::new(&cli.dir, signals.heard()?)?;
+            let files = Files::new(&cli.dir, signals.heard()?, !cli.quiet)?;
             let place = transport.local_addr()?.place();
             let folder = files.folder().display();
             note(&format!("{folder} at {place} (Ctrl-C stops it)"));
             run(transport, concurrency, files::deadlines().guard(files)?, &signals)
         }
+        Mode::Resp => {
+            let resp = Resp::new(signals.heard()?);
+            run(transport, concurrency, resp::deadlines().guard(resp)?, &signals)
+        }
         Mode::Once => run(transport, concurrency, Once, &signals),
-        Mode::Echo => run(transport, concurrency, Echo::new(cli.stream_bufsize()), &signals),
+        Mode::Echo => {
+            let echo = Echo::new(cli.stream_bufsize(), cli.strategy.takes_turns());
+            run(transport, concurrency, echo, &signals)
+        }
     }
 }
 
@@ -158,18 +223,26 @@ where
     C: InFlight + Concurrency<T, Counted<H>>,
     H: Handler<T::Request>,
 {
+    let counters = C::TAKEN_ELSEWHERE.then(Counters::new).transpose()?;
     let mut server = Server::new(transport, concurrency, Counted::new(handler))?;
+    if let Some(counters) = &counters {
+        server = server.counters(counters);
+    }
     signals.stop(&server.stop_handle())?;
     announce(&server.local_addr()?)?;
     server.serve_forever()?;
 
+    let in_flight = match &counters {
+        Some(counters) => counters.active(),
+        None => server.concurrency().in_flight() as u64,
+    };
     let taken = server.handler().taken();
-    let in_flight = server.concurrency().in_flight();
     if in_flight > 0 {
         let what = "finishing what is in flight; a second signal cuts it off";
         note(&format!("{what} ({in_flight})"));
     }
     server.close()?;
+    let taken = counters.map_or(taken, |counters| counters.accepted());
     note(&format!("stopped; requests taken and finished: {taken}"));
     Ok(())
 }

@@ -12,13 +12,16 @@ use crate::failure::FailureKind;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
 use crate::request::Request;
-use crate::session::{Session, Taken};
-use crate::sys::Exit;
+use crate::session::{Look, Session};
+use crate::sys::{Exit, ForkRefused};
 use crate::transport::Transport;
-use crate::worker::{Ending, Job, Worker};
+use crate::worker::{Ending, Place, Worker};
 
 /// How many children there may be at a time unless something else is said: Python's number.
 pub(super) const MOST: usize = 40;
+
+/// How often children are looked after where the system has no descriptor for their end.
+pub(super) const LOOK_AFTER: Duration = Duration::from_millis(10);
 
 /// The children of a strategy, and where they come from.
 pub(super) trait Children {
@@ -43,9 +46,9 @@ pub(super) trait Children {
 
 /// How children are started.
 pub(super) trait Start<T: Transport, H>: Children {
-    /// Gives a request to a child of its own. An error is the end of the strategy: what goes wrong
-    /// with one request, its handler has been told.
-    fn start(&mut self, session: &Session<T, H>, job: Job<T::Request>) -> io::Result<()>;
+    /// Gives the request in `place` to a child of its own; the place is empty afterwards. An error is
+    /// the end of the strategy: what goes wrong with one request, its handler has been told.
+    fn start(&mut self, session: &Session<T, H>, place: &mut Place<T::Request>) -> io::Result<()>;
 }
 
 /// What tells of children that end.
@@ -65,6 +68,7 @@ where
     H: Handler<T::Request>,
 {
     let ended = |ticket, ending| session.ended(ticket, ending);
+    let mut place = None;
     loop {
         if children.running() >= children.most() {
             if !wait_for_room(children, session)? {
@@ -76,21 +80,21 @@ where
             // What has ended is not to be the reason to turn a request away.
             children.reap(ended)?;
         }
-        let taken = match session.try_next() {
-            Ok(taken) => taken,
+        let look = match session.look(&mut place) {
+            Ok(look) => look,
             Err(error) => {
                 // Where there is no descriptor for a request, children that have ended hold some.
                 children.reap(ended)?;
                 return Err(error);
             }
         };
-        match taken {
-            Taken::Request(job) => {
+        match look {
+            Look::Request => {
                 // Here, and not after the start: the child that has just begun has not ended.
                 children.reap_some(ended)?;
-                children.start(session, job)?;
+                children.start(session, &mut place)?;
             }
-            Taken::Idle => {
+            Look::Idle => {
                 children.reap(ended)?;
                 let Ends { watch, look_after } = children.ends();
                 // A permit may be a child's whose end nothing else tells of.
@@ -100,7 +104,7 @@ where
                     session.wait(&watch)?;
                 }
             }
-            Taken::End => return Ok(()),
+            Look::End => return Ok(()),
         }
     }
 }
@@ -147,6 +151,11 @@ pub(super) fn close<R, H: Handler<R>>(
     Ok(())
 }
 
+/// Whether there was no fork because of the threads that there are.
+pub(super) fn is_refusal(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<ForkRefused>())
+}
+
 /// `max_children`, if it is a number that anything can be served with.
 pub(super) fn at_least_one(most: usize) -> io::Result<usize> {
     if most == 0 {
@@ -158,12 +167,18 @@ pub(super) fn at_least_one(most: usize) -> io::Result<usize> {
     Ok(most)
 }
 
-/// What a child is for. Returns what it ends with; the worker is one for children.
-pub(super) fn handle<R: Request, H: Handler<R>>(worker: &Worker<H>, job: Job<R>) -> i32 {
+/// What a child is for: the request in `place`. Returns what it ends with.
+#[inline]
+pub(super) fn handle<R: Request, H: Handler<R>>(worker: &Worker<H>, place: &mut Place<R>) -> i32 {
     // Before anything can panic.
-    let job = job.in_child();
+    if let Some(job) = place {
+        job.enter_child();
+    }
     worker.handler().child_init();
-    code_of(worker.finish_request(job))
+    match worker.finish_unheard(place) {
+        Some((Ending::Failed(kind), _)) => code_of(kind),
+        _ => 0,
+    }
 }
 
 /// What a child ends with whose request failed by an error, or could not be made.
@@ -174,15 +189,15 @@ const HANDSHAKE: i32 = 5;
 /// What Rust's own programs end with.
 pub(super) const PANICKED: i32 = 101;
 
-/// The status that a child ends with.
-fn code_of(ending: Ending) -> i32 {
-    match ending {
-        Ending::Finished => 0,
-        Ending::Failed(FailureKind::PeerGone) => PEER_GONE,
-        Ending::Failed(FailureKind::TimedOut) => TIMED_OUT,
-        Ending::Failed(FailureKind::Handshake) => HANDSHAKE,
-        Ending::Failed(FailureKind::Panic) => PANICKED,
-        Ending::Failed(_) => FAILED,
+/// The status that a child ends with whose request has failed.
+#[cold]
+fn code_of(kind: FailureKind) -> i32 {
+    match kind {
+        FailureKind::PeerGone => PEER_GONE,
+        FailureKind::TimedOut => TIMED_OUT,
+        FailureKind::Handshake => HANDSHAKE,
+        FailureKind::Panic => PANICKED,
+        _ => FAILED,
     }
 }
 

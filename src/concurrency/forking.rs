@@ -5,32 +5,29 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process;
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::Concurrency;
-use super::children::{self, Children, Ends, Start};
+use super::children::{self, Children, Ends, LOOK_AFTER, Start, is_refusal};
 use crate::drain::Closing;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
 use crate::session::Session;
-use crate::sys::{self, AssumeForkSafe, Caught, Exit, ForkRefused, Threads};
+use crate::sys::{self, AssumeForkSafe, Caught, Exit, Threads};
 use crate::transport::Transport;
-use crate::worker::{Ending, Job};
+use crate::worker::{self, Ending, Place};
 
 /// So many children may wait to be reaped until there is time.
 const UNREAPED: usize = 8;
-/// How often children are looked after where the system has no descriptor for their end.
-const LOOK_AFTER: Duration = Duration::from_millis(10);
 
 /// Each request runs in a process of its own: Python's `ForkingMixIn`.
 ///
 /// Use it from a process with one thread, and call [`serve_forever`](crate::Server::serve_forever)
 /// on that. The number of threads is looked at before each fork; with more than one, the request
 /// is closed and [`handle_error`](Handler::handle_error) gets a
-/// [`ForkRefused`]. It can be looked at on Linux only; elsewhere every request
+/// [`ForkRefused`](crate::ForkRefused). It can be looked at on Linux only; elsewhere every request
 /// is refused. A process with threads has [`ForkServer`](crate::ForkServer), or a
 /// [promise](Self::assume_fork_safe) to make.
 ///
@@ -101,7 +98,9 @@ impl Forking {
         Self {
             max_children: children::MOST,
             block_on_close: true,
-            children: VecDeque::new(),
+            // From the start, where it is likely to lie beside what the parent writes anyway: the
+            // first write to a page after a fork is a copy of the page.
+            children: VecDeque::with_capacity(2 * UNREAPED),
             owner: process::id(),
             look_at_all: UNREAPED,
             threads: Threads::LikelyOne,
@@ -158,10 +157,15 @@ impl Forking {
             self.threads = if refused { Threads::LikelyMore } else { Threads::LikelyOne };
         }
     }
-}
 
-fn is_refusal(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<ForkRefused>())
+    /// In a child: its siblings' ends are not its to see, and their tickets are its parent's. These
+    /// stay where they are, as nothing is dropped at the end of a child.
+    fn leave_siblings(&mut self) {
+        // What is not written is not copied.
+        for child in self.children.iter_mut().filter(|child| child.end.is_some()) {
+            child.end = None;
+        }
+    }
 }
 
 impl Default for Forking {
@@ -252,29 +256,21 @@ impl Children for Forking {
 }
 
 impl<T: Transport, H: Handler<T::Request>> Start<T, H> for Forking {
-    fn start(&mut self, session: &Session<T, H>, job: Job<T::Request>) -> io::Result<()> {
-        let mut job = Some(job);
-        let worker = session.worker().in_child();
-        let siblings = &mut self.children;
-        let started = session.fork(self.threads, self.caught, |child| {
-            for Child { ticket, end, .. } in siblings.drain(..) {
-                // Their ends are not the child's to see.
-                drop(end);
-                ticket.forget();
-            }
+    fn start(&mut self, session: &Session<T, H>, place: &mut Place<T::Request>) -> io::Result<()> {
+        let (threads, caught) = (self.threads, self.caught);
+        let started = session.fork(threads, caught, |worker, child| {
+            self.leave_siblings();
             worker.quietly(|| session.transport().after_fork(child));
-            job.take().map_or(0, |job| children::handle(&worker, job))
+            children::handle(worker, place)
         });
         self.learn(&started);
-        match (started, job) {
-            (Ok(pid), Some(job)) => {
+        match started {
+            Ok(pid) => {
                 // The connection is the child's now: it must not be shut down here.
-                let ticket = job.hand_over();
+                let ticket = worker::hand_over(place);
                 self.children.push_back(Child { pid, ticket, end: None });
             }
-            (Err(error), Some(job)) => session.refuse_request(job, error),
-            // Only a child takes the job out, and it does not come here.
-            (_, None) => {}
+            Err(error) => session.refuse_in(place, error),
         }
         Ok(())
     }

@@ -1,19 +1,25 @@
 //! Where requests run.
 
 mod children;
+mod crew;
 mod fork_server;
 mod forking;
+mod pre_forking;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod selecting;
 mod sync;
+mod thread_pool;
 mod threading;
 
+pub use crew::Shareable;
 pub use fork_server::ForkServer;
 pub use forking::Forking;
+pub use pre_forking::{PreForking, Workers};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use selecting::{InProcess, Selecting};
 pub use sync::Sync;
-pub use threading::{Shareable, Threading};
+pub use thread_pool::ThreadPool;
+pub use threading::Threading;
 
 use std::io;
 
@@ -28,9 +34,11 @@ use crate::session::Session;
 /// | --- | --- | --- | --- |
 /// | [`Sync`] | on the thread that serves, one after the other | packets, short exchanges, tests | no mix-in |
 /// | [`Threading`] | on a thread of its own | connections that last, shared state | `ThreadingMixIn` |
+/// | [`ThreadPool`] | on one of a limited number of threads | the same with a bound, short requests | `ThreadPoolExecutor` |
 /// | [`Selecting`] | in a table while it waits, and then where the strategy inside runs it | thousands of connections that mostly wait | none; "use a selector" |
 /// | [`Forking`] | in a process of its own | isolation: a crash, a leak, a privilege dropped | `ForkingMixIn` |
 /// | [`ForkServer`] | in a process of its own, forked from a helper | the same in a process with threads or much memory | none |
+/// | [`PreForking`] | in one of several processes that serve side by side, each by a strategy of its own | all processors for handlers that threads can't share; a crash that ends a part | none |
 ///
 /// # Implementing your own
 ///
@@ -74,11 +82,11 @@ use crate::session::Session;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot run `{H}` on requests of `{T}`",
     label = "this strategy does not go with this transport and handler",
-    note = "strategies are `Sync`, `Threading`, `Forking`, `ForkServer`, and types that implement \
-            `Concurrency<T, H>`; a strategy is the second parameter of \
-            `Server<Transport, Concurrency, Handler>`",
-    note = "the handler has to handle the transport's requests, and under `Threading` both have to \
-            be `Send + Sync + 'static`"
+    note = "strategies are `Sync`, `Threading`, `ThreadPool`, `Forking`, `ForkServer`, `PreForking` \
+            of any of these, and types that implement `Concurrency<T, H>`; a strategy is the second \
+            parameter of `Server<Transport, Concurrency, Handler>`",
+    note = "the handler has to handle the transport's requests, and under `Threading` and `ThreadPool` \
+            both have to be `Send + Sync + 'static`"
 )]
 #[doc(alias("ThreadingMixIn", "ForkingMixIn", "process_request"))]
 pub trait Concurrency<T, H> {

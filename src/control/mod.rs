@@ -23,8 +23,10 @@ use crate::sys::{Bell, SharedWords};
 /// What the loop, its handles and its workers share.
 pub(crate) struct Control {
     first: Place,
-    /// This process is a child that the server's strategy has forked.
+    /// This process is a child that the server's strategy has forked for a request.
     is_child: AtomicBool,
+    /// This process serves for another one, or is a child of one that does.
+    is_worker: AtomicBool,
     /// The process that has posted a stop before it had a place of its own.
     early: AtomicU32,
     wakers: Mutex<Vec<Waker>>,
@@ -43,13 +45,16 @@ struct Place {
     words: SharedWords<3>,
     bell: Bell,
     owner: u32,
+    /// Whether it is that of a process that serves for the one whose place is before it.
+    is_workers: bool,
     next: OnceLock<Box<Self>>,
 }
 
 impl Place {
     fn new(number: u64) -> io::Result<Self> {
         let (words, bell) = (SharedWords::new()?, Bell::new()?);
-        let place = Self { words, bell, owner: process::id(), next: OnceLock::new() };
+        let (owner, next) = (process::id(), OnceLock::new());
+        let place = Self { words, bell, owner, is_workers: false, next };
         place.state().store(state::before(number), SeqCst);
         Ok(place)
     }
@@ -81,6 +86,13 @@ impl Place {
     fn is_ours(&self) -> bool {
         self.owner == process::id()
     }
+
+    /// Puts what `next` makes of the state in its place, and returns what that is; `None`, where it
+    /// makes nothing of it.
+    fn change(&self, next: impl Fn(u64) -> Option<u64>) -> Option<u64> {
+        let before = self.state().fetch_update(SeqCst, SeqCst, &next).ok()?;
+        next(before)
+    }
 }
 
 impl Control {
@@ -88,6 +100,7 @@ impl Control {
         Ok(Self {
             first: Place::new(0)?,
             is_child: AtomicBool::new(false),
+            is_worker: AtomicBool::new(false),
             early: AtomicU32::new(0),
             wakers: Mutex::default(),
             unheard: AtomicBool::new(false),
@@ -112,7 +125,8 @@ impl Control {
     pub(crate) fn begin(&self) -> io::Result<u64> {
         let mut place = self.place();
         if !place.is_ours() {
-            let own = Place::new(state::number(place.load()))?;
+            let mut own = Place::new(state::number(place.load()))?;
+            own.is_workers = self.is_worker();
             own.announces().store(place.announces().load(SeqCst), SeqCst);
             place = place.next.get_or_init(|| Box::new(own));
             if self.early.load(SeqCst) == process::id() {
@@ -196,9 +210,13 @@ impl Control {
         self.place().load() & CLOSING != 0
     }
 
-    /// Called in a child that the strategy has forked: its stops are those of its parent.
-    pub(crate) fn share(&self) {
-        self.is_child.store(true, SeqCst);
+    /// Runs `fork`, by which the strategy forks a child whose stops are those of its parent. The
+    /// child finds that said already: saying it there would cost a page of its own.
+    pub(crate) fn sharing<V>(&self, fork: impl FnOnce() -> V) -> V {
+        let before = self.is_child.swap(true, SeqCst);
+        let forked = fork();
+        self.is_child.store(before, SeqCst);
+        forked
     }
 
     /// Whether this is a child that the strategy has forked.
@@ -206,9 +224,38 @@ impl Control {
         self.is_child.load(SeqCst)
     }
 
-    /// Called in such a child, for a panic that its end does not tell of.
+    /// Called in a process that serves for another one, before it begins a session: its stops are
+    /// that one's too, and so are its panics.
+    pub(crate) fn supervise(&self) {
+        self.is_worker.store(true, SeqCst);
+    }
+
+    /// Whether this process serves for another one.
+    pub(crate) fn is_worker(&self) -> bool {
+        self.is_worker.load(SeqCst)
+    }
+
+    /// The place of the process that this one serves for.
+    fn supervisor(&self) -> Option<&Place> {
+        let (mut place, mut supervisor) = (&self.first, None);
+        while let Some(next) = place.next.get() {
+            if next.is_workers {
+                supervisor = Some(place);
+            }
+            place = next;
+        }
+        supervisor
+    }
+
+    /// Called in a child of either kind, for a panic that its parent is to be asked about, and that
+    /// its end does not tell of.
     pub(crate) fn note_panic(&self) {
-        self.place().panics().fetch_add(1, SeqCst);
+        // A child for a request has a parent that looks when the child ends.
+        let supervisor = if self.is_child() { None } else { self.supervisor() };
+        supervisor.unwrap_or_else(|| self.place()).panics().fetch_add(1, SeqCst);
+        if let Some(supervisor) = supervisor {
+            supervisor.bell.ring();
+        }
     }
 
     /// How many of those have been noted since the last look.
@@ -234,29 +281,46 @@ impl Control {
             return;
         }
         let announces = place.announces().load(SeqCst) != 0;
-        if self.change(|state| next(state, announces)) {
-            self.wake();
+        let next = |state| next(state, announces);
+        match self.supervisor() {
+            None => self.change(next),
+            // Whether it is the first stop, that one knows: here, the end may have been for a worker
+            // alone.
+            Some(supervisor) => {
+                if let Some(theirs) = supervisor.change(next) {
+                    supervisor.bell.ring();
+                    self.change(|state| Some(state::passed_on(state, theirs)));
+                }
+            }
         }
     }
 
     /// Session `number` takes no further request: the time is over in which its end was announced,
     /// or there will be none.
     pub(crate) fn conclude(&self, number: u64) {
-        if self.change(|state| state::concluded(state, number)) {
-            self.wake();
-        }
+        self.change(|state| state::concluded(state, number));
     }
 
-    /// Puts what `next` makes of the state in its place, and rings. Does neither where it makes
-    /// nothing of it.
-    fn change(&self, next: impl Fn(u64) -> Option<u64>) -> bool {
+    /// Session `number` hears that it has been asked to stop, and will be told when it ends.
+    pub(crate) fn foretell(&self, number: u64) {
+        self.change(|state| state::announced(state, number));
+    }
+
+    /// What is in flight is waited for no longer.
+    pub(crate) fn hurry(&self) {
+        self.change(|state| Some(state::hurried(state)));
+    }
+
+    /// Puts what `next` makes of the state in its place, calls the wakers, and rings. Does nothing
+    /// where it makes nothing of it.
+    fn change(&self, next: impl Fn(u64) -> Option<u64>) {
         let place = self.place();
-        let changed = place.state().fetch_update(SeqCst, SeqCst, next).is_ok();
-        // Rings again where the flags had been set: whoever did may have been killed before it rang.
-        if changed {
+        // Again where the flags had been set: whoever did may have been killed before it rang.
+        if place.change(next).is_some() {
+            // They first: of those at the bell, nobody need be awake for serving to end.
+            self.wake();
             place.bell.ring();
         }
-        changed
     }
 
     /// Calls every waker. Without waiting for the lock, as a signal handler must not: whoever holds

@@ -75,3 +75,20 @@ pub(super) fn asked(state: u64, born: u64, announces: bool) -> Option<u64> {
 pub(super) fn concluded(state: u64, of: u64) -> Option<u64> {
     (number(state) == of).then_some(state | ASKED | ENDED)
 }
+
+/// Session `of` is to know that it has been asked to stop, and goes on until it is told to end.
+pub(super) fn announced(state: u64, of: u64) -> Option<u64> {
+    (number(state) == of).then_some(state | ASKED)
+}
+
+/// What a state becomes in a process that serves for another, in which a stop has made `theirs`.
+pub(super) const fn passed_on(state: u64, theirs: u64) -> u64 {
+    // Their session may be over, while what is in flight here is still of that one.
+    let flags = if number(state) == number(theirs) { ASKED | ENDED | HURRIED } else { HURRIED };
+    state | theirs & flags
+}
+
+/// What is in flight is not waited for any longer, whichever session it is of.
+pub(super) const fn hurried(state: u64) -> u64 {
+    state | HURRIED
+}

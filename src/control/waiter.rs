@@ -1,13 +1,14 @@
 //! The wait that hears a stop.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 
 use super::Control;
-use crate::sys::{self, Turn, Woken};
+use crate::sys::{self, Queue, Turn, Woken};
 
 /// What a transport's [`wait`](crate::Transport::wait) waits for beside its own requests: the
 /// wake-up of a stop, descriptors that the strategy watches, and a point in time.
@@ -19,8 +20,12 @@ pub struct Waiter<'a> {
     deadline: Option<Instant>,
     /// Its place among others that wait for the same requests.
     turn: Option<&'a Turn>,
+    /// Its place among other processes that wait for the same requests.
+    queue: Option<&'a Queue>,
     /// Whoever waits knows that the session has been asked to stop, and waits for its end.
     announced: bool,
+    /// Nobody waits: it is noted what for, where that is the same as ever.
+    source: Option<&'a OnceLock<RawFd>>,
 }
 
 impl<'a> Waiter<'a> {
@@ -30,7 +35,21 @@ impl<'a> Waiter<'a> {
         watch: &'a [BorrowedFd<'a>],
         deadline: Option<Instant>,
     ) -> Self {
-        Self { control, number, watch, deadline, turn: None, announced: false }
+        Self {
+            control,
+            number,
+            watch,
+            deadline,
+            turn: None,
+            queue: None,
+            announced: false,
+            source: None,
+        }
+    }
+
+    /// For one who wants to know what is waited for, and does not wait.
+    pub(crate) fn noting(self, source: &'a OnceLock<RawFd>) -> Self {
+        Self { source: Some(source), ..self }
     }
 
     /// For one who knows of a stop that is announced, where it is `announced`.
@@ -41,6 +60,11 @@ impl<'a> Waiter<'a> {
     /// For one of several that wait.
     pub(crate) fn at(self, turn: Option<&'a Turn>) -> Self {
         Self { turn, ..self }
+    }
+
+    /// For one process of several that wait.
+    pub(crate) fn among(self, queue: Option<&'a Queue>) -> Self {
+        Self { queue, ..self }
     }
 
     /// Waits until `source` is readable, or for one of the other reasons. Spurious returns are
@@ -59,15 +83,39 @@ impl<'a> Waiter<'a> {
         self.wait_at(source.as_fd(), true)
     }
 
+    /// The same for a source that is [known](Turn::knows_source), without its transport.
+    pub(crate) fn in_turn(&self) -> io::Result<()> {
+        if let Some(turn) = self.turn {
+            self.heard(turn.doze(self.deadline)?);
+        }
+        Ok(())
+    }
+
     fn wait_at(&self, source: BorrowedFd<'_>, as_ever: bool) -> io::Result<()> {
+        if let Some(note) = self.source {
+            if as_ever {
+                note.get_or_init(|| source.as_raw_fd());
+            }
+            return Ok(());
+        }
         // Where there is no memory for turns, all are woken.
         let turn = self.turn.filter(|_| self.watch.is_empty());
-        match turn.map(|turn| turn.wait(source, as_ever, self.deadline)) {
-            Some(Ok(Woken::ByBell)) => self.control.hush(self.number),
-            Some(Ok(Woken::Otherwise)) => {}
+        let queue = self.queue.filter(|_| self.watch.is_empty() && as_ever);
+        let woken = match (turn, queue) {
+            (Some(turn), _) => Some(turn.wait(source, as_ever, self.deadline)),
+            (None, queue) => queue.map(|queue| queue.wait(source, self.deadline)),
+        };
+        match woken {
+            Some(Ok(woken)) => self.heard(woken),
             Some(Err(_)) | None => self.poll(Some(source))?,
         }
         Ok(())
+    }
+
+    fn heard(&self, woken: Woken) {
+        if woken == Woken::ByBell {
+            self.hush();
+        }
     }
 
     /// Waits for the other reasons alone.
@@ -96,7 +144,8 @@ impl<'a> Waiter<'a> {
         self.control.waking(wake, |wake| {
             let (control, number) = (self.control, self.number);
             // A stop that came after the caller looked for one, and before it had a waker.
-            if control.has_ended(number) || (!self.announced && control.is_stopping(number)) {
+            let is_stopping = || !self.announced && control.is_stopping(number);
+            if self.source.is_some() || control.has_ended(number) || is_stopping() {
                 wake();
             }
             wait()

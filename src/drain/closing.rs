@@ -12,7 +12,7 @@ use super::{Drain, Report};
 use crate::control::Waiter;
 use crate::handler::Handler;
 use crate::in_flight::{InFlight, Ticket};
-use crate::worker::{Ending, Shared, Worker};
+use crate::worker::{Ending, Worker};
 
 /// What [`Concurrency::close`](crate::Concurrency::close) waits with, and reports to.
 pub struct Closing<H> {
@@ -111,6 +111,14 @@ impl<H> Closing<H> {
         self.report.set(report);
     }
 
+    /// Tells the report of requests that another process, which has served for this one, has turned
+    /// away since the stop.
+    pub(crate) fn report_refused(&self, refused: usize) {
+        let mut report = self.report.get();
+        report.refused += refused;
+        self.report.set(report);
+    }
+
     /// As [`Session::ended`](crate::Session::ended), for a request whose process has ended since the
     /// server has stopped serving.
     pub fn ended<R>(&self, ticket: Ticket, ending: Ending)
@@ -120,11 +128,14 @@ impl<H> Closing<H> {
         self.worker.reaped(ticket, ending);
     }
 
+    pub(crate) fn worker(&self) -> &Worker<H> {
+        &self.worker
+    }
+
     /// As the end of what another `handler` handles, of the same server, in the same time.
     pub(crate) fn of<G, V>(&self, handler: G, close: impl FnOnce(&Closing<G>) -> V) -> V {
-        let control = self.worker.shared_control();
         let closing = Closing {
-            worker: Worker::new(Arc::new(Shared { handler, control }), self.worker.session()),
+            worker: self.worker.with(handler),
             flight: self.flight.clone(),
             before: self.before,
             stages: self.stages.clone(),
@@ -141,7 +152,8 @@ impl<H> Closing<H> {
         report.took = self.stages.begun().elapsed();
         if let Some(flight) = &self.flight {
             if let Some((at, refused)) = flight.stopped() {
-                (report.refused, report.took) = (refused, at.elapsed());
+                report.refused += refused;
+                report.took = at.elapsed();
             }
         }
         report

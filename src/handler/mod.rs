@@ -45,8 +45,8 @@ impl From<()> for Next {
 /// What is done with each request: Python's request handler classes, and those hooks of its server
 /// classes that a user overrides.
 ///
-/// One value handles all requests, from all threads at once under [`Threading`](crate::Threading);
-/// what the requests share are its fields, and what belongs to one request is a local variable of
+/// One value handles all requests, from all threads at once under [`Threading`](crate::Threading)
+/// and [`ThreadPool`](crate::ThreadPool); what the requests share are its fields, and what belongs to one request is a local variable of
 /// [`handle`](Self::handle). (Python makes an instance of the handler's class for each request and
 /// keeps what they share in attributes of the server.) What has to outlive a call of `handle` that
 /// answers [`Next::Again`], or to be there in `finish`, lives in the request: in a request type
@@ -150,8 +150,8 @@ pub trait Handler<R> {
     /// asks again when so many more have come. At the end of the input it does not ask.
     ///
     /// By default any byte will do: a handler that reads beyond what has come then waits for its
-    /// peer where it runs, as under every other strategy. [`line_missing`](crate::line_missing) and
-    /// [`frame_missing`](crate::frame_missing) are the answers for lines and for length prefixes. It
+    /// peer where it runs, as under every other strategy. [`line_missing`] and
+    /// [`frame_missing`] are the answers for lines and for length prefixes. It
     /// must not wait for anything; and an `input` that can't be understood is whole, for `handle` to
     /// say so.
     ///
@@ -256,18 +256,20 @@ pub trait Handler<R> {
     ///
     /// It is called in the process of the server: under [`Forking`](crate::Forking) and
     /// [`ForkServer`](crate::ForkServer) when the end of the child that panicked is known, or that of
-    /// another before. (Python catches every `Exception`, and lets no one choose.)
+    /// another before; under [`PreForking`](crate::PreForking) a moment after the panic. (Python catches every `Exception`, and lets no one choose.)
     fn panicked(&self) -> OnPanic {
         OnPanic::Contain
     }
 
     /// Called for each thing that happens in the server, in the serve loop or where a request has
-    /// ended, and always in the process of the server. It must not wait. What counts events, or
+    /// ended, and always in the process of the server; under [`PreForking`](crate::PreForking), whose
+    /// workers are servers themselves, in that which has taken the request. It must not wait. What counts events, or
     /// writes them down, stands here; [`Counters`](crate::Counters) have been made already.
     fn event(&self, _event: Event) {}
 
     /// Called in each process that [`Forking`](crate::Forking) or [`ForkServer`](crate::ForkServer)
-    /// has made for a request, before that is established. For what children must not share: random
+    /// has made for a request, before that is established, and in each that
+    /// [`PreForking`](crate::PreForking) has made to serve, before it does. For what children must not share: random
     /// number generators are to be seeded anew here, or all children draw the same numbers. A panic
     /// here ends the child.
     ///
@@ -310,13 +312,16 @@ pub trait Handler<R> {
 
     /// Called in the serve loop after each request that it took, and every
     /// [`service_interval`](crate::Server::service_interval) where one is set; never in
-    /// [`handle_request`](crate::Server::handle_request). Under [`Threading`](crate::Threading) the
-    /// thread that has taken a request calls it, before it handles that, so several may at once.
+    /// [`handle_request`](crate::Server::handle_request). Under [`Threading`](crate::Threading) and
+    /// [`ThreadPool`](crate::ThreadPool) the thread that has taken a request calls it, before it
+    /// handles that, so several may at once.
     fn service_actions(&self) {}
 
     /// Called for an error that belongs to no request: the loop can't get requests for now, as
-    /// descriptors or memory have run out. It will pause, and go on; one report is made for each
+    /// descriptors or memory have run out, or a [`ThreadPool`](crate::ThreadPool) has no thread. It will pause, and go on; one report is made for each
     /// such time, and at most one in ten seconds. By default it writes one line to stderr.
+    /// [`PreForking`](crate::PreForking) calls it for processes that could not serve, in the one that
+    /// supervises them.
     /// [`handle_request`](crate::Server::handle_request) returns such an error instead.
     ///
     /// (Python ignores such errors, and retries without a pause.)

@@ -16,6 +16,11 @@ impl Permits {
         Self { most, taken: AtomicUsize::new(0), wanted: AtomicUsize::new(0) }
     }
 
+    /// As many, of which none has been taken.
+    pub(crate) fn anew(&self) -> Self {
+        Self::new(self.most)
+    }
+
     /// Takes one, if one is left.
     pub(crate) fn take(&self) -> bool {
         let more = |taken: usize| (taken < self.most).then_some(taken + 1);

@@ -7,9 +7,11 @@ mod credentials;
 mod datagram;
 mod deadlines;
 mod hangup;
+mod held;
 mod line;
 mod packets;
 mod selectable;
+mod selected;
 mod spin;
 mod stream;
 #[cfg(feature = "tls")]

@@ -77,6 +77,11 @@ impl<S> Packets<S> {
         self.truncations.load(Relaxed)
     }
 
+    /// Whether a look is a wait already.
+    pub(crate) fn spins(&self) -> bool {
+        self.settings.spin.is_some()
+    }
+
     /// Takes the next packet from the socket's queue, into a spare buffer.
     #[inline]
     pub(super) fn receive(&self) -> io::Result<Box<Spare>>

@@ -2,19 +2,18 @@
 
 use std::fmt;
 use std::io::{self, BufRead, Read, Write};
-use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::{self as unix, UnixStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::buffer::{Intake, ReadBuffer, WriteBuffer};
+use super::buffer::{ReadBuffer, WriteBuffer};
 use super::connection::Connection;
 use super::deadlines::Deadlines;
-use super::hangup::{self, Hangup, Lingering, Need};
-use super::selectable::{Progress, Room, Selectable};
+use super::hangup::{self, Hangup, Need};
+use super::held::PIECE;
 use super::watch::Watch;
 use super::wire::{self, Wire};
 use super::{Credentials, Request};
@@ -32,9 +31,9 @@ pub type UnixStreamRequest = StreamRequest<UnixStream, unix::SocketAddr>;
 pub trait StreamSocket: sealed::StreamSocket + AsFd + fmt::Debug {}
 
 mod sealed {
-    use super::{Duration, Read, Shutdown, Write, io};
+    use super::{AsRawFd, Duration, Read, Shutdown, Write, io};
 
-    pub trait StreamSocket: Sized + Read + Write {
+    pub trait StreamSocket: Sized + Read + Write + AsRawFd {
         fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()>;
         fn disable_nagle(&self) -> io::Result<()>;
         fn shutdown(&self, how: Shutdown) -> io::Result<()>;
@@ -101,18 +100,18 @@ pub(crate) struct StreamSettings {
 /// unlike Python's `rfile`, the request can still be read after it.
 #[doc(alias("rfile", "wfile", "StreamRequestHandler"))]
 pub struct StreamRequest<S, A> {
-    wire: Wire<S>,
+    pub(super) wire: Wire<S>,
     peer: A,
-    reader: ReadBuffer,
-    writer: WriteBuffer,
-    timeout: Option<Duration>,
+    pub(super) reader: ReadBuffer,
+    pub(super) writer: WriteBuffer,
+    pub(super) timeout: Option<Duration>,
     nodelay: bool,
     hangup: Hangup,
     /// It is in the worker, where its peer may be waited for.
     established: bool,
-    detached: bool,
+    pub(super) detached: bool,
     /// It waits in a table, and is at its end.
-    leaving: bool,
+    pub(super) leaving: bool,
 }
 
 impl<S: StreamSocket, A> StreamRequest<S, A> {
@@ -145,7 +144,10 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     /// The socket, for what it can do beyond reading and writing: options, `peek`, `try_clone`.
     ///
     /// Bytes that wait in [`unread`](Self::unread) are not seen by whoever reads from it.
-    /// [`Deadlines`] do not hold for what is done with it.
+    /// [`Deadlines`] do not hold for what is done with it. Under
+    /// [`Selecting`](crate::Selecting) what the peer has not taken yet of an exchange's earlier
+    /// writes waits in the table, and what is written to the socket itself overtakes it: an exchange
+    /// writes one way or the other.
     pub fn get_ref(&self) -> &S {
         self.wire.traffic.lend();
         &self.wire.socket
@@ -167,6 +169,46 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
         self.wire.unselect()?;
         self.detached = true;
         Ok(socket)
+    }
+
+    /// Sends what `source` gives, to its end: the content of a file, say, of which only so much is in
+    /// memory as is on its way. What is written later comes after it.
+    ///
+    /// Under [`Selecting`](crate::Selecting) the source is read as the peer takes what it gives, which
+    /// may be after the exchange, and where the next one of the table runs; so it must not wait for
+    /// anything. Elsewhere all of it has been sent when this returns.
+    ///
+    /// # Errors
+    ///
+    /// What writing says, and what the source says when it is read; under `Selecting` that fails the
+    /// request as undelivered.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use socketserver::{TcpRequest, ThreadingTcpServer};
+    ///
+    /// let server = ThreadingTcpServer::bind_fn("127.0.0.1:0", |conn: &mut TcpRequest| {
+    ///     conn.send_from(File::open("/etc/services")?)
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn send_from(&mut self, mut source: impl Read + Send + 'static) -> io::Result<()> {
+        if self.wire.is_selected() {
+            self.flush()?;
+            self.wire.hold_source(Box::new(source));
+            return Ok(());
+        }
+        let mut piece = vec![0; PIECE];
+        loop {
+            match source.read(&mut piece) {
+                Ok(0) => return Ok(()),
+                Ok(count) => self.write_all(&piece[..count])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The bytes that have been received and not yet been read.
@@ -196,7 +238,7 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
 
     /// Says that no more will come; how what the peer still sends is to be drained, where something
     /// could be lost otherwise.
-    fn hang_up(&mut self) -> Option<(Need, usize, Duration)> {
+    pub(super) fn hang_up(&mut self) -> Option<(Need, usize, Duration)> {
         // Where the peer has gone it can't be told, and has nothing to lose.
         let told = match self.hangup {
             _ if self.detached => false,
@@ -216,72 +258,6 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
             }
             _ => None,
         }
-    }
-
-    /// In a table: what is left of the end.
-    fn leave(&mut self) -> Progress {
-        if self.wire.minders.as_ref().is_none_or(|minders| minders.lingering.is_none()) {
-            match self.hang_up() {
-                None | Some((Need::Nothing, ..)) => return Progress::Ended,
-                Some((need, bytes, time)) => {
-                    let lingering = Lingering::new(need, bytes, time);
-                    self.wire.minders.get_or_insert_default().lingering = Some(lingering);
-                }
-            }
-        }
-        let Wire { minders, socket, .. } = &mut self.wire;
-        let lingering = minders.as_mut().and_then(|minders| minders.lingering.as_mut());
-        let over = lingering.is_none_or(|lingering| lingering.is_over(socket));
-        if over { Progress::Ended } else { Progress::Receiving }
-    }
-
-    /// It waits in a table from now on.
-    fn select(&mut self, replies: usize) {
-        self.wire.select(replies);
-        if self.wire.watch().is_none() {
-            self.watch_timeout();
-        }
-    }
-
-    /// No single read or write waits in a table, so the timeout of each is the clock's.
-    fn watch_timeout(&mut self) {
-        if self.timeout.is_some() {
-            let watch = Watch::new(Deadlines::new(), self.timeout, false, None);
-            self.wire.minders.get_or_insert_default().watch = Some(watch);
-        }
-    }
-
-    /// An exchange is over, and answered.
-    fn settle(&mut self) {
-        let unread = !self.reader.unread().is_empty();
-        if let Some(minders) = &mut self.wire.minders {
-            if let Some(watch) = &mut minders.watch {
-                watch.next_exchange(unread);
-            }
-            match &minders.activity {
-                Some(activity) if !unread => activity.idle(),
-                _ => {}
-            }
-        }
-    }
-
-    /// In a table: takes in what has come.
-    fn take_in(&mut self, room: &mut Room) -> Progress {
-        while self.unread().len() < room.input {
-            match self.reader.take_in(&mut self.wire, room) {
-                Ok(Intake::More) => {}
-                Ok(Intake::Nothing) => {
-                    room.stirred = false;
-                    break;
-                }
-                Ok(Intake::Ended) => return Progress::Ended,
-                Err(error) => {
-                    self.wire.keep(error);
-                    return Progress::Ended;
-                }
-            }
-        }
-        Progress::Receiving
     }
 }
 
@@ -317,6 +293,7 @@ impl<A> StreamRequest<UnixStream, A> {
 }
 
 impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
+    #[inline]
     fn establish(&mut self) -> io::Result<()> {
         self.established = true;
         if self.nodelay {
@@ -376,41 +353,6 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
         } else if let Some((need, bytes, time)) = self.hang_up() {
             hangup::drain(&self.wire.socket, need, bytes, time);
         }
-    }
-}
-
-impl<S: StreamSocket, A> Selectable for StreamRequest<S, A> {
-    fn advance(&mut self, room: &mut Room) -> io::Result<Progress> {
-        if self.detached {
-            // What comes is for whoever has the connection now.
-            return self.flush().map(|()| Progress::Ended);
-        }
-        if !self.wire.is_selected() {
-            self.select(room.replies);
-        }
-        let flushed = if self.writer.has_failed() { Ok(()) } else { self.flush() };
-        let sent = flushed.and_then(|()| self.wire.send_held());
-        if self.leaving {
-            // There is nobody left who could be told of an error.
-            return Ok(if let Ok(false) = sent { Progress::Sending } else { self.leave() });
-        }
-        if !sent? {
-            return Ok(Progress::Sending);
-        }
-        if self.wire.minders.as_mut().is_some_and(|minders| mem::take(&mut minders.answered)) {
-            self.settle();
-        }
-        let progress = if room.stirred { self.take_in(room) } else { Progress::Receiving };
-        self.reader.give_back(room);
-        Ok(progress)
-    }
-
-    fn input(&self) -> &[u8] {
-        self.reader.unread()
-    }
-
-    fn until(&mut self) -> Option<Instant> {
-        self.wire.until()
     }
 }
 

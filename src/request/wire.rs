@@ -1,6 +1,5 @@
 //! The socket of a connection as its buffers see it.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
 use std::num::NonZeroUsize;
@@ -11,6 +10,7 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::hangup::{Lingering, Traffic};
+use super::held::{Held, PIECE};
 use super::selectable::ReplyTooLong;
 use super::spin::spin;
 use super::stream::StreamSocket;
@@ -46,7 +46,7 @@ pub(super) struct Minders {
     /// How long a read looks for something before it waits.
     spin: Option<Duration>,
     /// What the peer of a connection in a table has not taken yet.
-    held: VecDeque<u8>,
+    held: Held,
     /// More than may wait has been written: there is room for a last word.
     overflowed: bool,
     /// An exchange in a table is over when the peer has taken the answer.
@@ -82,10 +82,14 @@ impl Minders {
 
     /// Sends what is held back, as far as the peer takes it at once; whether nothing is left.
     fn send_held(&mut self, socket: &impl AsFd) -> io::Result<bool> {
-        while !self.held.is_empty() {
-            match send_now(socket, self.held.as_slices().0) {
+        loop {
+            let next = self.held.next()?;
+            if next.is_empty() {
+                break;
+            }
+            match send_now(socket, next) {
                 Ok(sent) => {
-                    self.held.drain(..sent);
+                    self.held.sent(sent);
                     self.went();
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
@@ -93,7 +97,7 @@ impl Minders {
                 Err(error) => return Err(error),
             }
         }
-        self.held = VecDeque::new();
+        self.held = Held::default();
         self.overflowed = false;
         Ok(true)
     }
@@ -110,7 +114,7 @@ impl Minders {
             sent = waited.and_then(|()| self.send_held(socket));
         }
         if sent.is_err() {
-            self.held = VecDeque::new();
+            self.held = Held::default();
         }
         sent.map(drop)
     }
@@ -221,7 +225,7 @@ impl<S: StreamSocket> Wire<S> {
             sent => sent,
         };
         if let Err(error) = &sent {
-            minders.held = VecDeque::new();
+            minders.held = Held::default();
             self.traffic.failed(error);
         }
         sent
@@ -244,15 +248,18 @@ impl<S: StreamSocket> Wire<S> {
         }
         let Minders { held, overflowed, .. } = &mut **self.minders.get_or_insert_default();
         let last_word = if *overflowed { LAST_WORD } else { 0 };
-        let room = max.saturating_add(last_word).saturating_sub(held.len());
-        if room == 0 && !bytes.is_empty() {
-            *overflowed = true;
-            return Err(ReplyTooLong { max }.into());
-        }
-        let part = &bytes[..bytes.len().min(room)];
-        held.extend(part);
-        self.traffic.sent(&Ok(part.len()));
-        Ok(part.len())
+        let kept = held.push(bytes, max.saturating_add(last_word));
+        *overflowed |= kept.is_none();
+        let kept = kept.ok_or(ReplyTooLong { max })?;
+        self.traffic.sent(&Ok(kept));
+        Ok(kept)
+    }
+
+    /// Sends what `source` gives, as the peer of a connection in a table takes it.
+    pub(super) fn hold_source(&mut self, source: Box<dyn Read + Send>) {
+        self.minders.get_or_insert_default().held.push_source(source);
+        // Nobody knows how much it is.
+        self.traffic.sent(&Ok(PIECE));
     }
 
     /// Receives into so much room by `call`, a recv(2) with these flags.
@@ -274,9 +281,7 @@ impl<S: StreamSocket> Wire<S> {
 impl<S: StreamSocket> Read for Wire<S> {
     #[inline]
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.receive(bytes.len(), |socket, flags| {
-            Ok(recv(socket.as_fd().as_raw_fd(), bytes, flags)?)
-        })
+        self.receive(bytes.len(), |socket, flags| Ok(recv(socket.as_raw_fd(), bytes, flags)?))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags};
 
@@ -17,23 +18,27 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// announced.
     ///
     /// It waits at a `bell` of its own, which each stop rings: those who pull silence the common
-    /// one, which also rings for them alone when there is a permit.
-    pub(crate) fn attend(&self, bell: Bell) -> io::Result<()> {
-        let bell = Arc::new(bell);
-        let ring = Arc::clone(&bell);
+    /// one, which also rings for them alone when there is a permit. Each time that it has rung, and
+    /// at the time that the last call has said, `mind` is called.
+    pub(crate) fn attend(
+        &self,
+        bell: &Arc<Bell>,
+        mut mind: impl FnMut() -> Option<Instant>,
+    ) -> io::Result<()> {
+        let ring = Arc::clone(bell);
         self.worker.control().waking(
             move || ring.ring(),
             |_| {
                 while !self.is_over() {
-                    self.wait_at(&bell)?;
+                    self.wait_at(bell, mind())?;
                 }
                 Ok(())
             },
         )
     }
 
-    fn wait_at(&self, bell: &Bell) -> io::Result<()> {
-        let reasons = [self.next_service.get(), self.entrance.announced.get()];
+    fn wait_at(&self, bell: &Bell, until: Option<Instant>) -> io::Result<()> {
+        let reasons = [until, self.next_service.get(), self.entrance.announced.get()];
         let mut entry = [PollFd::new(bell.as_fd(), PollFlags::POLLIN)];
         sys::poll(&mut entry, reasons.into_iter().flatten().min())?;
         if entry[0].any().unwrap_or(true) {

@@ -25,7 +25,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// The same session for one who never waits in it.
     pub(crate) fn beside(&self) -> Option<Self> {
         let (worker, books) = (self.worker.clone(), self.books.clone());
-        let transport = Arc::clone(self.transport.as_ref()?);
+        let transport = Some(Arc::clone(self.transport.as_ref()?));
         let session = Self::new(transport, worker, books, self.scope);
         Some(Self { trouble: Arc::clone(&self.trouble), beside: true, ..session })
     }

@@ -23,6 +23,15 @@ pub(crate) struct Books<T> {
     pub(crate) flight: Arc<InFlight>,
 }
 
+impl<T> Books<T> {
+    /// Those of a process that serves for this one, and counts in a row of its own.
+    pub(crate) fn in_worker(&self, counters: Counters) -> Self {
+        let control = Arc::clone(&self.flight.control);
+        let flight = InFlight::new(control, counters, self.flight.permits.anew());
+        Self { asked: self.asked.clone(), flight: Arc::new(flight) }
+    }
+}
+
 /// A server's books.
 #[derive(Default)]
 pub(crate) enum Bookkeeping<T> {

@@ -23,6 +23,10 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// There was this error instead of a request: what the look has come to, or nothing, where
     /// there is to be another.
     pub(super) fn without(&self, error: io::Error) -> io::Result<Option<Look>> {
+        // Where it is over, the transport may have been let go of meanwhile.
+        if self.is_over() {
+            return Ok(Some(Look::End));
+        }
         if Reaction::to(&error) == Reaction::Wait {
             self.nothing_there();
             return Ok(Some(self.idle()));
@@ -46,6 +50,8 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             if let Some(books) = &self.books {
                 books.flight.pass_on();
             }
+        } else if self.transport().is_level_triggered() {
+            self.patience.in_vain();
         }
     }
 
@@ -96,13 +102,30 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         }
     }
 
-    /// Waits for the next of the lengthening pauses, or for the stop.
-    fn pause_for(&self, error: &io::Error) -> io::Result<()> {
+    /// The same for a strategy that can take no request for now. Returns whether the session goes on.
+    pub(crate) fn back_off(&self, error: &io::Error) -> io::Result<bool> {
+        self.pause_for(error)?;
+        Ok(!self.is_over())
+    }
+
+    /// There is this error, and a pause is needed: how long the next of them is. At the first, the
+    /// handler is told.
+    pub(crate) fn next_pause(&self, error: &io::Error) -> Duration {
         let pause = self.trouble.next_pause();
         if pause == BACK_OFF.0 && self.trouble.is_news() {
             self.worker.quietly(|| self.worker.handler().get_request_failed(error));
         }
-        let until = Instant::now() + pause;
+        pause
+    }
+
+    /// What needed pauses is over.
+    pub(crate) fn recovered(&self) {
+        self.trouble.clear();
+    }
+
+    /// Waits for the next of the lengthening pauses, or for the stop.
+    fn pause_for(&self, error: &io::Error) -> io::Result<()> {
+        let until = Instant::now() + self.next_pause(error);
         if self.beside {
             self.rest.set(Some(until));
             return Ok(());

@@ -5,11 +5,15 @@ mod beside;
 mod books;
 mod entrance;
 mod errors;
+mod holders;
+mod in_worker;
+mod patience;
 mod puller;
 mod reaction;
 mod trouble;
 
 pub(crate) use books::{Bookkeeping, Books};
+pub(crate) use in_worker::Share;
 pub use puller::Puller;
 
 use std::cell::{Cell, OnceCell};
@@ -23,12 +27,15 @@ use std::time::{Duration, Instant};
 use nix::unistd::Pid;
 
 use self::entrance::Entrance;
+use self::holders::Holder;
+use self::patience::Patience;
+use self::puller::Pulled;
 use self::trouble::Trouble;
 use crate::control::Waiter;
 use crate::drain::Timer;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
-use crate::sys::{self, Caught, ForkedChild, Threads, Turn, Turns};
+use crate::sys::{self, Caught, ForkedChild, Threads, Turn};
 use crate::transport::Transport;
 use crate::worker::{self, Ending, Job, Place, Worker};
 
@@ -41,6 +48,8 @@ use crate::worker::{self, Ending, Job, Place, Worker};
 pub struct Session<T, H> {
     /// None while a thread that pulls does without.
     transport: Option<Arc<T>>,
+    /// After the transport, which is let go of first.
+    holder: Option<Holder>,
     worker: Worker<H>,
     scope: Scope,
     books: Option<Arc<Books<T>>>,
@@ -51,6 +60,7 @@ pub struct Session<T, H> {
     taken: Cell<bool>,
     /// A wait has ended since the transport was last asked.
     waited: Cell<bool>,
+    patience: Patience,
     /// The last wait was an error.
     wait_failed: Cell<bool>,
     /// How many waits in a row were over at once, and for no request.
@@ -66,10 +76,12 @@ pub struct Session<T, H> {
     rest: Cell<Option<Instant>>,
     /// It does not wait by itself: see `beside`.
     beside: bool,
-    /// What those who pull wait at.
-    turns: OnceCell<Option<Arc<Turns>>>,
-    /// The place there of one who pulls.
+    /// What those who pull share.
+    pulled: OnceCell<Pulled>,
+    /// The place of one who pulls among those that wait.
     turn: Option<Turn>,
+    /// What this process has, where others take requests beside it.
+    share: Option<Arc<Share>>,
 }
 
 /// How long a session goes on, and what it does meanwhile.
@@ -97,7 +109,7 @@ pub enum Taken<R> {
 
 /// The same of a look that puts the request in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
+pub(crate) enum Look {
     Request,
     Idle,
     End,
@@ -107,15 +119,15 @@ enum Look {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// A request was taken, and has been handled where the strategy is [`Sync`](crate::Sync); under
-    /// the others it runs in its thread or process.
+    /// A request was taken, and has been handled where the strategy is [`Sync`](crate::Sync) or
+    /// [`ThreadPool`](crate::ThreadPool); under the others it runs in its thread or process.
     Handled,
     /// [`verify_request`](Handler::verify_request) rejected a request.
     Rejected,
     /// A request was turned away by the server's [`Limits`](crate::Limits).
     Refused,
     /// A request failed: in `verify_request`, for want of a thread or process, or while it was
-    /// handled where the strategy is [`Sync`](crate::Sync). `handle_error` has been told.
+    /// handled where the strategy is one of those two. `handle_error` has been told.
     Failed,
     /// No request came in time.
     TimedOut,
@@ -127,13 +139,14 @@ pub enum Outcome {
 
 impl<T, H> Session<T, H> {
     pub(crate) fn new(
-        transport: Arc<T>,
+        transport: Option<Arc<T>>,
         worker: Worker<H>,
         books: Option<Arc<Books<T>>>,
         scope: Scope,
     ) -> Self {
         Self {
-            transport: Some(transport),
+            transport,
+            holder: None,
             worker,
             scope,
             books,
@@ -141,6 +154,7 @@ impl<T, H> Session<T, H> {
             timer: OnceCell::new(),
             taken: Cell::new(false),
             waited: Cell::new(false),
+            patience: Patience::default(),
             wait_failed: Cell::new(false),
             hasty: Cell::new(0),
             ask_again: Cell::new(false),
@@ -149,8 +163,9 @@ impl<T, H> Session<T, H> {
             trouble: Arc::default(),
             rest: Cell::new(None),
             beside: false,
-            turns: OnceCell::new(),
+            pulled: OnceCell::new(),
             turn: None,
+            share: None,
         }
     }
 
@@ -187,13 +202,14 @@ impl<T, H> Session<T, H> {
         &self,
         threads: Threads,
         caught: Caught,
-        body: impl FnOnce(&ForkedChild<'_>) -> i32,
+        body: impl FnOnce(&Worker<H>, &ForkedChild<'_>) -> i32,
     ) -> io::Result<Pid> {
         let control = self.worker.control();
-        sys::fork(control.bell(), threads, caught, |child| {
-            control.share();
-            child.release_listeners();
-            body(child)
+        control.sharing(|| {
+            sys::fork(control.bell(), threads, caught, |child| {
+                child.release_listeners();
+                body(&self.worker, child)
+            })
         })
     }
 
@@ -222,6 +238,12 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// The same into a place that is empty; returns whether there is one.
     #[inline]
     pub(crate) fn next_into(&self, place: &mut Place<T::Request>) -> io::Result<bool> {
+        if self.patience.waits_first() {
+            self.service_taken();
+            if !self.is_over() {
+                self.wait(&[])?;
+            }
+        }
         loop {
             match self.look(place)? {
                 Look::Request => return Ok(true),
@@ -247,8 +269,9 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         })
     }
 
+    /// The same into a place that is empty.
     #[inline]
-    fn look(&self, place: &mut Place<T::Request>) -> io::Result<Look> {
+    pub(crate) fn look(&self, place: &mut Place<T::Request>) -> io::Result<Look> {
         loop {
             self.service_taken();
             if self.is_over() {
@@ -305,16 +328,29 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     ///
     /// As [`next_request`](Self::next_request).
     pub fn wait(&self, watch: &[BorrowedFd<'_>]) -> io::Result<()> {
-        if self.ask_again.take() || self.wait_to_enter(watch)? {
-            return Ok(());
-        }
-        let begun = Instant::now();
-        let waited = self.waiting(watch, None, |waiter| {
+        self.wait_until(watch, None)
+    }
+
+    fn wait_until(&self, watch: &[BorrowedFd<'_>], until: Option<Instant>) -> io::Result<()> {
+        self.wait_by(watch, until, |waiter| {
             worker::contain(|| self.transport().wait(waiter)).unwrap_or_else(|payload| {
                 self.worker.quietly(|| drop(payload));
                 Err(io::Error::other("the transport's wait panicked"))
             })
-        });
+        })
+    }
+
+    fn wait_by(
+        &self,
+        watch: &[BorrowedFd<'_>],
+        until: Option<Instant>,
+        wait: impl FnOnce(&Waiter<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.ask_again.take() || self.wait_to_enter(watch)? {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let waited = self.waiting(watch, until, wait);
         self.waited.set(true);
         self.slow_down(begun)?;
         self.wait_failed.set(waited.is_err());
@@ -355,7 +391,12 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     /// See [`Worker::refuse_request`].
     pub fn refuse_request(&self, job: Job<T::Request>, error: io::Error) {
-        self.worker.refuse_request(job, error);
+        self.refuse_in(&mut Some(job), error);
+    }
+
+    /// The same of a job that stays where it is; afterwards the place is empty.
+    pub(crate) fn refuse_in(&self, place: &mut Place<T::Request>, error: io::Error) {
+        self.worker.refuse_in(place, error);
         self.settle(Outcome::Failed);
     }
 
@@ -369,11 +410,14 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// A request has been taken: `handle_request` is content with it, and the errors are over.
     fn take(&self) {
         self.taken.set(true);
+        self.share.as_ref().inspect(|share| share.take());
         if let Some(turn) = &self.turn {
             turn.pass_on();
         }
         self.settle(Outcome::Handled);
-        self.waited.set(false);
+        if !self.waited.replace(false) {
+            self.patience.found();
+        }
         self.trouble.clear();
         self.hasty.set(0);
     }
@@ -413,7 +457,8 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         let reasons = [until, self.scope.deadline, self.next_service.get(), announced];
         let until = reasons.into_iter().flatten().min();
         let waiter = Waiter::new(self.worker.control(), self.worker.session(), watch, until);
-        let value = wait(&waiter.knowing(announced.is_some()).at(self.turn.as_ref()));
+        let waiter = waiter.at(self.turn.as_ref()).among(self.queue());
+        let value = wait(&waiter.knowing(announced.is_some()));
         if let Some(books) = &self.books {
             books.flight.pass_on();
         }

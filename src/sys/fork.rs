@@ -2,8 +2,9 @@
 
 use std::hash::RandomState;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
 
 use nix::libc;
 use nix::unistd::{ForkResult, Pid};
@@ -18,6 +19,8 @@ use super::threads::Threads;
 pub struct ForkedChild<'a> {
     /// What stands in the place of descriptors that the child lets go of.
     blank: BorrowedFd<'a>,
+    /// Whether it has let go of the listed listeners already.
+    has_released: AtomicBool,
 }
 
 /// Starts a child that runs `body` and ends with the code it returns, or 101 where it panicked.
@@ -41,17 +44,21 @@ pub(crate) fn fork(
     let _ = io::stdout().flush();
     // Each one made moves the seeds of this thread's next `HashMap` on, and with them the child's.
     let _ = RandomState::new();
-    let held = caught.hold();
-    // SAFETY: this is the only thread, so every lock is free or held by this very thread, and the
-    // child may do what the parent may (or somebody has promised as much, `AssumeForkSafe`); it
-    // never returns from here (`run_child` diverges).
-    let forked = unsafe { nix::unistd::fork() };
-    if matches!(forked, Ok(ForkResult::Child)) {
-        caught.reset();
-    }
-    drop(held);
+    let forked = {
+        let _held = caught.hold();
+        // SAFETY: this is the only thread, so every lock is free or held by this very thread, and
+        // the child may do what the parent may (or somebody has promised as much,
+        // `AssumeForkSafe`); it never returns from here (`run_child` diverges).
+        let forked = unsafe { nix::unistd::fork() };
+        if matches!(forked, Ok(ForkResult::Child)) {
+            caught.reset();
+        }
+        forked
+    };
     match forked? {
-        ForkResult::Child => run_child(&ForkedChild { blank }, body),
+        ForkResult::Child => {
+            run_child(&ForkedChild { blank, has_released: AtomicBool::new(false) }, body)
+        }
         ForkResult::Parent { child } => Ok(child),
     }
 }
@@ -75,17 +82,30 @@ fn run_child(child: &ForkedChild<'_>, body: impl FnOnce(&ForkedChild<'_>) -> i32
 }
 
 impl ForkedChild<'_> {
+    pub(super) fn has_released(&self) -> &AtomicBool {
+        &self.has_released
+    }
+
     /// Lets go of what `fd` stands for. Its number stays taken, by something that means nothing, so
     /// its owner may be dropped or not, and this may be called twice.
     pub(crate) fn release(&self, fd: &impl AsFd) {
-        let (blank, fd) = (self.blank.as_raw_fd(), fd.as_fd().as_raw_fd());
-        // It can't fail for two open descriptors that differ.
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        // SAFETY: both are open, and `fd` is still owned by its owner afterwards: a transport of
-        // this crate, which expects its listening socket to change in a child.
-        let _ = unsafe { libc::dup3(blank, fd, libc::O_CLOEXEC) };
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        // SAFETY: as above.
-        let _ = unsafe { libc::dup2(blank, fd) };
+        put(self.blank(), fd.as_fd().as_raw_fd());
     }
+
+    /// The number of what stands in the place of what the child lets go of.
+    pub(super) fn blank(&self) -> RawFd {
+        self.blank.as_raw_fd()
+    }
+}
+
+/// Puts `blank` in the place of a listening socket. Both are open.
+pub(super) fn put(blank: RawFd, listener: RawFd) {
+    // It can't fail for two open descriptors that differ.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // SAFETY: both are open, and the listener is still owned by its owner afterwards: a transport of
+    // this crate, which expects it to change in a child.
+    let _ = unsafe { libc::dup3(blank, listener, libc::O_CLOEXEC) };
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    // SAFETY: as above.
+    let _ = unsafe { libc::dup2(blank, listener) };
 }

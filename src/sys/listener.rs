@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
-use super::fork::ForkedChild;
+use super::fork::{ForkedChild, put};
 
 /// No descriptor's number.
 const NONE: RawFd = -1;
@@ -31,7 +31,7 @@ impl<L: AsFd> Listener<L> {
     /// Lets go of it in a child, where that has not been done by
     /// [`release_listeners`](ForkedChild::release_listeners).
     pub(crate) fn after_fork(&self, child: &ForkedChild<'_>) {
-        if self.place.is_none() {
+        if self.place.is_none() || !child.has_released().load(SeqCst) {
             child.release(&self.socket);
         }
     }
@@ -60,7 +60,27 @@ impl<L: AsFd> AsFd for Listener<L> {
     }
 }
 
+/// Whether it is the number of one of them.
+pub(crate) fn is_listener(fd: RawFd) -> bool {
+    OPEN.iter().any(|place| place.load(SeqCst) == fd)
+}
+
 impl ForkedChild<'_> {
+    /// What lets go of a listening socket when it is called, in a signal handler too. It is the
+    /// caller's to see that the socket is there for as long as the process is, and so is what stands
+    /// in the place of those that are let go of.
+    pub(crate) fn letting_go(
+        &self,
+        listener: Option<RawFd>,
+    ) -> impl Fn() + Clone + Send + Sync + 'static {
+        let blank = self.blank();
+        move || {
+            if let Some(listener) = listener.filter(|fd| is_listener(*fd)) {
+                put(blank, listener);
+            }
+        }
+    }
+
     /// Lets go of all that are listed, whichever server they are of.
     pub(crate) fn release_listeners(&self) {
         for place in &OPEN {
@@ -71,5 +91,6 @@ impl ForkedChild<'_> {
                 self.release(&unsafe { BorrowedFd::borrow_raw(fd) });
             }
         }
+        self.has_released().store(true, SeqCst);
     }
 }

@@ -15,11 +15,14 @@
 //! * `Listener`: a listening socket that forked children let go of.
 //! * `reap`: how a child ended; `watch_process`: a descriptor that becomes readable when one does,
 //!   where there is one.
+//! * `hear_terminations`: SIGTERM as a message to a process of ours, and the end of its parent as a
+//!   SIGTERM.
 //! * `Quiet`: no signals, and a descriptor that tells of the ends of children, where there is one.
 //! * `parcel_pair`, `send_parcel`, `receive_parcel`: messages with descriptors between processes.
 //! * `address_bytes`, `address_of`: an address on its way to another process.
 //! * `Turns`: a descriptor that many threads wait for, of whom one is woken at a time, where there
 //!   can be one.
+//! * `Queue`: the same among processes.
 //! * `Selector`: many descriptors waited for at once; `Selecting` is not there where it is not.
 //! * `at_exit`: a function that runs when the process exits normally.
 #![expect(unsafe_code, reason = "the one audited module; every block states what it relies on")]
@@ -35,12 +38,15 @@ mod fork;
 mod forks;
 mod listener;
 mod parcel;
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "queue_elsewhere.rs")]
+mod queue;
 mod receive;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod selector;
 mod send;
 mod shared;
 mod signals;
+mod termination;
 mod threads;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "turns_elsewhere.rs")]
 mod turns;
@@ -54,14 +60,16 @@ pub(crate) use exit::at_exit;
 pub use fork::ForkedChild;
 pub(crate) use fork::fork;
 pub(crate) use forks::{count_forks, forks};
-pub(crate) use listener::Listener;
+pub(crate) use listener::{Listener, is_listener};
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
+pub(crate) use queue::Queue;
 pub(crate) use receive::{Packet, receive_more};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use selector::{Interest, Selector};
 pub(crate) use send::send;
 pub(crate) use shared::SharedWords;
 pub(crate) use signals::{Caught, Quiet};
+pub(crate) use termination::hear_terminations;
 pub(crate) use threads::Threads;
 pub use threads::{AssumeForkSafe, ForkRefused};
 pub(crate) use turns::{Turn, Turns, Woken};

@@ -29,20 +29,39 @@ impl Caught {
     }
 
     /// Holds them back in this thread, until the mask is put back. Without any, nothing is done.
+    #[inline]
     pub(super) fn hold(self) -> Option<Mask> {
-        if self.0 == 0 {
-            return None;
-        }
+        (self.0 != 0).then(|| self.hold_each())
+    }
+
+    #[cold]
+    fn hold_each(self) -> Mask {
         let mut set = empty();
         for signal in self.each() {
             // SAFETY: `set` is a signal set, and the number is that of a signal.
             unsafe { libc::sigaddset(&raw mut set, signal) };
         }
-        Some(Mask::replace(libc::SIG_BLOCK, &set))
+        Mask::replace(libc::SIG_BLOCK, &set)
+    }
+
+    /// In a child that serves as its parent does: the parent alone is who they are for. They are not
+    /// ignored, which programs that the child executes would inherit (execve(2)).
+    pub(crate) fn leave_to_parent(self) {
+        for signal in self.each() {
+            handle(signal, pass_over);
+        }
     }
 
     /// In a child: what the parent's handlers were for does now what it does by default.
+    #[inline]
     pub(super) fn reset(self) {
+        if self.0 != 0 {
+            self.reset_each();
+        }
+    }
+
+    #[cold]
+    fn reset_each(self) {
         for signal in self.each() {
             set_action(signal, libc::SIG_DFL);
         }
@@ -70,6 +89,19 @@ fn set_action(signal: i32, handler: libc::sighandler_t) {
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
     action.sa_sigaction = handler;
     // SAFETY: `action` is complete, and neither SIG_DFL nor SIG_IGN runs any code of ours.
+    unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
+}
+
+extern "C" fn pass_over(_signal: libc::c_int) {}
+
+/// Has `handler` called at a signal, which has to do no more than signal-safety(7) allows. Calls of
+/// the system that it interrupts go on, where they can (signal(7)).
+pub(super) fn handle(signal: i32, handler: extern "C" fn(libc::c_int)) {
+    // SAFETY: all zeros are an action without flags and with an empty mask.
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    action.sa_sigaction = handler as *const () as libc::sighandler_t;
+    action.sa_flags = libc::SA_RESTART;
+    // SAFETY: `action` is complete, and its handler is a function of the program.
     unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
 }
 

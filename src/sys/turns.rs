@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Instant;
@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
-use super::bell::timeout_until;
+use super::bell::{Bell, timeout_until};
 
 /// In the place of a descriptor.
 const NONE: RawFd = -1;
@@ -19,20 +19,30 @@ const NONE: RawFd = -1;
 /// What marks an event of the bell; one of a source is marked by its number.
 const BELL: u64 = u64::MAX;
 
-/// Where they wait: an epoll(7) instance with a bell, which wakes all, and a source, which wakes one.
+/// Where they wait: an epoll(7) instance with bells, which wake all, and a source, which wakes one.
 /// That one has the turn: the source wakes nobody else (`EPOLLONESHOT`) until it passes the turn on,
 /// when it has taken what there was.
 pub(crate) struct Turns {
     epoll: Epoll,
-    /// The source, once there has been one.
+    /// Rings for good when it is over.
+    over: Bell,
+    /// The source, once there has been one that is the same as ever.
     source: AtomicI32,
 }
 
 impl Turns {
     pub(crate) fn new(bell: BorrowedFd<'_>) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(bell, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
-        Ok(Self { epoll, source: AtomicI32::new(NONE) })
+        let over = Bell::new()?;
+        for bell in [bell, over.as_fd()] {
+            epoll.add(bell, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
+        }
+        Ok(Self { epoll, over, source: AtomicI32::new(NONE) })
+    }
+
+    /// Wakes all that wait, or will.
+    pub(crate) fn end(&self) {
+        self.over.ring();
     }
 
     /// The source may wake one, and does at once where it is readable already.
@@ -43,10 +53,9 @@ impl Turns {
         };
         match armed {
             // Another one has done so at the same moment.
-            Ok(()) | Err(Errno::EEXIST) => self.source.store(source, SeqCst),
-            Err(errno) => return Err(errno),
+            Err(Errno::EEXIST) => Ok(()),
+            armed => armed,
         }
-        Ok(())
     }
 
     fn control(&self, operation: libc::c_int, source: RawFd) -> Result<(), Errno> {
@@ -73,14 +82,26 @@ pub(crate) struct Turn {
     turns: Arc<Turns>,
     /// The source whose turn it has. (No other thread looks at it.)
     at: AtomicI32,
+    /// It [dozes](Self::doze) for a source that is the same as ever.
+    dozes: bool,
 }
 
 impl Turn {
     pub(crate) fn new(turns: &Arc<Turns>) -> Self {
-        Self { turns: Arc::clone(turns), at: AtomicI32::new(NONE) }
+        Self { turns: Arc::clone(turns), at: AtomicI32::new(NONE), dozes: false }
     }
 
-    /// Waits for the source, which is the same `as_ever` or may be another each time, for the bell,
+    /// Has it leave it to [`doze`](Self::doze) to wait for a source that is the same as ever.
+    pub(crate) fn dozing(self) -> Self {
+        Self { dozes: true, ..self }
+    }
+
+    /// Whether there is a source to doze for.
+    pub(crate) fn knows_source(&self) -> bool {
+        self.turns.source.load(SeqCst) != NONE
+    }
+
+    /// Waits for the source, which is the same `as_ever` or may be another each time, for the bells,
     /// and until `deadline`. Passes on the turn, if it has that.
     pub(crate) fn wait(
         &self,
@@ -94,6 +115,17 @@ impl Turn {
             self.turns.arm(source)?;
             self.at.store(NONE, Relaxed);
         }
+        if as_ever {
+            self.turns.source.store(source, SeqCst);
+            if self.dozes {
+                return Ok(Woken::Otherwise);
+            }
+        }
+        self.doze(deadline)
+    }
+
+    /// Waits for the source that is known, as one that has not the turn.
+    pub(crate) fn doze(&self, deadline: Option<Instant>) -> io::Result<Woken> {
         let mut event = [EpollEvent::empty()];
         match self.turns.epoll.wait(&mut event, timeout_until(deadline)) {
             Ok(0) | Err(Errno::EINTR) => Ok(Woken::Otherwise),
@@ -128,7 +160,7 @@ impl fmt::Debug for Turn {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::os::fd::{AsFd, OwnedFd};
+    use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
     use std::time::Duration;
 
@@ -200,6 +232,18 @@ mod tests {
     }
 
     #[test]
+    fn who_dozes_makes_the_source_known_first() -> io::Result<()> {
+        let (_bell, [first, second]) = places()?;
+        let (first, (source, _other)) = (first.dozing(), source()?);
+        assert!(!first.knows_source());
+        first.wait(source.as_fd(), true, None)?;
+        assert!(first.knows_source() && second.knows_source());
+        second.doze(None)?;
+        assert_eq!(second.at.load(Relaxed), source.as_raw_fd());
+        Ok(())
+    }
+
+    #[test]
     fn a_bell_wakes_all() -> io::Result<()> {
         let (bell, places) = places::<3>()?;
         let (source, _silent) = UnixStream::pair()?;
@@ -209,7 +253,11 @@ mod tests {
             assert_eq!(turn.wait(source.as_fd(), true, far)?, Woken::ByBell);
         }
         bell.drain();
-        assert_eq!(places[0].wait(source.as_fd(), true, Some(Instant::now()))?, Woken::Otherwise);
+        assert_eq!(places[0].doze(Some(Instant::now()))?, Woken::Otherwise);
+        places[0].turns.end();
+        for turn in &places {
+            assert_eq!(turn.doze(far)?, Woken::ByBell);
+        }
         Ok(())
     }
 }

@@ -44,7 +44,8 @@ use crate::{ForkedChild, Waiter};
 ///
 /// Two methods are required, and a type for the requests. Nothing has to be a socket: a queue of
 /// jobs is a transport whose `get_request` takes a job without waiting. The loop calls
-/// `get_request` until it says `WouldBlock`, and only then `wait`; under a strategy that pulls with
+/// `get_request` until it says `WouldBlock`, and only then `wait` (unless the transport
+/// [allows more](Transport::is_level_triggered)); under a strategy that pulls with
 /// several threads or processes it calls both from each of them, so neither may assume that what
 /// one call saw is still there for the next.
 ///
@@ -117,6 +118,18 @@ pub trait Transport: Sized {
     /// An error is treated as one of [`get_request`](Self::get_request).
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()>;
 
+    /// Whether `wait` returns at once whenever `get_request` would have a request, also where that
+    /// has not said `WouldBlock` before: level-triggered, in the words of epoll(7). Then the loop may
+    /// wait first, which saves a look that finds nothing where requests come one at a time.
+    ///
+    /// It is so where all requests wait in one socket, and `wait` says
+    /// [`waiter.readable`](Waiter::readable) of that. Not so, and the default is `false`, where the
+    /// transport has taken some ahead, or is woken by what is not there any more when it begins to
+    /// wait. A transport that wraps another and keeps nothing back passes this on.
+    fn is_level_triggered(&self) -> bool {
+        false
+    }
+
     /// Closes the transport: Python's `server_close`, without the part of the strategy. Dropping a
     /// transport has to do the same, with nobody to return the error to.
     ///
@@ -127,7 +140,8 @@ pub trait Transport: Sized {
         Ok(())
     }
 
-    /// Called in a forked child before it handles its request: lets go of what only the parent may
+    /// Called in a forked child before it handles its request, and in one that has served
+    /// ([`PreForking`](crate::PreForking)) when it takes no further request: lets go of what only the parent may
     /// hold, a listening socket above all, which would go on taking connections that nobody serves
     /// after the parent has closed it. The child never uses the transport afterwards, and never
     /// drops it. A transport that wraps another passes this on; one with a listening socket of its

@@ -112,6 +112,10 @@ impl Transport for Tcp {
         waiter.readable_as_ever(&self.listener)
     }
 
+    fn is_level_triggered(&self) -> bool {
+        true
+    }
+
     fn after_fork(&self, child: &ForkedChild<'_>) {
         self.listener.after_fork(child);
     }

@@ -100,6 +100,10 @@ impl Transport for Udp {
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
         waiter.readable_as_ever(&self.packets.socket)
     }
+
+    fn is_level_triggered(&self) -> bool {
+        !self.packets.spins()
+    }
 }
 
 /// The sender's address, which the kernel always says, and how long the headers of IP and UDP are

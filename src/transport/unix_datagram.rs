@@ -99,6 +99,10 @@ impl Transport for UnixDatagram {
         waiter.readable_as_ever(&self.packets.socket)
     }
 
+    fn is_level_triggered(&self) -> bool {
+        !self.packets.spins()
+    }
+
     fn server_close(self) -> io::Result<()> {
         self.file.map_or(Ok(()), SocketFile::remove)
     }

@@ -126,6 +126,10 @@ impl Transport for UnixStream {
         waiter.readable_as_ever(&self.listener)
     }
 
+    fn is_level_triggered(&self) -> bool {
+        true
+    }
+
     fn server_close(self) -> io::Result<()> {
         self.file.map_or(Ok(()), SocketFile::remove)
     }

@@ -1,6 +1,6 @@
 //! Where Python and the crate differ on purpose.
 
-use crate::scenario::{Run, Strategy, Transport};
+use crate::scenario::{Run, STRATEGIES, Strategy, Transport};
 use crate::story::Aspect;
 
 /// A row of the table.
@@ -29,8 +29,8 @@ const UDP: &[Transport] = &[Transport::Udp];
 const BOTH: &[Transport] = &[Transport::Tcp, Transport::Udp];
 
 const SYNC: &[Strategy] = &[Strategy::Sync];
-const ELSEWHERE: &[Strategy] = &[Strategy::Threading, Strategy::Forking];
-const ALL: &[Strategy] = &[Strategy::Sync, Strategy::Threading, Strategy::Forking];
+const ELSEWHERE: &[Strategy] = &[Strategy::Threading, Strategy::ThreadPool, Strategy::Forking];
+const ALL: &[Strategy] = STRATEGIES;
 
 /// All there is. A row holds in each combination that it names.
 pub const DIFFERENCES: &[Difference] = &[

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use socketserver::{
     Concurrency, Failure, FailureKind, Forking, Handler, LocalAddr, Next, Server, StopHandle, Sync,
-    Tcp, Threading, Transport, Udp,
+    Tcp, ThreadPool, Threading, Transport, Udp,
 };
 
 use crate::trace::{Trace, Traced, TracedTransport, Watched};
@@ -40,6 +40,7 @@ where
     match strategy {
         "sync" => run_under(transport, Sync, script),
         "threading" => run_under(transport, Threading::new(), script),
+        "thread_pool" => run_under(transport, ThreadPool::new(4), script),
         "forking" => run_under(transport, Forking::new(), script),
         other => Err(format!("no strategy is named {other}").into()),
     }

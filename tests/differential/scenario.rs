@@ -109,10 +109,13 @@ pub enum Transport {
 pub enum Strategy {
     Sync,
     Threading,
+    /// For which Python has `ThreadingMixIn` too.
+    ThreadPool,
     Forking,
 }
 
-pub const STRATEGIES: &[Strategy] = &[Strategy::Sync, Strategy::Threading, Strategy::Forking];
+pub const STRATEGIES: &[Strategy] =
+    &[Strategy::Sync, Strategy::Threading, Strategy::ThreadPool, Strategy::Forking];
 
 /// One scenario under one combination.
 #[derive(Debug, Clone, Copy)]
@@ -151,6 +154,7 @@ impl fmt::Display for Strategy {
         f.write_str(match self {
             Self::Sync => "sync",
             Self::Threading => "threading",
+            Self::ThreadPool => "thread_pool",
             Self::Forking => "forking",
         })
     }

@@ -118,6 +118,7 @@ class Script:
 MIXINS = {
     "sync": (),
     "threading": (socketserver.ThreadingMixIn,),
+    "thread_pool": (socketserver.ThreadingMixIn,),
     "forking": (socketserver.ForkingMixIn,),
 }
 if transport == "udp":

@@ -79,6 +79,10 @@ impl<T: Transport<Request: Watched>> Transport for TracedTransport<T> {
         self.inner.wait(waiter)
     }
 
+    fn is_level_triggered(&self) -> bool {
+        self.inner.is_level_triggered()
+    }
+
     fn server_close(self) -> io::Result<()> {
         self.inner.server_close()
     }

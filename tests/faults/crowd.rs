@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 use socketserver::{
-    Concurrency, Counters, Drain, ForkServer, Forking, Limits, Refusal, Server, Tcp, Threading,
-    WhenFull,
+    Concurrency, Counters, Drain, ForkServer, Forking, Limits, Refusal, Server, Tcp, ThreadPool,
+    Threading, WhenFull,
 };
 
 use crate::footprint::until;
@@ -26,7 +26,7 @@ const CUT: Duration = Duration::from_secs(1);
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut all = Vec::new();
-    for strategy in ["threading", "forking", "fork_server"] {
+    for strategy in ["threading", "thread_pool", "forking", "fork_server"] {
         all.push(trial(format!("{strategy}_with_a_crowd_at_the_limit"), &[Need::Ours], || {
             crowd(strategy)
         }));
@@ -44,6 +44,7 @@ pub(crate) fn limited(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     match arguments.first().map(String::as_str) {
         Some("forking") => serve(Forking::new().max_children(2 * ROOM)?),
         Some("fork_server") => serve(ForkServer::new().max_children(2 * ROOM)?),
+        Some("thread_pool") => serve(ThreadPool::new(2 * ROOM)),
         _ => serve(Threading::new()),
     }
 }

@@ -69,6 +69,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         all.push(trial(format!("accept_{errno}_ends_the_server"), &[STRACE], move || {
             ends("threading", "accept4,accept", errno)
         }));
+        let name = format!("accept_{errno}_ends_a_thread_pool");
+        all.push(trial(name, &[STRACE, Need::Ours], move || {
+            ends("thread-pool", "accept4,accept", errno)
+        }));
     }
     for errno in RECEIVE_PASSES {
         all.push(trial(format!("receive_{errno}_passes"), &[STRACE, Need::Ours], move || {
@@ -89,6 +93,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     }));
     all.push(trial("a_process_that_cannot_be_had", &[STRACE], || {
         refused("forking", START, (Fate::Closed, 1))
+    }));
+    all.push(trial("a_container_that_forbids_unshare", &[STRACE, Need::Ours], || {
+        // The threads are counted in another way.
+        refused("forking", ("unshare", "EPERM"), (Fate::Served, 1))
     }));
     all.push(trial("no_memory_between_server_and_helper", &[STRACE, Need::Ours], || {
         // That of the server, whose request is refused, and that of the helper, which says it again.

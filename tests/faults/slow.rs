@@ -9,41 +9,57 @@ use libtest_mimic::Trial;
 use wait_timeout::ChildExt;
 
 use crate::footprint::until;
-use crate::served::{LIMIT, Served, Tested, get};
+use crate::served::{LIMIT, STRATEGIES, Served, Tested, get};
 use crate::subject;
 use crate::time::let_pass;
 use crate::trials::{Need, SLOWHTTPTEST, trial};
 
-/// So many connections, and for so long.
-const CONNECTIONS: &str = "1000";
-const SECONDS: &str = "8";
+/// So many connections, and for so long; few where they last, and 40 are the most at a time.
+const MANY: (&str, &str) = ("1000", "8");
+const FEW: (&str, &str) = ("30", "4");
 /// How often somebody wants a page meanwhile, and how many have to be had.
 const EVERY: Duration = Duration::from_millis(20);
 const FEWEST: usize = 40;
 
+/// The modes of slowhttptest(1). The example reads bodies of this length, and answers many ranges at
+/// once.
+const MODES: [(&str, &[&str]); 4] = [
+    ("headers", &["-H", "-i", "1"]),
+    ("bodies", &["-B", "-i", "1", "-s", "50000"]),
+    ("readers", &["-X", "-w", "10", "-y", "20", "-n", "1", "-z", "32"]),
+    ("ranges", &["-R", "-a", "5", "-b", "2000"]),
+];
+
 pub(crate) fn trials() -> Vec<Trial> {
-    let slow = |name: &str, options: &'static [&'static str]| {
-        trial(format!("slow_{name}"), &[SLOWHTTPTEST, Need::Ours], || attacked(options))
+    // Under `Sync` one slow client is enough, and in several processes as many.
+    let strategies =
+        STRATEGIES.into_iter().filter(|strategy| !["sync", "pre-forking"].contains(strategy));
+    let each = |strategy: &'static str| {
+        MODES.map(|(mode, options)| {
+            let forks = strategy.contains("fork");
+            let load = if forks && mode != "ranges" { FEW } else { MANY };
+            let name = format!("slow_{mode}_{strategy}");
+            trial(name, &[SLOWHTTPTEST, Need::Ours], move || attacked(strategy, options, load))
+        })
     };
-    vec![
-        slow("headers", &["-H", "-i", "1"]),
-        slow("bodies", &["-B", "-i", "1", "-s", "100000"]),
-        slow("readers", &["-X", "-w", "10", "-y", "20", "-n", "1", "-z", "32"]),
-        slow("ranges", &["-R", "-a", "5", "-b", "2000"]),
-    ]
+    strategies.flat_map(each).collect()
 }
 
-fn attacked(options: &[&str]) -> Tested<String> {
+fn attacked(
+    strategy: &str,
+    options: &[&str],
+    (connections, seconds): (&str, &str),
+) -> Tested<String> {
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("large"), vec![b'l'; 1 << 20])?;
     fs::write(folder.path().join("small"), b"small")?;
     let dir = folder.path().to_str().ok_or("not UTF-8")?;
-    let server = Served::start(&["--addr", "127.0.0.1:0", "--dir", dir])?;
+    let server = Served::start(&["--addr", "127.0.0.1:0", "--strategy", strategy, "--dir", dir])?;
     let process = subject::process(&server);
     let alone = process.in_hand()?;
 
     let mut attack = Command::new("slowhttptest");
-    attack.args(options).args(["-c", CONNECTIONS, "-r", "500", "-l", SECONDS, "-p", "5"]);
+    attack.args(options).args(["-c", connections, "-r", "500", "-l", seconds, "-p", "5"]);
     attack.args(["-u", &format!("http://{}/large", server.address)]);
     let mut attack = attack.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
     let (mut probes, mut most) = (Vec::new(), 0);

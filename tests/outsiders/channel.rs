@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, bounded, unbounded};
 use socketserver::{
-    Concurrency, Handler, Next, Outcome, Request, Server, StopHandle, Threading, Transport, Waiter,
+    Concurrency, Handler, Next, Outcome, Request, Server, StopHandle, ThreadPool, Threading,
+    Transport, Waiter,
 };
 
 use crate::{FAR, end, in_time};
@@ -220,10 +221,11 @@ macro_rules! under {
     };
 }
 
-macro_rules! under_both {
+macro_rules! under_all {
     ($($test:ident)*) => {
         under! { sync: $($test)* }
         under! { threading: $($test)* }
+        under! { thread_pool: $($test)* }
     };
 }
 
@@ -235,7 +237,11 @@ fn threading() -> Threading {
     Threading::new()
 }
 
-under_both! {
+fn thread_pool() -> ThreadPool {
+    ThreadPool::new(3).idle_timeout(Duration::ZERO)
+}
+
+under_all! {
     every_job_is_done_once
     a_stop_from_another_thread_ends_the_wait
     a_stop_from_the_handler_ends_the_session

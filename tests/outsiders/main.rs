@@ -1,6 +1,7 @@
 //! Transports, strategies and handlers as somebody else's crate would write them: with the public
 //! API alone.
 
+mod ahead;
 mod channel;
 mod owning;
 mod second_stage;

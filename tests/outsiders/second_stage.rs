@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use socketserver::{
     Bind, Concurrency, Connection, Deadlines, Failure, FailureKind, ForkedChild, Handler, Hangup,
-    LocalAddr, Next, Outcome, ReadLine, Request, Running, Server, Stage, Sync, Tcp, Threading,
-    Transport, Udp, UnixStream, Waiter,
+    LocalAddr, Next, Outcome, ReadLine, Request, Running, Server, Stage, Sync, Tcp, ThreadPool,
+    Threading, Transport, Udp, UnixStream, Waiter,
 };
 
 use crate::{FAR, ask, end, hear, in_time, say};
@@ -30,6 +30,10 @@ where
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
         self.0.wait(waiter)
+    }
+
+    fn is_level_triggered(&self) -> bool {
+        self.0.is_level_triggered()
     }
 
     fn server_close(self) -> io::Result<()> {
@@ -214,7 +218,7 @@ where
     Ok(())
 }
 
-macro_rules! under_both {
+macro_rules! under_all {
     ($($test:ident)*) => {$(
         mod $test {
             #[test]
@@ -226,11 +230,16 @@ macro_rules! under_both {
             fn threading() -> std::io::Result<()> {
                 super::$test::<super::Threading>()
             }
+
+            #[test]
+            fn thread_pool() -> std::io::Result<()> {
+                super::$test::<super::ThreadPool>()
+            }
         }
     )*};
 }
 
-under_both! {
+under_all! {
     the_second_stage_comes_between_verify_and_setup
     what_fails_in_the_second_stage_is_not_handled
 }

@@ -8,7 +8,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use socketserver::{
     Closing, Concurrency, Failure, Handler, Next, Outcome, Server, Session, Sync, Tcp, TcpRequest,
-    Threading, Transport, handler_fn,
+    ThreadPool, Threading, Transport, handler_fn,
 };
 
 use crate::{FAR, ask, end, hear, say};
@@ -169,7 +169,8 @@ fn a_wrapper_is_called_where_the_wrapped_one_would_be() -> io::Result<()> {
     }
     under::<Sync>()?;
     under::<Threading>()?;
-    under::<Counted<Threading>>()
+    under::<Counted<Threading>>()?;
+    under::<Counted<ThreadPool>>()
 }
 
 #[test]

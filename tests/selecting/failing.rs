@@ -85,6 +85,7 @@ where
     say(&mut client, "y")?;
     hear_last(&mut client, "sorry\n")?;
     ear.hears("failed: Handle Error")?;
+    drop(client);
     table.close()?;
     assert!(ear.said.is_empty());
     Ok(())
@@ -107,6 +108,7 @@ where
     let (reply, word) = heard.split_at(heard.len() - 6);
     assert_eq!(word, b"sorry\n");
     assert!(reply == text(reply.len()) && reply.len() < TOO_LONG);
+    drop(client);
     table.close()?;
     assert!(ear.said.is_empty());
     Ok(())

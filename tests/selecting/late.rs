@@ -152,6 +152,7 @@ where
         }
     }
     exchange(&mut other, "still here\n")?;
+    drop(late);
     table.close().map(drop)
 }
 
@@ -234,6 +235,7 @@ where
     }
     // On the thread, one would have taken as long as all.
     assert!(exchanges > 1, "{exchanges}");
+    drop((late, other));
     table.close().map(drop)
 }
 

@@ -5,7 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ending;
 mod failing;
 mod late;
+mod odd;
+mod random;
 mod rig;
 mod waiting;

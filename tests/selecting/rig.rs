@@ -157,7 +157,8 @@ impl<R: BufRead + Write> Handler<R> for Lines {
             }
             "error" => return Err(io::Error::other("as it was asked")),
             "panic" => panic!("as it was asked"),
-            _ => writeln!(request, "{line}")?,
+            // In one piece: two would have the second wait for the peer (RFC 1122, 4.2.3.2 and 4.2.3.4).
+            _ => request.write_all(format!("{line}\n").as_bytes())?,
         }
         Ok(if matches!(word, "last" | "bye") { Next::Done } else { Next::Again })
     }

@@ -1,8 +1,6 @@
 //! What waits in the table: requests that come in parts, replies that are not taken, the ends of
 //! connections.
 
-use std::io::{Read, Write};
-
 use socketserver::Concurrency;
 
 use crate::rig::{
@@ -92,6 +90,7 @@ where
     ear.hears("next")?;
     ear.hears("long 10")?;
     exchange(&mut slow, "all is well\n")?;
+    drop(slow);
     table.close()?;
     Ok(())
 }
@@ -109,6 +108,7 @@ where
     let mut other = table.client("")?;
     exchange(&mut other, "in between\n")?;
     hear_last(&mut slow, text(LONG))?;
+    drop(slow);
     table.close()?;
     Ok(())
 }
@@ -124,6 +124,7 @@ where
     hear(&mut client, text(LONG))?;
     exchange(&mut client, "the answer\n")?;
     exchange(&mut client, "and another line\n")?;
+    drop(client);
     table.close()?;
     Ok(())
 }
@@ -151,24 +152,28 @@ where
     T: Stream,
     C: Concurrency<T, Lines> + Send + 'static,
 {
+    const MANY: usize = 10_000;
     let (handler, ear) = lines();
     let table = Table::<T, C, _>::new(strategy, handler)?;
-    let mut greedy = table.client("")?;
-    let mut taking = greedy.another()?;
-    let lines = "more\n".repeat(1000);
-    // Both end when the server hangs up.
-    let sends = std::thread::spawn(move || while greedy.write_all(lines.as_bytes()).is_ok() {});
-    let takes =
-        std::thread::spawn(move || while taking.read(&mut [0; 65536]).is_ok_and(|n| n > 0) {});
-    ear.hears("more")?;
-    let mut other = table.client("")?;
-    for _ in 0..20 {
-        exchange(&mut other, "in between\n")?;
+    let (mut greedy, mut other) = (table.client("")?, table.client("")?);
+    for client in [&mut greedy, &mut other] {
+        exchange(client, "one\n")?;
+        ear.hears("one")?;
     }
-    assert!(!sends.is_finished() && !takes.is_finished());
+    // On one thread, both have come before either is served.
+    let mut first = table.client("wait\n")?;
+    ear.hears("wait")?;
+    say(&mut greedy, "x\n".repeat(MANY))?;
+    say(&mut other, "in between\n")?;
+    ear.go.send(())?;
+    hear(&mut first, "wait\n")?;
+    hear(&mut other, "in between\n")?;
+    hear(&mut greedy, "x\n".repeat(MANY))?;
+    let said: Vec<_> = ear.said.try_iter().collect();
+    let before = said.iter().position(|line| line == "in between").unwrap();
+    assert!(before < MANY / 2, "{before} of {MANY} exchanges before one");
+    drop(greedy);
     table.close()?;
-    sends.join().map_err(|_| "panicked")?;
-    takes.join().map_err(|_| "panicked")?;
     Ok(())
 }
 
@@ -189,6 +194,29 @@ where
     assert_eq!(table.counters.finished(), 0, "its end is still waited for");
     stubborn.shut_down()?;
     hear_last(&mut stubborn, "")?;
+    drop(stubborn);
+    table.close()?;
+    Ok(())
+}
+
+/// The thread that took the one before is in its exchange.
+#[test]
+fn connections_that_come_in_a_crowd_are_taken_while_others_work() -> Result {
+    let (handler, ear) = lines();
+    let strategy = socketserver::Selecting::new(socketserver::Threading::new());
+    let table = Table::<socketserver::Tcp, _, _>::new(strategy, handler)?;
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        clients.push(table.client("wait\n")?);
+    }
+    // All are at work at once, and nobody is waited for.
+    for _ in 0..50 {
+        ear.hears("wait")?;
+    }
+    for _ in 0..50 {
+        ear.go.send(())?;
+    }
+    clients.iter_mut().try_for_each(|client| hear(client, "wait\n"))?;
     table.close()?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 pub mod alone;
+pub mod apart;
 pub mod footprint;
 pub mod gate;
 pub mod laws;
@@ -17,3 +18,4 @@ pub mod time;
 pub mod tokens;
 pub mod trace;
 pub mod watchdog;
+pub mod workers;

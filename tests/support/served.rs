@@ -4,7 +4,8 @@
 use std::env;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -19,6 +20,21 @@ pub type Tested<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Far beyond what anything here needs, and less than the example's own patience with a peer.
 pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// The strategies that it offers for connections. Every test that runs it under each takes them from
+/// here.
+pub const STRATEGIES: [&str; 10] = [
+    "sync",
+    "threading",
+    "thread-pool",
+    "forking",
+    "fork-server",
+    "pre-forking",
+    "pre-forking+threading",
+    "pre-forking+thread-pool",
+    "selecting",
+    "selecting+thread-pool",
+];
 
 /// The program, which `cargo test` builds beside the tests.
 pub fn program() -> Tested<PathBuf> {
@@ -116,6 +132,18 @@ impl Answer {
         })
     }
 
+    /// The first of several answers, and how many bytes it has; that to HEAD is without a body.
+    pub fn first_of(bytes: &[u8], to_head: bool) -> Tested<(Self, usize)> {
+        let mut answer = Self::parse(bytes)?;
+        let length = match answer.field("content-length") {
+            Some(length) if !to_head => length.parse()?,
+            _ => 0,
+        };
+        let head = bytes.len() - answer.body.len();
+        answer.body = bytes.get(head..head + length).ok_or("a body is cut")?.to_vec();
+        Ok((answer, head + length))
+    }
+
     /// The value of a field that may be there once.
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut all = self.fields.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
@@ -129,9 +157,29 @@ impl Answer {
     }
 }
 
-/// Sends `request` as it is over `connection`, and reads the answer until the server closes.
-pub fn exchange(mut connection: impl Read + Write, request: &[u8]) -> Tested<Answer> {
+/// A connection of either kind.
+pub trait Connection: Read + Write {
+    fn end_output(&self) -> std::io::Result<()>;
+}
+
+impl Connection for TcpStream {
+    fn end_output(&self) -> std::io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl Connection for UnixStream {
+    fn end_output(&self) -> std::io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+/// Sends `request` as it is over `connection`, and nothing more, and reads the answer until the
+/// server closes.
+pub fn exchange(mut connection: impl Connection, request: &[u8]) -> Tested<Answer> {
     connection.write_all(request)?;
+    // The server may have refused the request, and be gone.
+    let _ = connection.end_output();
     let mut bytes = Vec::new();
     connection.read_to_end(&mut bytes)?;
     Answer::parse(&bytes)
@@ -144,9 +192,10 @@ pub fn connect(address: &str) -> Tested<TcpStream> {
     Ok(connection)
 }
 
-/// A request of HTTP/1.1, with more fields (each with its line end).
+/// The last request of a connection over HTTP/1.1, with more fields (each with its line end).
 pub fn ask(address: &str, method: &str, target: &str, fields: &str) -> Tested<Answer> {
-    let request = format!("{method} {target} HTTP/1.1\r\nHost: here\r\n{fields}\r\n");
+    let request =
+        format!("{method} {target} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{fields}\r\n");
     exchange(connect(address)?, request.as_bytes())
 }
 

@@ -34,10 +34,15 @@ extern "C" fn stop(_: i32) {
 }
 
 /// Has SIGUSR2 stop a server from now on, once for each process.
-#[expect(unsafe_code, reason = "sigaction(2) is unsafe for what a handler might do")]
 pub fn stop_on_usr2(handle: StopHandle) -> nix::Result<()> {
+    stop_on(Signal::SIGUSR2, handle)
+}
+
+/// The same of any signal.
+#[expect(unsafe_code, reason = "sigaction(2) is unsafe for what a handler might do")]
+pub fn stop_on(signal: Signal, handle: StopHandle) -> nix::Result<()> {
     STOP.get_or_init(|| handle);
     let action = SigAction::new(SigHandler::Handler(stop), SaFlags::SA_RESTART, SigSet::empty());
     // SAFETY: the handler loads an initialized cell and stops, which is async-signal-safe.
-    unsafe { sigaction(Signal::SIGUSR2, &action) }.map(drop)
+    unsafe { sigaction(signal, &action) }.map(drop)
 }

@@ -80,7 +80,7 @@ pub(super) fn throughput(cells: &[Cell]) -> Fallible<Vec<Option<Figure>>> {
             let kind = Kind { transport, strategy };
             let here = |cell: &&Cell| {
                 let Workload { callers, .. } = cell.workload;
-                cell.workload == Workload { kind, payload, callers, kept }
+                cell.workload == Workload { kind, payload, callers, kept, heap: 0 }
             };
             let of = |runs: fn(&Cell) -> &Vec<Run>| {
                 let point = |cell: &Cell| (cell.workload.callers as f64, rate(runs(cell)));

@@ -65,7 +65,9 @@ fn colour(strategy: Strategy) -> RGBColor {
         Strategy::Sync => RGBColor(0x00, 0x72, 0xb2),
         Strategy::Threading => RGBColor(0xd5, 0x5e, 0x00),
         Strategy::Fresh => RGBColor(0xcc, 0x79, 0xa7),
+        Strategy::ThreadPool => RGBColor(0x56, 0xb4, 0xe9),
         Strategy::Forking => RGBColor(0x00, 0x9e, 0x73),
+        Strategy::PreForking => RGBColor(0xe6, 0x9f, 0x00),
     }
 }
 

@@ -24,9 +24,9 @@ pub(super) fn per_request(all: &[Counts]) -> Table {
         title: "Counts per request",
         note: "The same in every run, so ours may not be above \"most\" \
                (benches/measure/ceilings.rs), nor make more system calls than by hand, but under \
-               threading, where who takes a request is chance. System calls (strace), allocations \
-               of heap memory, user instructions (callgrind). Empty: not counted; –: as many as \
-               there are."
+               threading and thread-pool, where who takes a request is chance. System calls (strace), \
+               allocations of heap memory, user instructions (callgrind). Empty: not counted; –: as \
+               many as there are."
             .into(),
         words: 1,
         columns: vec![

@@ -69,13 +69,15 @@ pub(super) fn usual(cells: &[Cell]) -> Table {
 
 pub(super) fn grid(cells: &[Cell]) -> Table {
     let row = |Cell { workload, runs }: &Cell| {
-        let Workload { kind, payload, callers, kept } = workload;
+        let Workload { kind, payload, callers, kept, heap } = workload;
         let connection = match (kind.transport.is_stream(), kept) {
             (false, _) => "none",
             (true, false) => "one each",
             (true, true) => "kept",
         };
-        let (transport, strategy) = (kind.transport.to_string(), kind.strategy.to_string());
+        let with = if *heap > 0 { format!(", {heap} MB of heap") } else { String::new() };
+        let (transport, strategy) =
+            (kind.transport.to_string(), format!("{}{with}", kind.strategy));
         let mut row =
             vec![transport, strategy, connection.into(), payload.to_string(), callers.to_string()];
         row.extend(measures(runs));

@@ -1,25 +1,23 @@
-//! The files of a directory over HTTP: what `python -m http.server` does, one response to a
-//! connection.
+//! The files of a directory over HTTP: what `python -m http.server` does, one exchange to a call,
+//! and as many to a connection as its peer likes.
 
+mod body;
 mod head;
 mod listing;
-mod peer;
 mod range;
 mod reply;
 mod status;
 mod target;
 mod tree;
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httpdate::{fmt_http_date, parse_http_date};
-use socketserver::{Connection, Deadlines, Handler, Hangup, Next};
-
-pub(crate) use peer::Ahead;
+use socketserver::{Connection, Deadlines, Handler, Hangup, Next, StreamRequest, StreamSocket};
 
 use head::{Head, Headless};
 use range::Wanted;
@@ -28,16 +26,24 @@ use status::Status;
 use target::Target;
 use tree::{Found, Served, Tree};
 
-/// Handles whatever is a connection: it reads, it writes, and there is a socket underneath.
+use crate::peer::{self, Heard};
+
+/// How long a connection may be open before its request begins to come: the first, as browsers open
+/// some that they may need later, and each that follows. It is Apache's `KeepAliveTimeout`.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Handles connections of all kinds.
 pub(crate) struct Files {
     tree: Tree,
     stopping: UnixStream,
+    logs: bool,
 }
 
 impl Files {
-    /// The files under `folder`. `stopping` becomes readable when the server is about to end.
-    pub(crate) fn new(folder: &Path, stopping: UnixStream) -> io::Result<Self> {
-        Ok(Self { tree: Tree::new(folder)?, stopping })
+    /// The files under `folder`, with a line on stderr for each exchange if it `logs`. `stopping`
+    /// becomes readable when the server is about to end.
+    pub(crate) fn new(folder: &Path, stopping: UnixStream, logs: bool) -> io::Result<Self> {
+        Ok(Self { tree: Tree::new(folder)?, stopping, logs })
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -52,7 +58,6 @@ impl Files {
             }
             _ => return Err(Status::NOT_IMPLEMENTED),
         }
-        head.check_host()?;
         let target = Target::parse(&head.target)?;
         match self.tree.find(&target)? {
             Found::File(file) => Ok(send_file(file, head)),
@@ -73,31 +78,55 @@ impl Files {
 /// it that long, and until it takes the response.
 pub(crate) fn deadlines() -> Deadlines {
     let patience = Duration::from_secs(30);
-    Deadlines::new().idle(patience).min_rate(1024, patience).write(patience)
+    Deadlines::new().first_byte(PATIENCE).idle(patience).min_rate(1024, patience).write(patience)
 }
 
-impl<R: BufRead + Write + AsFd + Connection + Ahead> Handler<R> for Files {
-    fn handle(&self, request: &mut R) -> io::Result<Next> {
-        if !peer::speaks(request, &self.stopping)? {
+impl<S: StreamSocket, A> Handler<StreamRequest<S, A>> for Files {
+    fn handle(&self, request: &mut StreamRequest<S, A>) -> io::Result<Next> {
+        let heard = peer::hear(request, &self.stopping, PATIENCE)?;
+        if heard == Heard::Nothing {
             return Ok(Next::Done);
         }
-        let head = match Head::read(request) {
-            Ok(head) => Ok(head),
+        let (head, reply) = match Head::read(request) {
+            Ok(head) => {
+                let reply = self.respond(&head).unwrap_or_else(Reply::error);
+                (Some(head), reply)
+            }
+            Err(Headless::Refused(status)) => (None, Reply::error(status)),
             Err(Headless::Silent) => return Ok(Next::Done),
             Err(Headless::Broken(error)) => return Err(error),
-            Err(Headless::Refused(status)) => Err(status),
         };
-        let reply = head.as_ref().map_err(|status| *status).and_then(|head| self.respond(head));
-        let reply = reply.unwrap_or_else(Reply::error);
-        log(request, head.as_ref().ok(), &reply);
-        let with_body = head.as_ref().map_or(true, |head| head.method != "HEAD");
-        reply.send(request, with_body)?;
-        // A body that nobody reads may still be on its way.
-        if head.map_or(true, |head| head.has_body) {
-            request.set_hangup(Hangup::default())?;
+        if self.logs {
+            log(request, head.as_ref(), &reply);
         }
-        Ok(Next::Done)
+        answer(request, head.as_ref(), reply, heard == Heard::LastWord)
     }
+
+    fn missing(&self, input: &[u8]) -> usize {
+        head::missing(input)
+    }
+}
+
+/// Sends the reply, and says whether the connection may have another exchange.
+fn answer<S: StreamSocket, A>(
+    request: &mut StreamRequest<S, A>,
+    head: Option<&Head>,
+    reply: Reply,
+    stops: bool,
+) -> io::Result<Next> {
+    // Where a request was refused, or its body was left, the next one begins nobody knows where.
+    let unread = head.is_none_or(|head| head.leaves_body);
+    let again = head.filter(|head| head.persists() && !unread && !stops);
+    let connection = match again {
+        None => Some("close"),
+        // It is what HTTP/1.1 does without a word.
+        Some(head) => Some("keep-alive").filter(|_| head.minor_version == 0),
+    };
+    reply.send(request, head.is_none_or(|head| head.method != "HEAD"), connection)?;
+    if unread {
+        request.set_hangup(Hangup::default())?;
+    }
+    Ok(if again.is_some() { Next::Again } else { Next::Done })
 }
 
 /// The file, a part of it, or the news that it has not changed.

@@ -1,15 +1,17 @@
 //! A response, and how it is sent.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::time::SystemTime;
+
+use socketserver::{StreamRequest, StreamSocket};
 
 use super::status::Status;
 use super::tree::Served;
 
 const SERVER: &str = concat!("socketserver/", env!("CARGO_PKG_VERSION"));
-/// How much of a file is in memory at a time.
+/// How much of a file leaves together with its head.
 const CHUNK: u64 = 64 * 1024;
 
 /// A response to one request.
@@ -88,41 +90,64 @@ impl Reply {
         }
     }
 
-    /// Sends the head, and the body if it is wanted.
-    pub(crate) fn send(self, to: &mut impl Write, with_body: bool) -> io::Result<()> {
+    /// Sends the head, and the body if it is wanted. `connection` is the field that says whether
+    /// another exchange may follow, where that has to be said.
+    pub(crate) fn send<S: StreamSocket, A>(
+        self,
+        to: &mut StreamRequest<S, A>,
+        with_body: bool,
+        connection: Option<&'static str>,
+    ) -> io::Result<()> {
         let Status { code, reason, .. } = self.status;
         let date = httpdate::fmt_http_date(SystemTime::now());
         let mut head = format!("HTTP/1.1 {code} {reason}\r\nServer: {SERVER}\r\nDate: {date}\r\n");
-        for (name, value) in self.fields {
-            head.extend([name, ": ", &value, "\r\n"]);
+        let fields = self.fields.iter().map(|(name, value)| (*name, value.as_str()));
+        for (name, value) in fields.chain(connection.map(|value| ("Connection", value))) {
+            head.extend([name, ": ", value, "\r\n"]);
         }
-        head.push_str("Connection: close\r\n\r\n");
-        to.write_all(head.as_bytes())?;
+        head.push_str("\r\n");
+        let head = head.into_bytes();
         match self.body {
-            Body::File(file, range) if with_body => send_part(file, range, to),
-            Body::Text(text) if with_body => to.write_all(text.as_bytes()),
-            _ => Ok(()),
+            Body::File(file, range) if with_body => send_part(head, file, range, to),
+            Body::Text(text) if with_body => to.write_all(&[head, text.into_bytes()].concat()),
+            _ => to.write_all(&head),
         }
     }
 }
 
-fn send_part(mut file: File, range: Range<u64>, to: &mut impl Write) -> io::Result<()> {
+/// Sends a part of a file behind a head: together with it, if it is small.
+fn send_part<S: StreamSocket, A>(
+    head: Vec<u8>,
+    mut file: File,
+    range: Range<u64>,
+    to: &mut StreamRequest<S, A>,
+) -> io::Result<()> {
     if range.start > 0 {
         file.seek(SeekFrom::Start(range.start))?;
     }
-    let mut left = range.end - range.start;
-    let mut bytes = vec![0; usize::try_from(left.min(CHUNK)).unwrap_or_default()];
-    while left > 0 {
-        let wanted = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
-        let count = match file.read(&mut bytes[..wanted]) {
-            // The length has been promised: the peer learns of it by the early end.
-            Ok(0) => return Err(io::Error::other("a file became shorter while it was sent")),
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        to.write_all(&bytes[..count])?;
-        left -= count as u64;
+    let mut rest = Promised { file, left: range.end - range.start };
+    let first = rest.left.min(CHUNK);
+    let mut bytes = head;
+    let begin = bytes.len();
+    bytes.resize(begin + usize::try_from(first).unwrap_or_default(), 0);
+    rest.read_exact(&mut bytes[begin..])?;
+    to.write_all(&bytes)?;
+    if rest.left == 0 { Ok(()) } else { to.send_from(rest) }
+}
+
+/// A file of which so much has been promised: the peer learns of a shorter one by the early end.
+struct Promised {
+    file: File,
+    left: u64,
+}
+
+impl Read for Promised {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = (&mut self.file).take(self.left).read(bytes)?;
+        self.left -= count as u64;
+        if count == 0 && self.left > 0 && !bytes.is_empty() {
+            return Err(io::Error::other("a file became shorter while it was sent"));
+        }
+        Ok(count)
     }
-    Ok(())
 }

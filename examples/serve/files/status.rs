@@ -26,6 +26,13 @@ impl Status {
         status(405, "Method Not Allowed", "Files can be read here, by GET and HEAD.");
     pub(crate) const REQUEST_TIMEOUT: Self =
         status(408, "Request Timeout", "The request did not come to its end in time.");
+    pub(crate) const CONTENT_TOO_LARGE: Self = status(
+        413,
+        "Content Too Large",
+        "The body of the request is longer than this server reads.",
+    );
+    pub(crate) const URI_TOO_LONG: Self =
+        status(414, "URI Too Long", "The request line is longer than this server reads.");
     pub(crate) const RANGE_NOT_SATISFIABLE: Self =
         status(416, "Range Not Satisfiable", "The file has no such part.");
     pub(crate) const HEADERS_TOO_LARGE: Self = status(
@@ -36,7 +43,7 @@ impl Status {
     pub(crate) const SERVER_ERROR: Self =
         status(500, "Internal Server Error", "The file could not be read.");
     pub(crate) const NOT_IMPLEMENTED: Self =
-        status(501, "Not Implemented", "This method is unknown here.");
+        status(501, "Not Implemented", "This method, or this way to send a body, is unknown here.");
     pub(crate) const VERSION_NOT_SUPPORTED: Self =
         status(505, "HTTP Version Not Supported", "This server speaks HTTP/1.1 and HTTP/1.0.");
 }

@@ -50,16 +50,18 @@ impl Tree {
     pub(crate) fn find(&self, target: &Target<'_>) -> Result<Found, Status> {
         let mut path = self.root.clone();
         path.extend(target.names());
+        let name = target.names().last().filter(|_| !target.is_folder());
+        // Most are files without links on the way to them, and need not be looked for name by name.
+        if let Some(Ok(file)) = name.map(|name| open(&path, name, open_without_links)) {
+            return Ok(Found::File(file));
+        }
         let path = self.inside(&path).map_err(|error| status_of(&error))?;
         if path.is_dir() {
             let page = target.is_folder().then(|| self.index_page(&path)).flatten();
             return Ok(page.map_or(Found::Folder(path), Found::File));
         }
-        let name = match target.names().last() {
-            Some(name) if !target.is_folder() => name,
-            _ => return Err(Status::NOT_FOUND),
-        };
-        open(&path, name).map(Found::File).map_err(|error| status_of(&error))
+        let name = name.ok_or(Status::NOT_FOUND)?;
+        open(&path, name, open_real).map(Found::File).map_err(|error| status_of(&error))
     }
 
     /// The real path of what is inside the tree, links that stay inside included.
@@ -69,18 +71,21 @@ impl Tree {
     }
 
     fn index_page(&self, folder: &Path) -> Option<Served> {
-        let page = |name| open(&self.inside(&folder.join(name)).ok()?, OsStr::new(name)).ok();
+        let page = |name| {
+            let path = self.inside(&folder.join(name)).ok()?;
+            open(&path, OsStr::new(name), open_real).ok()
+        };
         INDEX_PAGES.into_iter().find_map(page)
     }
 }
 
-/// Opens a file by its real path; `name` is what it was asked for as.
-fn open(real: &Path, name: &OsStr) -> io::Result<Served> {
+/// Opens a file, by `how`; `name` is what it was asked for as.
+fn open(path: &Path, name: &OsStr, how: fn(&Path) -> io::Result<File>) -> io::Result<Served> {
     // A device may act when it is opened, and a FIFO waits for a writer.
-    if !fs::symlink_metadata(real)?.is_file() {
+    if !fs::symlink_metadata(path)?.is_file() {
         return Err(ErrorKind::NotFound.into());
     }
-    let file = open_without_links(real)?;
+    let file = how(path)?;
     let found = file.metadata()?;
     if !found.is_file() {
         return Err(ErrorKind::NotFound.into());
@@ -91,27 +96,33 @@ fn open(real: &Path, name: &OsStr) -> io::Result<Served> {
 
 /// The real path has no links: one that has come since, at the end or on the way, is not followed.
 /// A FIFO that has come since is not awaited.
+fn open_real(real: &Path) -> io::Result<File> {
+    match open_without_links(real) {
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+            OpenOptions::new().read(true).custom_flags(flags.bits()).open(real)
+        }
+        opened => opened,
+    }
+}
+
+/// Follows no link, at the end or on the way; where the system can't say so, it opens nothing.
 #[cfg(target_os = "linux")]
-fn open_without_links(real: &Path) -> io::Result<File> {
+fn open_without_links(path: &Path) -> io::Result<File> {
     let how = OpenHow::new()
         .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    match openat2(AT_FDCWD, real, how) {
+    match openat2(AT_FDCWD, path, how) {
         // Linux before 5.6, or a sandbox that does not know the call.
-        Err(Errno::ENOSYS | Errno::EPERM) => open_without_last_link(real),
+        Err(Errno::ENOSYS | Errno::EPERM) => Err(ErrorKind::Unsupported.into()),
         opened => Ok(opened?.into()),
     }
 }
 
-/// See the Linux twin; other systems look at the last name alone.
+/// See the Linux twin.
 #[cfg(not(target_os = "linux"))]
-fn open_without_links(real: &Path) -> io::Result<File> {
-    open_without_last_link(real)
-}
-
-fn open_without_last_link(real: &Path) -> io::Result<File> {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    OpenOptions::new().read(true).custom_flags(flags.bits()).open(real)
+fn open_without_links(_path: &Path) -> io::Result<File> {
+    Err(ErrorKind::Unsupported.into())
 }
 
 fn content_type(name: &OsStr) -> String {

@@ -117,8 +117,7 @@ where
     /// Forks a child for the request that the buffer holds.
     fn start(&mut self, number: u64, length: usize, descriptor: Option<OwnedFd>) -> Report {
         let (desk, buffer) = (&mut self.desk, &self.buffer);
-        let worker = self.session.worker().in_child().of_session(number);
-        let transport = self.session.transport();
+        let (worker, transport) = (self.session.worker(), self.session.transport());
         let mut descriptor = descriptor;
         let bell = worker.control().bell();
         let started = sys::fork(bell, Threads::LikelyOne, Caught::default(), |_| {
@@ -129,7 +128,10 @@ where
             let Some(Order::Start(_, bytes)) = Order::parse(&buffer[..length]) else { return 1 };
             let request = worker::contain(|| transport.unpack(bytes, descriptor.take()));
             match request {
-                Ok(Ok(request)) => children::handle(&worker, Job::new(request, Ticket::default())),
+                Ok(Ok(request)) => {
+                    let job = Job::new(request, Ticket::default());
+                    children::handle(&worker.of_session(number), &mut Some(job))
+                }
                 Ok(Err(error)) => {
                     failure::complain(format_args!("a request could not be unpacked: {error}"));
                     children::FAILED

@@ -22,7 +22,7 @@ use crate::in_flight::Ticket;
 use crate::session::Session;
 use crate::sys::{self, Caught, Exit, ForkRefused, Threads};
 use crate::transport::Portable;
-use crate::worker::{self, Ending, Job};
+use crate::worker::{self, Ending, Place};
 
 /// Each request runs in a process of its own, which is not forked from this one: for processes with
 /// threads, and for those with much memory. Python has nothing like it.
@@ -176,9 +176,9 @@ impl<T: Portable, H: Handler<T::Request>> Concurrency<T, H> for ForkServer {
         let mut ours = Some(ours);
         let mut theirs = Some(theirs);
         let owner = Pid::this();
-        let pid = session.fork(Threads::LikelyOne, Caught::now(), |child| {
+        let pid = session.fork(Threads::LikelyOne, Caught::now(), |worker, child| {
             drop(ours.take());
-            session.worker().in_child().quietly(|| session.transport().after_fork(child));
+            worker.quietly(|| session.transport().after_fork(child));
             theirs.take().map_or(children::FAILED, |socket| helper::run(session, socket, owner))
         })?;
         self.helper = ours.map(|socket| Helper { socket, pid, owner: process::id() });
@@ -244,10 +244,11 @@ impl Children for ForkServer {
 }
 
 impl<T: Portable, H: Handler<T::Request>> Start<T, H> for ForkServer {
-    fn start(&mut self, session: &Session<T, H>, job: Job<T::Request>) -> io::Result<()> {
+    fn start(&mut self, session: &Session<T, H>, place: &mut Place<T::Request>) -> io::Result<()> {
+        let Some(job) = place else { return Ok(()) };
         Order::start(session.worker().session(), &mut self.order);
         let transport = session.transport();
-        let packed = worker::contain(|| transport.pack(&job, &mut self.order));
+        let packed = worker::contain(|| transport.pack(job, &mut self.order));
         let started = match packed {
             Ok(Ok(_)) if self.order.len() > LONGEST => Err(too_long(self.order.len())),
             Ok(packed) => packed.and_then(|descriptor| {
@@ -261,12 +262,12 @@ impl<T: Portable, H: Handler<T::Request>> Start<T, H> for ForkServer {
         match started {
             Ok(pid) => {
                 // The connection is the child's now: it must not be shut down here.
-                self.children.push((pid, job.hand_over()));
+                self.children.push((pid, worker::hand_over(place)));
                 Ok(())
             }
             Err(error) => {
                 let over = has_ended(&error);
-                session.refuse_request(job, error);
+                session.refuse_in(place, error);
                 if over { Err(ForkRefused::HelperEnded.into()) } else { Ok(()) }
             }
         }

@@ -75,17 +75,13 @@ enum Step {
 
 impl<R: Selectable> Conn<R> {
     pub(super) fn new(job: Job<R>) -> Self {
-        let state = State {
-            at: At::Opening { waited: false },
-            wanted: 0,
-            stirred: true,
-            more: false,
-            ended: false,
-            sending: false,
-            begun: false,
-            leaving: false,
-        };
-        Self { place: Some(job), state, registered: None }
+        Self { place: Some(job), state: State::new(), registered: None }
+    }
+
+    /// For those who care for its place alone.
+    #[cfg(test)]
+    pub(super) fn nothing() -> Self {
+        Self { place: None, state: State::new(), registered: None }
     }
 
     pub(super) fn token(&self) -> Option<Token> {
@@ -156,7 +152,7 @@ impl<R: Selectable> Conn<R> {
             registered => registered,
         };
         let Some(connection) = self.connection(worker) else {
-            return Err(io::Error::other("a request without a connection can't wait in a table"));
+            return Err(unable_to_wait());
         };
         let token = registered.map_or_else(enter, |(token, ..)| token);
         let told = match registered {
@@ -189,15 +185,16 @@ impl<R: Selectable> Conn<R> {
         }
     }
 
-    /// Waits for its peer where it is: nobody comes back to the table.
-    pub(super) fn wait_here<H: Handler<R>>(&mut self, worker: &Worker<H>) {
+    /// Waits for its peer where it is: nobody comes back to the table. Whether it can.
+    pub(super) fn wait_here<H: Handler<R>>(&mut self, worker: &Worker<H>) -> bool {
         let until = self.until(worker);
-        let Some(connection) = self.connection(worker) else { return };
+        let Some(connection) = self.connection(worker) else { return false };
         let flags = if self.state.sending { PollFlags::POLLOUT } else { PollFlags::POLLIN };
         // Where this fails, the next look says why.
         let _ = sys::poll(&mut [PollFd::new(connection, flags)], until);
         self.state.stir(false);
         self.state.leaving = true;
+        true
     }
 
     fn leave<H: Handler<R>>(&mut self, worker: &Worker<H>, selector: &Selector, ending: Ending) {
@@ -214,6 +211,19 @@ impl<R: Selectable> Conn<R> {
 }
 
 impl State {
+    fn new() -> Self {
+        Self {
+            at: At::Opening { waited: false },
+            wanted: 0,
+            stirred: true,
+            more: false,
+            ended: false,
+            sending: false,
+            begun: false,
+            leaving: false,
+        }
+    }
+
     /// Something has happened.
     pub(super) fn stir(&mut self, more: bool) {
         self.stirred = true;
@@ -389,6 +399,10 @@ impl State {
         self.at = at;
         Step::On
     }
+}
+
+pub(super) fn unable_to_wait() -> io::Error {
+    io::Error::other("a request without a connection can't wait in a table")
 }
 
 fn has_no_input<R: Selectable, H: Handler<R>>(worker: &Worker<H>, request: &R) -> bool {

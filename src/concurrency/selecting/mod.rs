@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use self::conn::Outcome;
 use self::table::{Table, Visit};
-use super::{Concurrency, Sync, Threading};
+use super::{Concurrency, Sync, ThreadPool, Threading};
 use crate::control::Control;
 use crate::drain::Closing;
 use crate::failure::{Failure, Stage};
@@ -61,7 +61,7 @@ use crate::worker::{Fault, Shared, Worker};
 ///
 /// When the server is asked to stop, [`serve_forever`](crate::Server::serve_forever) ends the
 /// connections that are between two exchanges, waits for the others in the table, as under
-/// [`Sync`](crate::Sync), and cuts them off when the server's [`Drain`](crate::Drain) says so.
+/// [`Sync`], and cuts them off when the server's [`Drain`](crate::Drain) says so.
 /// Exchanges that run elsewhere by then go on.
 ///
 /// The one request of [`handle_request`](crate::Server::handle_request) is served to its end on the
@@ -130,6 +130,7 @@ pub trait InProcess {}
 
 impl InProcess for Sync {}
 impl InProcess for Threading {}
+impl InProcess for ThreadPool {}
 
 impl<C: InProcess> Selecting<C> {
     /// A table whose exchanges run where `inner` runs them.
@@ -142,7 +143,8 @@ impl<C: InProcess> Selecting<C> {
 impl<C> Selecting<C> {
     /// How many bytes of a request may wait in the table for the rest of it; 64 KiB by default. A
     /// request that is longer, and still not whole, fails with
-    /// [`RequestTooLong`](crate::RequestTooLong). Memory is got as it is needed.
+    /// [`RequestTooLong`](crate::RequestTooLong), as soon as the handler has said that it is. Memory
+    /// is got as it is needed.
     #[must_use]
     pub fn request_bytes(mut self, bytes: usize) -> Self {
         self.bounds.input = bytes.max(1);
@@ -150,8 +152,8 @@ impl<C> Selecting<C> {
     }
 
     /// How many bytes of replies may wait in the table for the peer of a connection to take them; 8
-    /// MiB by default. A write beyond that fails with [`ReplyTooLong`](crate::ReplyTooLong), so
-    /// longer replies are written in parts, each in an exchange of its own.
+    /// MiB by default. A write beyond that fails with [`ReplyTooLong`](crate::ReplyTooLong): a reply
+    /// that may be longer is sent by [`send_from`](crate::StreamRequest::send_from).
     #[must_use]
     pub fn reply_bytes(mut self, bytes: usize) -> Self {
         self.bounds.replies = bytes.max(1);
@@ -188,7 +190,7 @@ where
         let table = Arc::new(Table::new(outside, &control.bell())?);
         let handler = Visits { table: Some(Arc::clone(&table)), bounds: self.bounds };
         let worker = Worker::new(Arc::new(Shared { handler, control }), number);
-        let inside = Session::new(Arc::clone(&table), worker, None, Scope::default());
+        let inside = Session::new(Some(Arc::clone(&table)), worker, None, Scope::default());
         let served = self.inner.serve(&inside);
         table.end().and(served)
     }
@@ -226,17 +228,21 @@ where
                 None => break,
                 Some(back) => conn = back,
             }
-            conn.wait_here(&table.worker);
+            if !conn.wait_here(&table.worker) {
+                let fault = Fault::new(Stage::Handle, conn::unable_to_wait());
+                table.give_up(&mut conn, &mut room, fault);
+                break;
+            }
         }
         Ok(Next::Done)
     }
 
     /// The strategy inside could not run the visit: it has no thread for it.
     fn handle_error(&self, visit: &mut Visit<T::Request>, failure: &Failure) {
-        if let (Some(table), Some(conn)) = (&self.table, visit.conn.take()) {
+        if let (Some(table), Some(mut conn)) = (&self.table, visit.conn.take()) {
             let error = failure.as_error().map_or_else(|| ErrorKind::Other.into(), copy);
             let mut room = self.bounds.room(mem::take(&mut visit.spare));
-            table.give_up(conn, &mut room, Fault::new(Stage::Start, error));
+            table.give_up(&mut conn, &mut room, Fault::new(Stage::Start, error));
         }
     }
 }

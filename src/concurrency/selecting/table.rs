@@ -93,7 +93,7 @@ where
         let token = match conn.register(&self.worker, &self.selector, enter) {
             Ok(token) => token,
             Err(error) => {
-                self.give_up(conn, room, Fault::new(Stage::Handle, error));
+                self.give_up(&mut conn, room, Fault::new(Stage::Handle, error));
                 return None;
             }
         };
@@ -111,7 +111,7 @@ where
     }
 
     /// Ends a connection that can't wait, or not be worked at.
-    pub(super) fn give_up(&self, mut conn: Box<Conn<T::Request>>, room: &mut Room, fault: Fault) {
+    pub(super) fn give_up(&self, conn: &mut Conn<T::Request>, room: &mut Room, fault: Fault) {
         conn.give_up(&self.worker, &self.selector, room, fault);
         self.left(conn.token(), room);
     }
@@ -195,7 +195,14 @@ where
             }
             let (conn, spare) = match next {
                 Next::Conn(conn, spare) => (Some(conn), spare),
-                Next::Arrival => (self.arrival(), Vec::new()),
+                Next::Arrival => {
+                    let conn = self.arrival();
+                    // There may be another one at once, which the listener does not tell of.
+                    if conn.is_some() && self.places.lock().wake() {
+                        self.nudge.ring();
+                    }
+                    (conn, Vec::new())
+                }
                 Next::Wait => return Err(io::ErrorKind::WouldBlock.into()),
                 Next::Over => return Ok(None),
             };

@@ -20,7 +20,7 @@ extern crate platform as std;
 
 #[path = "../../../src/control/mod.rs"]
 mod control;
-#[path = "../../../src/counters.rs"]
+#[path = "../../../src/counters/mod.rs"]
 mod counters;
 #[path = "../../../src/drain/mod.rs"]
 mod drain;

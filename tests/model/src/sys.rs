@@ -14,6 +14,11 @@ use platform::kernel;
 #[allow(dead_code, reason = "what makes them is not in the model")]
 mod turns;
 
+#[path = "../../../src/sys/queue_elsewhere.rs"]
+#[allow(dead_code, reason = "as above")]
+mod queue;
+
+pub(crate) use queue::Queue;
 pub(crate) use turns::{Turn, Woken};
 
 #[derive(Debug)]
@@ -48,17 +53,20 @@ pub(crate) fn cut_off(connection: RawFd) {
     kernel::cut_off(connection);
 }
 
+/// The first words alone, as no other process is there to have any of the rest.
 #[derive(Debug)]
-pub(crate) struct SharedWords<const N: usize>([AtomicU64; N]);
+pub(crate) struct SharedWords<const N: usize>(Vec<AtomicU64>);
 
 impl<const N: usize> SharedWords<N> {
+    const MOST: usize = 16;
+
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self([const { () }; N].map(|()| AtomicU64::new(0))))
+        Ok(Self((0..N.min(Self::MOST)).map(|_| AtomicU64::new(0)).collect()))
     }
 }
 
 impl<const N: usize> Deref for SharedWords<N> {
-    type Target = [AtomicU64; N];
+    type Target = [AtomicU64];
 
     fn deref(&self) -> &Self::Target {
         &self.0

@@ -23,6 +23,11 @@ impl<H> Worker<H> {
         &self.control
     }
 
+    pub(crate) fn with<G>(&self, handler: G) -> Worker<G> {
+        let Self { control, session, .. } = self;
+        Worker { control: Arc::clone(control), session: *session, handler }
+    }
+
     pub(crate) fn session(&self) -> u64 {
         self.session
     }

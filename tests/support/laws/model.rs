@@ -11,7 +11,7 @@ use socketserver::Stage;
 use super::client::{LENGTH, Wire, heard};
 use super::script::{Heard, How, Script};
 
-const MOST_CLIENTS: usize = 10;
+pub const MOST_CLIENTS: usize = 10;
 const MOST_HANDLES: usize = 8;
 
 /// A strategy, by name.
@@ -19,25 +19,61 @@ const MOST_HANDLES: usize = 8;
 pub enum Mixin {
     Sync,
     Threading,
+    /// With a thread for each client, which ends when it waits.
+    ThreadPool,
+    /// With one thread.
+    ThreadPoolOne,
     /// Of packets, for which it is not, `Sync`.
     Selecting,
     SelectingThreads,
+    SelectingPool,
     Forking,
     /// With one child at a time.
     ForkingOne,
     ForkServer,
+    /// One process, which serves as `Sync` does.
+    PreForking,
     /// `Forking` in a process with several threads, which refuses every request.
     ForkingRefused,
 }
 
 impl Mixin {
+    /// Whether it needs a process with one thread.
     pub fn forks(self) -> bool {
+        self.hands_over() || self == Self::PreForking
+    }
+
+    /// Whether each request goes to a process of its own.
+    pub fn hands_over(self) -> bool {
         matches!(self, Self::Forking | Self::ForkingOne | Self::ForkServer)
     }
 
     /// Whether a peer that is slow holds all others.
     fn is_serial(self) -> bool {
-        matches!(self, Self::Sync | Self::ForkingOne | Self::Selecting | Self::SelectingThreads)
+        matches!(
+            self,
+            Self::Sync
+                | Self::ThreadPoolOne
+                | Self::ForkingOne
+                | Self::PreForking
+                | Self::Selecting
+                | Self::SelectingThreads
+                | Self::SelectingPool
+        )
+    }
+
+    /// Whether `handle_request` returns when its request has been handled.
+    pub fn handles_here(self) -> bool {
+        matches!(
+            self,
+            Self::Sync
+                | Self::PreForking
+                | Self::ThreadPool
+                | Self::ThreadPoolOne
+                | Self::Selecting
+                | Self::SelectingThreads
+                | Self::SelectingPool
+        )
     }
 }
 
@@ -213,8 +249,13 @@ impl Model {
 
     /// Whether nobody who may be heard now holds the others.
     fn flows(&self) -> bool {
+        !self.setting.mixin.is_serial() || !self.has_holding()
+    }
+
+    /// Whether somebody who may be heard now holds whoever waits for the end of that.
+    fn has_holding(&self) -> bool {
         let holds = |peer: &Peer| peer.fate != Fate::Done && !peer.is_decided(&self.setting);
-        !self.setting.mixin.is_serial() || !self.clients.iter().any(holds)
+        self.clients.iter().any(holds)
     }
 
     fn can_be_stopped_by_handler(&self) -> bool {
@@ -261,7 +302,10 @@ impl Model {
             }
             Transition::Join => self.running && self.stop && self.flows(),
             Transition::Serve => !self.running && (self.stop || self.can_be_stopped_by_handler()),
-            Transition::HandleRequest => !self.running && self.flows(),
+            Transition::HandleRequest => {
+                let waits = self.setting.mixin.handles_here();
+                !self.running && self.flows() && !(waits && self.has_holding())
+            }
         }
     }
 
@@ -375,11 +419,14 @@ reference! {
     Threads: vec![
         Mixin::Sync,
         Mixin::Threading,
+        Mixin::ThreadPool,
+        Mixin::ThreadPoolOne,
         Mixin::Selecting,
         Mixin::SelectingThreads,
+        Mixin::SelectingPool,
         Mixin::ForkingRefused,
     ];
-    Forks: vec![Mixin::Forking, Mixin::ForkingOne, Mixin::ForkServer];
+    Forks: vec![Mixin::Forking, Mixin::ForkingOne, Mixin::ForkServer, Mixin::PreForking];
 }
 
 pub fn wires() -> impl Strategy<Value = Wire> {

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use socket2::SockAddr;
 use socketserver::{
-    Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Outcome, Portable, Running,
-    Selectable, Selecting, Server, StopHandle, Tcp, Threading, Transport, Udp, UnixDatagram,
-    UnixStream,
+    Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Outcome, Portable, PreForking,
+    Running, Selectable, Selecting, Server, StopHandle, Tcp, ThreadPool, Threading, Transport, Udp,
+    UnixDatagram, UnixStream,
 };
 
 use super::WATCHDOG;
 use super::client::Wire;
-use super::model::{Mixin, Setting};
+use super::model::{MOST_CLIENTS, Mixin, Setting};
 use super::teller::Teller;
 use super::watched::{Inner, Visit, Watched};
 use super::world::World;
@@ -69,6 +69,10 @@ where
         Mixin::Selecting => {
             boxed(world, setting, transport, address, Selecting::new(socketserver::Sync))
         }
+        Mixin::SelectingPool => {
+            let pool = ThreadPool::new(2).idle_timeout(Duration::ZERO);
+            boxed(world, setting, transport, address, Selecting::new(pool))
+        }
         Mixin::SelectingThreads => {
             boxed(world, setting, transport, address, Selecting::new(Threading::new()))
         }
@@ -86,10 +90,15 @@ where
     T: Portable<Request: Inner + Send> + Send + Sync + 'static,
 {
     match setting.mixin {
-        Mixin::Sync | Mixin::Selecting | Mixin::SelectingThreads => {
+        Mixin::Sync | Mixin::Selecting | Mixin::SelectingThreads | Mixin::SelectingPool => {
             boxed(world, setting, transport, address, socketserver::Sync)
         }
         Mixin::Threading => boxed(world, setting, transport, address, Threading::new()),
+        Mixin::ThreadPool => {
+            let pool = ThreadPool::new(MOST_CLIENTS).idle_timeout(Duration::ZERO);
+            boxed(world, setting, transport, address, pool)
+        }
+        Mixin::ThreadPoolOne => boxed(world, setting, transport, address, ThreadPool::new(1)),
         Mixin::Forking | Mixin::ForkingRefused => {
             boxed(world, setting, transport, address, Forking::new())
         }
@@ -97,6 +106,10 @@ where
             boxed(world, setting, transport, address, Forking::new().max_children(1)?)
         }
         Mixin::ForkServer => boxed(world, setting, transport, address, ForkServer::new()),
+        Mixin::PreForking => {
+            let strategy = PreForking::new(1, socketserver::Sync)?;
+            boxed(world, setting, transport, address, strategy)
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::model::{End, Fate, Mixin, Model, Once, Transition};
 use super::remains::{Remains, reap_leftovers};
 use super::rig::{Rig, build};
 use super::script::{Script, name_of};
-use super::world::{Guest, World, locked};
+use super::world::{Guest, World};
 
 pub struct System {
     before: Remains,
@@ -102,10 +102,8 @@ impl System {
         let newest = entries.iter().rfind(|entry| entry.event == "get_request");
         let client = newest.filter(|_| taken > 0).map(|entry| entry.client);
         // Under the others it is not known yet.
-        let at_once = matches!(
-            model.setting.mixin,
-            Mixin::Sync | Mixin::Selecting | Mixin::SelectingThreads | Mixin::ForkingRefused
-        );
+        let mixin = model.setting.mixin;
+        let at_once = mixin.handles_here() || mixin == Mixin::ForkingRefused;
         let has_failed = |client| {
             at_once && story(&entries, client).iter().any(|event| event.starts_with("handle_error"))
         };
@@ -206,7 +204,8 @@ impl System {
             }
         }
         self.check_counters(model, &entries);
-        let forked = if model.setting.mixin.forks() { count(name_of(Stage::Establish)) } else { 0 };
+        let handed_over = model.setting.mixin.hands_over();
+        let forked = if handed_over { count(name_of(Stage::Establish)) } else { 0 };
         assert_eq!(count(COPY_CLOSED), forked, "copies closed: {entries:?}");
         let served = count("get_request") - self.taken_once;
         assert_eq!(count("service_actions"), served, "one for each that was taken: {entries:?}");
@@ -238,8 +237,12 @@ impl System {
 
     /// The handler was told what was counted.
     fn check_events(&self) {
-        let (counters, events) = (&self.world.counters, locked(&self.world.events));
-        let count = |wanted| events.iter().filter(|event| **event == wanted).count() as u64;
+        let (counters, events) = (&self.world.counters, self.world.events.entries());
+        let is = |entry: &&Entry, wanted: &str| entry.event == wanted;
+        let count = |wanted: Event| {
+            let wanted = format!("{wanted:?}");
+            events.iter().filter(|entry| is(entry, &wanted)).count() as u64
+        };
         assert_eq!(count(Event::Accepted), counters.accepted(), "{events:?}");
         assert_eq!(count(Event::Finished), counters.finished(), "{events:?}");
         assert_eq!(count(Event::Refused(Refusal::Rejected)), counters.refused(), "{events:?}");

@@ -9,7 +9,7 @@ use socketserver::{Event, Failure, Handler, Next, ReadLine, Stage, StopHandle};
 
 use super::script::{Script, handle_error, name_of};
 use super::watched::{Inner, Visit};
-use super::world::{World, locked};
+use super::world::World;
 use super::{WATCHDOG, panic_if};
 
 pub struct Teller {
@@ -69,8 +69,12 @@ impl<R: Inner> Handler<Visit<R>> for Teller {
     }
 
     fn event(&self, event: Event) {
-        locked(&self.world.events).push(event);
+        self.world.events.record(0, 0, &format!("{event:?}"));
         panic_if(self.hooks_panic);
+    }
+
+    fn child_init(&self) {
+        self.world.close_ends();
     }
 
     fn handle_timeout(&self) {

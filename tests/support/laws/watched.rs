@@ -1,12 +1,11 @@
 //! A transport around one of the crate's, whose requests tell the ledger what is done to them.
 
 use std::io::{self, BufRead, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
-use nix::unistd::close;
 use socketserver::{
     Activity, Datagram, DatagramSocket, FailureKind, ForkedChild, Portable, Progress, Request,
     Room, Selectable, Stage, StreamRequest, StreamSocket, Transport, Waiter,
@@ -79,15 +78,17 @@ impl<T: Transport<Request: Inner>> Transport for Watched<T> {
         self.inner.wait(waiter)
     }
 
+    fn is_level_triggered(&self) -> bool {
+        self.inner.is_level_triggered()
+    }
+
     fn server_close(self) -> io::Result<()> {
         self.inner.server_close()
     }
 
     fn after_fork(&self, child: &ForkedChild<'_>) {
         self.inner.after_fork(child);
-        let ends: Vec<RawFd> = self.world.ends().iter().copied().collect();
-        // The child never drops the clients that these belong to.
-        ends.into_iter().for_each(|end| close(end).unwrap());
+        self.world.close_ends();
     }
 }
 

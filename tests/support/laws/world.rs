@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::mem;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use socketserver::{Counters, Event};
+use nix::unistd::close;
+use socketserver::Counters;
 use tempfile::TempDir;
 
 use super::ledger::Ledger;
@@ -25,7 +27,7 @@ pub struct World {
     pub overdue: AtomicBool,
     pub counters: Counters,
     /// What the handler has been told of.
-    pub events: Mutex<Vec<Event>>,
+    pub events: Ledger,
     book: Mutex<HashMap<String, Guest>>,
     ends: Mutex<BTreeSet<RawFd>>,
 }
@@ -46,7 +48,7 @@ impl World {
             taken: AtomicUsize::new(0),
             overdue: AtomicBool::new(false),
             counters: Counters::new()?,
-            events: Mutex::default(),
+            events: Ledger::new()?,
             book: Mutex::default(),
             ends: Mutex::default(),
         })
@@ -64,6 +66,11 @@ impl World {
 
     pub fn guest(&self, address: &str) -> Option<Guest> {
         locked(&self.book).get(address).copied()
+    }
+
+    /// Closes them all, in a child, which never drops the clients that they belong to.
+    pub fn close_ends(&self) {
+        mem::take(&mut *self.ends()).into_iter().for_each(|end| close(end).unwrap());
     }
 
     /// The descriptors of the clients, of which no child may keep a copy: the end of a connection

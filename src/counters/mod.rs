@@ -1,24 +1,28 @@
 //! What a server counts.
 
+mod rows;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
+use self::rows::Rows;
 use crate::event::{Event, Refusal};
 use crate::failure::FailureKind;
-use crate::sys::SharedWords;
 
 /// How many requests a server has accepted, and what became of them: readable at any time, from
-/// every thread, and from the children of [`Forking`](crate::Forking) and
-/// [`ForkServer`](crate::ForkServer), as the numbers lie in memory that forked processes share.
+/// every thread, and from the children of [`Forking`](crate::Forking),
+/// [`ForkServer`](crate::ForkServer) and [`PreForking`](crate::PreForking), as the numbers lie in
+/// memory that forked processes share.
 ///
 /// Made first, given to the server by [`Server::counters`](crate::Server::counters), and to
 /// whoever wants to read them, the handler included. One may be given to several servers, and
 /// counts for all of them.
 ///
 /// At every moment, `accepted = finished + failed + refused + active`. Where requests run in
-/// processes, they are active until their process has been reaped.
+/// processes, they are active until their process has been reaped. What a process of `PreForking`
+/// had in hand when it was killed has failed as [lost](FailureKind::Lost).
 ///
 /// # Examples
 ///
@@ -44,7 +48,11 @@ use crate::sys::SharedWords;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Counters(Arc<SharedWords<WORDS>>);
+pub struct Counters {
+    rows: Arc<Rows>,
+    /// Where it counts: in the row for all, or in that of a process that serves for another.
+    row: usize,
+}
 
 const ACCEPTED: usize = 0;
 const FINISHED: usize = 1;
@@ -60,19 +68,19 @@ impl Counters {
     ///
     /// Where the system has no page of memory for them.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(Arc::new(SharedWords::new()?)))
+        Ok(Self { rows: Arc::new(Rows::new()?), row: 0 })
     }
 
     /// How many requests have been taken from the transport.
     #[must_use]
     pub fn accepted(&self) -> u64 {
-        self.at(ACCEPTED).load(SeqCst)
+        self.sum(ACCEPTED)
     }
 
     /// How many requests have been handled.
     #[must_use]
     pub fn finished(&self) -> u64 {
-        self.at(FINISHED).load(SeqCst)
+        self.sum(FINISHED)
     }
 
     /// How many requests have failed, for all reasons together.
@@ -84,7 +92,7 @@ impl Counters {
     /// How many requests have failed in this way.
     #[must_use]
     pub fn failed_by(&self, kind: FailureKind) -> u64 {
-        self.at(FAILED + kind as usize).load(SeqCst)
+        self.sum(FAILED + kind as usize)
     }
 
     /// How many requests have been turned away, for all reasons together.
@@ -96,7 +104,7 @@ impl Counters {
     /// How many requests have been turned away for this reason.
     #[must_use]
     pub fn refused_for(&self, why: Refusal) -> u64 {
-        self.at(REFUSED + why as usize).load(SeqCst)
+        self.sum(REFUSED + why as usize)
     }
 
     /// How many requests are in flight.
@@ -111,7 +119,7 @@ impl Counters {
     /// connection that was aborted while it waited.
     #[must_use]
     pub fn accept_errors(&self) -> u64 {
-        self.at(ACCEPT_FAILED).load(SeqCst)
+        self.sum(ACCEPT_FAILED)
     }
 
     pub(crate) fn note(&self, event: Event) {
@@ -125,8 +133,36 @@ impl Counters {
         self.at(word).fetch_add(1, SeqCst);
     }
 
+    #[inline]
     fn at(&self, word: usize) -> &AtomicU64 {
-        &self.0[word]
+        self.rows.at(self.row, word)
+    }
+
+    fn sum(&self, word: usize) -> u64 {
+        self.rows.sum(word)
+    }
+
+    /// The same in a row of its own: for a process that may be killed, which `settle` is for then.
+    /// To be taken before it is forked.
+    pub(crate) fn row(&self) -> io::Result<Self> {
+        Ok(Self { rows: Arc::clone(&self.rows), row: self.rows.take()? })
+    }
+
+    /// How many requests the one that counts here has accepted, and not ended.
+    pub(crate) fn in_hand(&self) -> u64 {
+        // In this order, for the reason that `active` gives.
+        let ended = (0..WORDS).filter(|word| ![ACCEPTED, ACCEPT_FAILED].contains(word));
+        let ended: u64 = ended.map(|word| self.at(word).load(SeqCst)).sum();
+        self.at(ACCEPTED).load(SeqCst) - ended
+    }
+
+    /// Whoever has counted in this row counts no more: what it had in hand is lost. Gives the row back,
+    /// and says how many that were.
+    pub(crate) fn settle(&self) -> u64 {
+        let lost = self.in_hand();
+        self.at(FAILED + FailureKind::Lost as usize).fetch_add(lost, SeqCst);
+        self.rows.give_back(self.row);
+        lost
     }
 }
 
@@ -148,5 +184,33 @@ impl fmt::Display for Counters {
 impl fmt::Debug for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Counters({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_in_hand_in_a_row_is_lost_once_and_no_sum_goes_back() -> io::Result<()> {
+        let counters = Counters::new()?;
+        let (first, second) = (counters.row()?, counters.row()?);
+        for row in [&counters, &first, &first, &second] {
+            row.note(Event::Accepted);
+        }
+        first.note(Event::Finished);
+        second.note(Event::Refused(Refusal::Full));
+        assert_eq!((first.in_hand(), second.in_hand()), (1, 0));
+        assert_eq!((counters.accepted(), counters.active()), (4, 2));
+        assert_eq!((first.settle(), second.settle()), (1, 0));
+        assert_eq!(counters.failed_by(FailureKind::Lost), 1);
+        assert_eq!((counters.accepted(), counters.active()), (4, 1));
+
+        // Whoever has a row next begins with nothing in hand.
+        let again = counters.row()?;
+        assert_eq!((again.row, again.in_hand()), (first.row, 0));
+        again.note(Event::Accepted);
+        assert_eq!((again.settle(), counters.failed_by(FailureKind::Lost)), (1, 2));
+        Ok(())
     }
 }

@@ -10,20 +10,21 @@ use parking_lot::Mutex;
 
 use super::awaited::Awaited;
 use super::table::Threads;
+use crate::drain::Closing;
 
 /// What the server and its threads share, of all its sessions.
 #[derive(Debug, Clone)]
-pub(super) struct Roster {
-    pub(super) block_on_close: bool,
-    pub(super) daemon_threads: bool,
+pub(in crate::concurrency) struct Roster {
+    pub(in crate::concurrency) block_on_close: bool,
+    pub(in crate::concurrency) daemon_threads: bool,
     /// In bytes, where it is not the default.
-    pub(super) stack: Option<usize>,
+    pub(in crate::concurrency) stack: Option<usize>,
     threads: Arc<Mutex<Threads>>,
     active: Arc<AtomicUsize>,
 }
 
 impl Roster {
-    pub(super) fn new() -> Self {
+    pub(in crate::concurrency) fn new() -> Self {
         Self {
             block_on_close: true,
             daemon_threads: false,
@@ -34,17 +35,20 @@ impl Roster {
     }
 
     /// Whether `close` joins the threads.
-    pub(super) fn joins(&self) -> bool {
+    pub(in crate::concurrency) fn joins(&self) -> bool {
         self.block_on_close && !self.daemon_threads
     }
 
     /// How many requests run right now.
-    pub(super) fn active(&self) -> usize {
+    pub(in crate::concurrency) fn active(&self) -> usize {
         self.active.load(SeqCst)
     }
 
     /// Starts a thread.
-    pub(super) fn spawn(&self, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    pub(in crate::concurrency) fn spawn(
+        &self,
+        run: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
         if !self.joins() {
             return self.thread(run).map(drop);
         }
@@ -67,12 +71,29 @@ impl Roster {
     }
 
     /// See [`Threads::disown`].
-    pub(super) fn disown(&self) {
+    pub(in crate::concurrency) fn disown(&self) {
         self.threads.lock().disown();
     }
 
+    /// Waits for the requests that run, and joins their threads, where that is asked for.
+    pub(in crate::concurrency) fn close<H>(&self, closing: &Closing<H>) -> io::Result<()> {
+        let unknown = self.active();
+        if !self.joins() {
+            closing.report(0, 0, unknown);
+            return Ok(());
+        }
+        match closing.drain()? {
+            // The rest of the threads are those of requests that have been abandoned.
+            Some(left) if left > 0 => return Ok(()),
+            Some(_) => {}
+            None => closing.report(unknown, 0, 0),
+        }
+        self.join();
+        Ok(())
+    }
+
     /// Joins all threads, those included that are started meanwhile by others.
-    pub(super) fn join(&self) {
+    fn join(&self) {
         self.disown();
         loop {
             let all = self.threads.lock().all();
@@ -91,13 +112,13 @@ impl Roster {
 }
 
 /// A request runs, or is about to, until this is dropped.
-pub(super) struct Running<R: Borrow<Roster>> {
+pub(in crate::concurrency) struct Running<R: Borrow<Roster>> {
     roster: R,
     awaited: Option<Awaited>,
 }
 
 impl<R: Borrow<Roster>> Running<R> {
-    pub(super) fn new(roster: R) -> io::Result<Self> {
+    pub(in crate::concurrency) fn new(roster: R) -> io::Result<Self> {
         let Roster { block_on_close, daemon_threads, active, .. } = roster.borrow();
         let awaited = (!block_on_close && !daemon_threads).then(Awaited::new).transpose()?;
         active.fetch_add(1, SeqCst);
@@ -105,7 +126,7 @@ impl<R: Borrow<Roster>> Running<R> {
     }
 
     /// It runs on this thread.
-    pub(super) fn here(&mut self) {
+    pub(in crate::concurrency) fn here(&mut self) {
         if let Some(awaited) = &mut self.awaited {
             awaited.here();
         }

@@ -304,3 +304,6 @@ impl<R> Places<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,38 +1,26 @@
 //! A thread for each request.
 
-mod awaited;
-mod crew;
-mod roster;
-mod table;
-
 use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use self::crew::{Crew, Follower};
-use self::roster::{Roster, Running};
 use super::Concurrency;
+use super::crew::{Crew, Roster, Running, Shareable, Size};
 use crate::drain::Closing;
 use crate::handler::Handler;
 use crate::session::Session;
-use crate::sys::Bell;
 use crate::transport::Transport;
 use crate::worker::Job;
 
-/// A handler or a transport that threads may share: every one that is `Send + Sync + 'static`, and no
-/// other.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be shared by threads, as handler and transport are under `Threading`",
-    label = "something in this belongs to one thread, or is only borrowed",
-    note = "it has to be `Send + Sync + 'static`: `Arc` in place of `Rc`; `Mutex` or an atomic in \
-            place of `Cell` or `RefCell`; a value or an `Arc` in place of a reference",
-    note = "under `Sync` and `Forking` neither need be shared"
-)]
-pub trait Shareable: Send + Sync + 'static {}
+/// So many threads wait for requests at most; whoever would be one more ends. They are what is left
+/// of a burst, so that the next one need not start its threads anew, at 40 µs each; and at some
+/// 20 kB of memory each, they are little more than a megabyte.
+const MOST_WAITING: u64 = 64;
 
-#[diagnostic::do_not_recommend]
-impl<H: Send + Sync + 'static> Shareable for H {}
+/// As many as there are requests.
+const SIZE: Size =
+    Size { least: 1, most: u64::MAX, kept: MOST_WAITING, idle: None, attended: true };
 
 /// Each request runs on a thread of its own: Python's `ThreadingMixIn`.
 ///
@@ -118,18 +106,6 @@ impl Threading {
         self.roster.active()
     }
 
-    /// Starts the first of the threads that take the requests.
-    fn crew<T, H>(&self, session: &Session<T, H>) -> io::Result<(Arc<Crew>, Bell)>
-    where
-        T: Transport + Shareable,
-        T::Request: Send + 'static,
-        H: Handler<T::Request> + Shareable,
-    {
-        let (crew, bell) = (Crew::new(&self.roster)?, Bell::new()?);
-        Follower::new(&crew, session.puller()).start()?;
-        Ok((crew, bell))
-    }
-
     /// Takes the requests here, and starts a thread for each.
     fn start_each<T, H>(&self, session: &Session<T, H>) -> io::Result<()>
     where
@@ -189,27 +165,13 @@ where
             return self.start_each(session);
         }
         // Where the first thread can't be had, there may be some later.
-        let Ok((crew, bell)) = self.crew(session) else { return self.start_each(session) };
-        let attended = session.attend(bell);
-        if attended.is_err() {
-            session.end_for_all();
+        match Crew::start(&self.roster, SIZE, session) {
+            Ok(crew) => crew.serve(session),
+            Err(_) => self.start_each(session),
         }
-        crew.end().and(attended)
     }
 
     fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
-        if !self.roster.joins() {
-            closing.report(0, 0, self.active());
-            return Ok(());
-        }
-        let unknown = self.active();
-        match closing.drain()? {
-            // The rest of the threads are those of requests that have been abandoned.
-            Some(left) if left > 0 => return Ok(()),
-            Some(_) => {}
-            None => closing.report(unknown, 0, 0),
-        }
-        self.roster.join();
-        Ok(())
+        self.roster.close(closing)
     }
 }

@@ -1,0 +1,50 @@
+//! Clients that others have written, against the example `serve` under every strategy: each request
+//! has to succeed. Those that are not installed are left out, and the line of each says so;
+//! slowhttptest is among the faults.
+
+mod browser;
+mod http;
+mod redis;
+mod sends;
+mod tool;
+
+#[path = "../support/footprint.rs"]
+#[allow(dead_code, unreachable_pub, reason = "other tests share it, and look at more")]
+mod footprint;
+#[path = "../support/served.rs"]
+mod served;
+#[path = "../support/time.rs"]
+mod time;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use served::{STRATEGIES, Tested};
+use tool::works;
+
+fn main() -> ExitCode {
+    let clients = [http::CLIENTS, browser::CLIENTS, redis::CLIENTS, sends::CLIENTS].concat();
+    let trials = STRATEGIES
+        .iter()
+        .flat_map(|strategy| clients.iter().map(|client| trial(strategy, *client)));
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
+
+/// A client: its name, a command that fails where it can't be had, and what it does to a server of a
+/// strategy.
+type Client = (&'static str, &'static [&'static str], fn(strategy: &'static str) -> Tested);
+
+fn trial(strategy: &'static str, (name, probe, run): Client) -> Trial {
+    let lack = (!works(probe)).then(|| format!("`{}` fails here", probe.join(" ")));
+    let trial = Trial::test(format!("{name}_{strategy}"), move || {
+        run(strategy).map_err(|error| Failed::from(error.to_string()))
+    });
+    trial.with_ignored_flag(lack.is_some()).with_kind(lack.unwrap_or_default())
+}
+
+/// How many connections a client may hold at a time, where it waits for all of them: `Forking` has
+/// 40 children at most.
+fn connections(strategy: &str) -> &'static str {
+    if strategy == "sync" { "1" } else { "20" }
+}
