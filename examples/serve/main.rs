@@ -10,6 +10,8 @@ mod files;
 mod limits;
 mod peer;
 mod resp;
+#[cfg(feature = "tls")]
+mod secured;
 mod signals;
 mod whole;
 
@@ -61,6 +63,10 @@ fn status(error: &io::Error) -> u8 {
 
 /// The lattice: a transport, and then a strategy.
 fn serve(cli: &Cli) -> io::Result<()> {
+    #[cfg(feature = "tls")]
+    if let Some(certified) = &cli.tls {
+        return secured::serve(cli, certified);
+    }
     match &cli.endpoint {
         Endpoint::Tcp(at) => streams(tcp(cli, *at)?, cli),
         Endpoint::Udp(at) => datagrams(udp(cli, *at)?, cli),

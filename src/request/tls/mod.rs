@@ -4,6 +4,7 @@ mod failed;
 mod handshake;
 mod known;
 mod selectable;
+mod source;
 mod traffic;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use rustls::{ServerConfig, ServerConnection};
 pub use failed::{HandshakeFailed, HandshakeReason, TlsTruncated};
 
 use self::selectable::Taken;
+use self::source::Source;
 use super::{Connection, Deadlines, Hangup, Request};
 use crate::admission::{PeerIp, PeerUid};
 use crate::failure::FailureKind;
@@ -69,6 +71,8 @@ pub struct TlsRequest<R> {
     input: Option<fn(&R) -> &[u8]>,
     /// In a table: what has been decrypted and not been read.
     taken: Taken,
+    /// In a table: what is sent as the peer takes it.
+    source: Option<Source>,
     /// In a table: no more will come.
     ended: bool,
     /// In a table: it is at its end.
@@ -104,6 +108,7 @@ impl<R> TlsRequest<R> {
             delivered: false,
             input: None,
             taken: Taken::default(),
+            source: None,
             ended: false,
             leaving: false,
         }

@@ -165,6 +165,9 @@ impl<R: TlsStream> BufRead for TlsRequest<R> {
 
 impl<R: TlsStream> Write for TlsRequest<R> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.source.is_some() {
+            self.send_rest()?;
+        }
         if self.is_clear() {
             return self.inner.write(bytes);
         }
