@@ -40,6 +40,11 @@ connection on a thread of its own.
                             and resp, which they can't have
                  resp       what Redis speaks: PING, GET, SET and a few more,
                             kept in memory, by each process for itself
+  --tls CERT.pem KEY.pem
+                 connections through TLS, with this certificate (and those that
+                 prove it) and its key; needs --features tls
+  --client-ca CA.pem
+                 with --tls: clients need a certificate of one of these
   --backlog N    how many connections may wait to be accepted [default: 1024]
   --bufsize N    how much is read at a time by once and echo [default: 8192];
                  for packets, the longest that is taken whole [default: 65535]
@@ -60,7 +65,9 @@ ends it at once.
 ";
 
 const OPTIONS: &str = "--transport, --strategy, --mode, --addr, --backlog, --bufsize, --workers, \
-                       --dir, --proxy-from, --quiet, --help";
+                       --dir, --proxy-from, --tls, --client-ca, --quiet, --help";
+pub(crate) const NOT_FOR_PACKETS: &str =
+    "--tls is for connections: use it with --transport tcp or unix";
 /// More would be no buffer but an attempt to run out of memory.
 const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
 
@@ -83,6 +90,17 @@ pub(crate) struct Cli {
     /// The networks of proxies.
     #[cfg_attr(not(feature = "proxy"), expect(dead_code, reason = "they are refused without"))]
     pub(crate) proxies: Vec<String>,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "it is refused without"))]
+    pub(crate) tls: Option<Certified>,
+}
+
+/// What TLS needs.
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "it is refused without"))]
+pub(crate) struct Certified {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    /// Whose certificates clients need, if they need any.
+    pub(crate) clients: Option<PathBuf>,
 }
 
 /// A transport, and an address that goes with it.
@@ -148,6 +166,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     let (mut mode, mut address, mut dir) = (None, None, None);
     let (mut bufsize, mut workers) = (None, None);
     let (mut backlog, mut quiet, mut proxies) = (1024, false, Vec::new());
+    let (mut tls, mut clients) = (None, None);
 
     let mut parser = Parser::from_env();
     while let Some(arg) = parser.next().map_err(|error| hinted(&error))? {
@@ -195,6 +214,8 @@ pub(crate) fn parse() -> Result<Asked, String> {
             }
             Arg::Long("dir") => dir = Some(PathBuf::from(value(&mut parser)?)),
             Arg::Long("proxy-from") => proxies.push(text(&mut parser)?),
+            Arg::Long("tls") => tls = Some((file(&mut parser)?, file(&mut parser)?)),
+            Arg::Long("client-ca") => clients = Some(file(&mut parser)?),
             Arg::Long("quiet") => quiet = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
             other => return Err(hinted(&other.unexpected())),
@@ -215,6 +236,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     }
     check_proxies(&proxies, &endpoint)?;
     let mode = mode.unwrap_or(if packets { Mode::Echo } else { Mode::Files });
+    let tls = certified(tls, clients, packets)?;
     let served = dir.is_some() || mode == Mode::Files;
     let dir = dir.unwrap_or_else(|| PathBuf::from("."));
     if served {
@@ -230,6 +252,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
         workers,
         quiet,
         proxies,
+        tls,
     }))
 }
 
@@ -244,12 +267,33 @@ fn check_proxies(proxies: &[String], endpoint: &Endpoint) -> Result<(), String> 
     }
 }
 
+/// What TLS needs, where it is asked for and can be had.
+fn certified(
+    tls: Option<(PathBuf, PathBuf)>,
+    clients: Option<PathBuf>,
+    packets: bool,
+) -> Result<Option<Certified>, String> {
+    match (tls, clients) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err("--client-ca is for connections through TLS: give --tls too".into()),
+        (Some(_), _) if packets => Err(NOT_FOR_PACKETS.into()),
+        (Some(_), _) if !cfg!(feature = "tls") => {
+            Err("this serve was built without TLS: build it with --features tls".into())
+        }
+        (Some((certificate, key)), clients) => Ok(Some(Certified { certificate, key, clients })),
+    }
+}
+
 fn hinted(error: &dyn Display) -> String {
     format!("{error}; the options are {OPTIONS}")
 }
 
 fn value(parser: &mut Parser) -> Result<OsString, String> {
     parser.value().map_err(|error| error.to_string())
+}
+
+fn file(parser: &mut Parser) -> Result<PathBuf, String> {
+    value(parser).map(PathBuf::from)
 }
 
 fn text(parser: &mut Parser) -> Result<String, String> {

@@ -12,6 +12,8 @@ mod peer;
 #[cfg(feature = "proxy")]
 mod proxied;
 mod resp;
+#[cfg(feature = "tls")]
+mod secured;
 mod signals;
 mod whole;
 
@@ -63,6 +65,10 @@ fn status(error: &io::Error) -> u8 {
 
 /// The lattice: a transport, and then a strategy.
 fn serve(cli: &Cli) -> io::Result<()> {
+    #[cfg(feature = "tls")]
+    if let Some(certified) = &cli.tls {
+        return secured::serve(cli, certified);
+    }
     match &cli.endpoint {
         #[cfg(feature = "proxy")]
         Endpoint::Tcp(at) if !cli.proxies.is_empty() => {

@@ -78,6 +78,22 @@ where
     Ok(())
 }
 
+/// More than a table would hold back.
+fn content_that_is_longer_than_memory<C>() -> Result
+where
+    C: Concurrency<Tls<Tcp>, Teller> + Default + Send + 'static,
+{
+    let served: Served<C> = serve()?;
+    let config = served.authority.client(&BOTH, None)?;
+    let mut client = client::connect(served.address, config, NAME)?;
+    client::say(&mut client, b"last\n")?;
+    let rest = client::rest(&mut client)?;
+    assert_eq!(rest.len(), 20_000_000);
+    assert!(rest.bytes().all(|byte| byte == b'z'));
+    assert_eq!(served.end()?, []);
+    Ok(())
+}
+
 fn noise_in_the_middle<C>() -> Result
 where
     C: Concurrency<Tls<Tcp>, Teller> + Default + Send + 'static,
@@ -147,6 +163,7 @@ crate::under! {
     a_cut_is_no_end
     what_failed_does_not_look_whole
     a_long_reply_is_whole
+    content_that_is_longer_than_memory
     noise_in_the_middle
     a_stop_ends_them_cleanly
 }

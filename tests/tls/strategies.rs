@@ -3,7 +3,7 @@
 use std::os::unix::net as unix;
 
 use socketserver::rustls::SupportedProtocolVersion;
-use socketserver::{Concurrency, Selecting, Server, Sync, Threading, Tls, UnixStream};
+use socketserver::{Concurrency, Selecting, Server, Sync, ThreadPool, Threading, Tls, UnixStream};
 
 use crate::common::authority::{Authority, BOTH};
 use crate::common::client;
@@ -93,6 +93,8 @@ macro_rules! under_each {
 under_each! {
     sync: Sync;
     threading: Threading;
+    thread_pool: ThreadPool;
     selecting_sync: Selecting<Sync>;
     selecting_threading: Selecting<Threading>;
+    selecting_thread_pool: Selecting<ThreadPool>;
 }

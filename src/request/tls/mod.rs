@@ -4,6 +4,7 @@ mod failed;
 mod handshake;
 mod known;
 mod selectable;
+mod source;
 mod traffic;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use rustls::{ServerConfig, ServerConnection};
 pub use failed::{HandshakeFailed, HandshakeReason, TlsTruncated};
 
 use self::selectable::Taken;
+use self::source::Source;
 use super::{Connection, Credentials, Deadlines, Hangup, Request};
 use crate::admission::{PeerIp, PeerUid};
 use crate::authentication::{PeerCertificate, PeerCredentials};
@@ -70,6 +72,8 @@ pub struct TlsRequest<R> {
     input: Option<fn(&R) -> &[u8]>,
     /// In a table: what has been decrypted and not been read.
     taken: Taken,
+    /// In a table: what is sent as the peer takes it.
+    source: Option<Source>,
     /// In a table: no more will come.
     ended: bool,
     /// In a table: it is at its end.
@@ -105,6 +109,7 @@ impl<R> TlsRequest<R> {
             delivered: false,
             input: None,
             taken: Taken::default(),
+            source: None,
             ended: false,
             leaving: false,
         }
@@ -120,6 +125,17 @@ impl<R> TlsRequest<R> {
     /// [`get_ref`](Self::get_ref) says, not for its bytes.
     pub fn get_mut(&mut self) -> &mut R {
         &mut self.inner
+    }
+
+    /// Whether something has been decrypted and not been read: the next read then has it without a
+    /// look at the socket. Ask before waiting for the socket to be readable.
+    pub fn has_unread(&mut self) -> bool {
+        match &mut self.state {
+            State::Open(conn) => {
+                !self.taken.is_empty() || matches!(conn.reader().fill_buf(), Ok([_, ..]))
+            }
+            _ => false,
+        }
     }
 
     fn open(&self) -> Option<&ServerConnection> {
@@ -169,7 +185,9 @@ impl<R: TlsStream> Request for TlsRequest<R> {
         self.inner.next_exchange()?;
         // The inner one does not know of it.
         let unread = self.activity.is_some() && self.has_unread();
-        self.activity.as_ref().filter(|_| unread).inspect(|activity| activity.busy());
+        if let (true, Some(activity)) = (unread, &self.activity) {
+            activity.busy();
+        }
         Ok(())
     }
 
@@ -225,6 +243,8 @@ impl<R: Connection> Connection for TlsRequest<R> {
     }
 }
 
+/// The socket of the connection underneath. It need not become readable for the next read to have
+/// something: see [`has_unread`](Self::has_unread).
 impl<R: AsFd> AsFd for TlsRequest<R> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.as_fd()

@@ -83,9 +83,15 @@ impl<R: TlsStream + Selectable> Selectable for TlsRequest<R> {
         self.input = Some(R::input);
         loop {
             let progress = self.inner.advance(room)?;
-            let inner_alone = self.leaving || !self.established || self.is_clear();
             self.ended |= progress == Progress::Ended;
-            if progress == Progress::Sending || inner_alone {
+            if progress == Progress::Sending || self.leaving || !self.established {
+                return Ok(progress);
+            }
+            // Whether the peer takes it is the inner one's to say.
+            if self.send_piece()? {
+                continue;
+            }
+            if self.is_clear() {
                 return Ok(progress);
             }
             let before = self.inner.input().len();

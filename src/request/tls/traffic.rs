@@ -1,6 +1,6 @@
 //! What goes through TLS, in both directions.
 
-use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
 
 use rustls::ServerConnection;
 
@@ -53,7 +53,7 @@ impl<R: TlsStream> TlsRequest<R> {
         let State::Open(conn) = &mut self.state else { return Ok(()) };
         while conn.wants_write() {
             self.stuck = true;
-            match conn.write_tls(&mut self.inner) {
+            match conn.write_tls(&mut Gathering(&mut self.inner)) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -86,17 +86,44 @@ impl<R: TlsStream> TlsRequest<R> {
         self.writable()
     }
 
-    /// Whether there is something decrypted that has not been read.
-    pub(super) fn has_unread(&mut self) -> bool {
-        let State::Open(conn) = &mut self.state else { return false };
-        !self.taken.is_empty() || matches!(conn.reader().fill_buf(), Ok([_, ..]))
-    }
-
     fn writable(&mut self) -> io::Result<&mut ServerConnection> {
         match &mut self.state {
             State::Open(conn) => Ok(conn),
             _ => Err(ErrorKind::NotConnected.into()),
         }
+    }
+}
+
+/// Sends short records together: each send may wake the peer, and the flights of a handshake have
+/// several. Long ones are not worth the copy.
+struct Gathering<'w, W>(&'w mut W);
+
+/// So many bytes are copied at most: a record is 16 KiB.
+const SHORT: usize = 8 * 1024;
+
+impl<W: Write> Write for Gathering<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn write_vectored(&mut self, records: &[IoSlice<'_>]) -> io::Result<usize> {
+        match records {
+            [] => return Ok(0),
+            [first, second, ..] if first.len() + second.len() <= SHORT => {}
+            [first, ..] => return self.0.write(first),
+        }
+        let mut together = Vec::with_capacity(SHORT);
+        for record in records {
+            if together.len() + record.len() > SHORT {
+                break;
+            }
+            together.extend_from_slice(record);
+        }
+        self.0.write(&together)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -138,6 +165,9 @@ impl<R: TlsStream> BufRead for TlsRequest<R> {
 
 impl<R: TlsStream> Write for TlsRequest<R> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.source.is_some() {
+            self.send_rest()?;
+        }
         if self.is_clear() {
             return self.inner.write(bytes);
         }

@@ -28,7 +28,7 @@ use crate::{ForkedChild, Waiter};
 ///
 /// # What the user brings
 ///
-/// A [`ServerConfig`] of [rustls](crate::rustls), with certificates, versions, protocols and whether
+/// A [`ServerConfig`] of [rustls], with certificates, versions, protocols and whether
 /// clients need a certificate. This crate chooses no cryptographic provider: name one with
 /// [`ServerConfig::builder_with_provider`]. Make it with `socketserver::rustls`, or with the same 0.23
 /// of your own.

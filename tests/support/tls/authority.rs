@@ -25,6 +25,8 @@ pub fn provider() -> Arc<CryptoProvider> {
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
+    /// The certificate, as files have it.
+    pub pem: String,
 }
 
 impl Authority {
@@ -33,8 +35,16 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate()?;
-        let certificate = params.self_signed(&key)?.der().clone();
-        Ok(Self { issuer: Issuer::new(params, key), certificate })
+        let made = params.self_signed(&key)?;
+        let (certificate, pem) = (made.der().clone(), made.pem());
+        Ok(Self { issuer: Issuer::new(params, key), certificate, pem })
+    }
+
+    /// A certificate with its key, as files have them.
+    pub fn files(&self, name: &str) -> Result<(String, String)> {
+        let key = KeyPair::generate()?;
+        let params = CertificateParams::new(vec![name.to_owned()])?;
+        Ok((params.signed_by(&key, &self.issuer)?.pem(), key.serialize_pem()))
     }
 
     pub fn identity(&self, name: &str) -> Result<Identity> {

@@ -1,6 +1,6 @@
 //! A handler of lines that tells what became of its requests.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use socketserver::{
@@ -51,6 +51,10 @@ impl<R: TlsStream> Handler<TlsRequest<R>> for Teller {
             "start" => {
                 request.write_all(b"go ahead\n")?;
                 request.start_tls()?;
+            }
+            "last" => {
+                request.send_from(io::repeat(b'z').take(20_000_000))?;
+                return Ok(Next::Done);
             }
             "long" => request.write_all(&[b'x'; 300_000])?,
             "bye" => {
