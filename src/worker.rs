@@ -312,16 +312,10 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        self.establish(request)?;
+        step(Stage::Establish, || request.establish())?;
         self.set_up(request)?;
         let handled = step(Stage::Handle, || self.exchanges(request));
         self.conclude(request, handled)
-    }
-
-    /// The request's own second stage.
-    #[inline]
-    pub(crate) fn establish<R: Request>(&self, request: &mut R) -> Result<(), Fault> {
-        step(Stage::Establish, || request.establish())
     }
 
     /// The handler's stage before the first exchange.

@@ -252,7 +252,7 @@ impl State {
         room: &mut Room,
         waited: bool,
     ) -> Step {
-        let established = self.establish(worker, request, room, waited);
+        let established = self.establish(request, room, waited);
         // What that has said leaves, and from now on there may be reads that wait.
         let said = self.leave_word(request, room);
         match (established, said) {
@@ -266,9 +266,8 @@ impl State {
     }
 
     /// The request's second stage; none, where it has to wait for the peer.
-    fn establish<R: Selectable, H: Handler<R>>(
+    fn establish<R: Selectable>(
         &mut self,
-        worker: &Worker<H>,
         request: &mut R,
         room: &mut Room,
         waited: bool,
@@ -283,7 +282,7 @@ impl State {
             Ok(Progress::Receiving | Progress::Ended) => {}
             Err(fault) => return Some(Err(fault)),
         }
-        let established = worker.establish(request);
+        let established = step(Stage::Establish, || request.establish());
         if established.as_ref().is_err_and(Fault::is_early) {
             self.at = At::Opening { waited: true };
             return None;
