@@ -40,9 +40,18 @@ connection on a thread of its own.
                             and resp, which they can't have
                  resp       what Redis speaks: PING, GET, SET and a few more,
                             kept in memory, by each process for itself
+  --tls CERT.pem KEY.pem
+                 connections through TLS, with this certificate (and those that
+                 prove it) and its key; needs --features tls
+  --client-ca CA.pem
+                 with --tls: clients need a certificate of one of these
   --backlog N    how many connections may wait to be accepted [default: 1024]
   --bufsize N    how much is read at a time by once and echo [default: 8192];
                  for packets, the longest that is taken whole [default: 65535]
+  --proxy-from CIDR
+                 for tcp, and as often as there are networks: connections come
+                 from these, through proxies that say whose they are, by the
+                 PROXY protocol; others are refused; needs --features proxy
   --quiet        no line on stderr for each exchange of files
   --workers N    how many processes pre-forking has [default: as many as there
                  are processors], or how many threads a thread-pool has at most
@@ -56,7 +65,9 @@ ends it at once.
 ";
 
 const OPTIONS: &str = "--transport, --strategy, --mode, --addr, --backlog, --bufsize, --workers, \
-                       --dir, --quiet, --help";
+                       --dir, --proxy-from, --tls, --client-ca, --quiet, --help";
+pub(crate) const NOT_FOR_PACKETS: &str =
+    "--tls is for connections: use it with --transport tcp or unix";
 /// More would be no buffer but an attempt to run out of memory.
 const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
 
@@ -76,6 +87,20 @@ pub(crate) struct Cli {
     pub(crate) workers: Option<usize>,
     pub(crate) dir: PathBuf,
     pub(crate) quiet: bool,
+    /// The networks of proxies.
+    #[cfg_attr(not(feature = "proxy"), expect(dead_code, reason = "they are refused without"))]
+    pub(crate) proxies: Vec<String>,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "it is refused without"))]
+    pub(crate) tls: Option<Certified>,
+}
+
+/// What TLS needs.
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "it is refused without"))]
+pub(crate) struct Certified {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    /// Whose certificates clients need, if they need any.
+    pub(crate) clients: Option<PathBuf>,
 }
 
 /// A transport, and an address that goes with it.
@@ -140,7 +165,8 @@ pub(crate) fn parse() -> Result<Asked, String> {
     let mut strategy = Strategy::Threading;
     let (mut mode, mut address, mut dir) = (None, None, None);
     let (mut bufsize, mut workers) = (None, None);
-    let (mut backlog, mut quiet) = (1024, false);
+    let (mut backlog, mut quiet, mut proxies) = (1024, false, Vec::new());
+    let (mut tls, mut clients) = (None, None);
 
     let mut parser = Parser::from_env();
     while let Some(arg) = parser.next().map_err(|error| hinted(&error))? {
@@ -187,6 +213,9 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 workers = Some(number(&mut parser, "--workers", usize::MAX)?);
             }
             Arg::Long("dir") => dir = Some(PathBuf::from(value(&mut parser)?)),
+            Arg::Long("proxy-from") => proxies.push(text(&mut parser)?),
+            Arg::Long("tls") => tls = Some((file(&mut parser)?, file(&mut parser)?)),
+            Arg::Long("client-ca") => clients = Some(file(&mut parser)?),
             Arg::Long("quiet") => quiet = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
             other => return Err(hinted(&other.unexpected())),
@@ -205,13 +234,54 @@ pub(crate) fn parse() -> Result<Asked, String> {
              can have --mode once or echo"
         ));
     }
+    check_proxies(&proxies, &endpoint)?;
     let mode = mode.unwrap_or(if packets { Mode::Echo } else { Mode::Files });
+    let tls = certified(tls, clients, packets)?;
     let served = dir.is_some() || mode == Mode::Files;
     let dir = dir.unwrap_or_else(|| PathBuf::from("."));
     if served {
         check_dir(&dir)?;
     }
-    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir, workers, quiet }))
+    Ok(Asked::Serve(Cli {
+        endpoint,
+        strategy,
+        mode,
+        backlog,
+        bufsize,
+        dir,
+        workers,
+        quiet,
+        proxies,
+        tls,
+    }))
+}
+
+fn check_proxies(proxies: &[String], endpoint: &Endpoint) -> Result<(), String> {
+    match endpoint {
+        _ if proxies.is_empty() => Ok(()),
+        _ if !cfg!(feature = "proxy") => {
+            Err("this serve knows no PROXY protocol: build it with --features proxy".into())
+        }
+        Endpoint::Tcp(_) => Ok(()),
+        _ => Err("--proxy-from is for connections over IP: use it with --transport tcp".into()),
+    }
+}
+
+/// What TLS needs, where it is asked for and can be had.
+fn certified(
+    tls: Option<(PathBuf, PathBuf)>,
+    clients: Option<PathBuf>,
+    packets: bool,
+) -> Result<Option<Certified>, String> {
+    match (tls, clients) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err("--client-ca is for connections through TLS: give --tls too".into()),
+        (Some(_), _) if packets => Err(NOT_FOR_PACKETS.into()),
+        (Some(_), _) if !cfg!(feature = "tls") => {
+            Err("this serve was built without TLS: build it with --features tls".into())
+        }
+        (Some((certificate, key)), clients) => Ok(Some(Certified { certificate, key, clients })),
+    }
 }
 
 fn hinted(error: &dyn Display) -> String {
@@ -220,6 +290,10 @@ fn hinted(error: &dyn Display) -> String {
 
 fn value(parser: &mut Parser) -> Result<OsString, String> {
     parser.value().map_err(|error| error.to_string())
+}
+
+fn file(parser: &mut Parser) -> Result<PathBuf, String> {
+    value(parser).map(PathBuf::from)
 }
 
 fn text(parser: &mut Parser) -> Result<String, String> {

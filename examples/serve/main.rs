@@ -9,7 +9,11 @@ mod echo;
 mod files;
 mod limits;
 mod peer;
+#[cfg(feature = "proxy")]
+mod proxied;
 mod resp;
+#[cfg(feature = "tls")]
+mod secured;
 mod signals;
 mod whole;
 
@@ -61,7 +65,15 @@ fn status(error: &io::Error) -> u8 {
 
 /// The lattice: a transport, and then a strategy.
 fn serve(cli: &Cli) -> io::Result<()> {
+    #[cfg(feature = "tls")]
+    if let Some(certified) = &cli.tls {
+        return secured::serve(cli, certified);
+    }
     match &cli.endpoint {
+        #[cfg(feature = "proxy")]
+        Endpoint::Tcp(at) if !cli.proxies.is_empty() => {
+            streams(proxied::behind(tcp(cli, *at)?, &cli.proxies)?, cli)
+        }
         Endpoint::Tcp(at) => streams(tcp(cli, *at)?, cli),
         Endpoint::Udp(at) => datagrams(udp(cli, *at)?, cli),
         Endpoint::Unix(at) => streams(unix(cli, at)?, cli),

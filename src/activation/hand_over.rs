@@ -150,7 +150,7 @@ impl HandOver {
         // The same file, which will have been moved.
         let owner = Arc::new(AtomicU32::new(process::id()));
         let file = SocketFile::of_nobody(&self.bound_to(), owner)?.moved_to(&self.path);
-        let offer = Offer { _file: file, socket: Listener::new(socket), over: Bell::new()? };
+        let offer = Offer { file, socket: Listener::new(socket), over: Bell::new()? };
         Offered::new(transport, offer)
     }
 

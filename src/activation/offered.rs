@@ -11,7 +11,7 @@ use socket2::{SockAddr, SockRef};
 use super::message::{Answer, READY, TAKE};
 use crate::sys::{self, Bell, Interest, Listener, Selector};
 use crate::transport::{
-    Inheritable, LocalAddr, Portable, Show, SocketFile, Transport, UnixDatagram, check_level,
+    Inheritable, LocalAddr, Portable, SocketFile, Transport, UnixDatagram, check_level,
 };
 use crate::{ForkedChild, Waiter};
 
@@ -39,8 +39,8 @@ pub struct Offered<T> {
 
 /// Where those who follow come.
 pub(super) struct Offer {
-    /// The file when it is in its place; before the socket, see [`SocketFile`].
-    pub(super) _file: SocketFile,
+    /// Its file when it is in its place; before the socket, see [`SocketFile`].
+    pub(super) file: SocketFile,
     pub(super) socket: Listener<UnixDatagram>,
     /// Rings for good when somebody has taken over, in all processes that serve.
     pub(super) over: Bell,
@@ -89,12 +89,16 @@ impl<T: Inheritable + AsFd> Offered<T> {
         sys::send_parcel(way, &Answer::end(), None)
     }
 
+    /// All files are the other's: those of the sockets, and the one by which it has come.
     fn disown(&self) {
-        // There is no error to be had.
-        let _ = self.inner.show_sockets(&mut |_, file| {
+        let mut disown = |_: BorrowedFd<'_>, file: Option<&SocketFile>| {
             file.map(SocketFile::disown);
             Ok(())
-        });
+        };
+        self.offer.file.disown();
+        // There is no error to be had.
+        let _ = self.offer.socket.show_sockets(&mut disown);
+        let _ = self.inner.show_sockets(&mut disown);
     }
 }
 
@@ -194,11 +198,7 @@ impl<T: Inheritable + Portable + AsFd> Portable for Offered<T> {
     }
 }
 
-impl<T: Inheritable + AsFd> Inheritable for Offered<T> {
-    fn show_sockets(&self, show: Show<'_>) -> io::Result<()> {
-        self.inner.show_sockets(show)
-    }
-}
+crate::transport::inherit_inner!(<T> Offered<T>, T: Inheritable + AsFd);
 
 impl<T: LocalAddr> LocalAddr for Offered<T> {
     type Addr = T::Addr;

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use super::{Connection, Deadlines, Hangup, Progress, Request, Room, Selectable};
+use super::{Connection, Credentials, Deadlines, Hangup, Progress, Request, Room, Selectable};
 use crate::admission::{PeerIp, PeerUid};
+use crate::authentication::{HasIdentity, PeerCertificate, PeerCredentials};
 use crate::failure::FailureKind;
 use crate::in_flight::Activity;
 
@@ -127,6 +128,10 @@ impl<A: Connection, B: Connection> Connection for Either<A, B> {
     fn set_hangup(&mut self, hangup: Hangup) -> io::Result<()> {
         of!(self, request => request.set_hangup(hangup))
     }
+
+    fn set_stage_end(&mut self, end: Option<Instant>) {
+        of!(self, request => request.set_stage_end(end));
+    }
 }
 
 impl<A: Selectable, B: Selectable> Selectable for Either<A, B> {
@@ -154,6 +159,30 @@ impl<A: PeerUid, B: PeerUid> PeerUid for Either<A, B> {
         of!(self, request => request.peer_uid())
     }
 }
+
+impl<A: PeerCredentials, B: PeerCredentials> PeerCredentials for Either<A, B> {
+    fn peer_credentials(&self) -> io::Result<Credentials> {
+        of!(self, request => request.peer_credentials())
+    }
+}
+
+impl<A: PeerCertificate, B: PeerCertificate> PeerCertificate for Either<A, B> {
+    fn peer_certificate(&self) -> Option<&[u8]> {
+        of!(self, request => request.peer_certificate())
+    }
+}
+
+/// Where both know their peers by the same means, or by means that come to the same.
+impl<A: HasIdentity, B: HasIdentity<Identity = A::Identity>> HasIdentity for Either<A, B> {
+    type Identity = A::Identity;
+
+    fn identity(&self) -> io::Result<&A::Identity> {
+        of!(self, request => request.identity())
+    }
+}
+
+#[cfg(feature = "proxy")]
+impl<A: super::Proxiable, B: super::Proxiable> super::Proxiable for Either<A, B> {}
 
 impl<A: AsFd, B: AsFd> AsFd for Either<A, B> {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -102,3 +102,23 @@ impl<T: Inheritable + AsFd> Inheritable for Many<T> {
         self.iter().try_for_each(|member| member.show_sockets(show))
     }
 }
+
+/// The impl of a transport that wraps another one, which is its field `inner`.
+macro_rules! inherit_inner {
+    (<$($parameter:ident),+> $type:ty, $($bounds:tt)+) => {
+        impl<$($parameter),+> $crate::Inheritable for $type
+        where
+            $($bounds)+
+        {
+            fn show_sockets(&self, show: $crate::Show<'_>) -> ::std::io::Result<()> {
+                self.inner.show_sockets(show)
+            }
+
+            fn adopt(&mut self, file: $crate::SocketFile) {
+                self.inner.adopt(file);
+            }
+        }
+    };
+}
+
+pub(crate) use inherit_inner;

@@ -12,8 +12,12 @@ mod ip;
 mod many;
 mod options;
 mod portable;
+#[cfg(feature = "proxy")]
+mod proxied;
 mod socket_file;
 mod tcp;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 mod udp;
 mod unix;
 mod unix_datagram;
@@ -24,15 +28,21 @@ pub use beside::Beside;
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
 pub(crate) use gate::check_level;
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+pub(crate) use inheritable::inherit_inner;
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
 pub use inheritable::{Inheritable, Show};
 pub use ip::{AddressFamily, ToIpAddrs};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use many::{Listeners, Many};
 pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport, UnixTransport};
 pub use portable::Portable;
+#[cfg(feature = "proxy")]
+pub use proxied::Proxied;
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
 pub use socket_file::SocketFile;
 pub use tcp::Tcp;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsConfig};
 pub use udp::Udp;
 pub use unix::ToUnixAddr;
 pub use unix_datagram::UnixDatagram;

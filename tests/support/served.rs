@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -85,8 +85,10 @@ impl Served {
 
     /// Waits for a line on stderr that has `part` in it.
     pub fn says(&self, part: &str) -> Tested<String> {
+        let end = Instant::now() + LIMIT;
         loop {
-            let line = self.said.recv_timeout(LIMIT).map_err(|error| format!("{part}: {error}"))?;
+            let left = end.saturating_duration_since(Instant::now());
+            let line = self.said.recv_timeout(left).map_err(|error| format!("{part}: {error}"))?;
             if line.contains(part) {
                 return Ok(line);
             }
