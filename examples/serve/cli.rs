@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use lexopt::{Arg, Parser};
 
+use crate::listeners;
+
 pub(crate) const HELP: &str = "\
 serve: the files of a directory over HTTP, and every server of the crate
 
@@ -18,7 +20,8 @@ connection on a thread of its own.
 
   --dir D        the directory to serve [default: the current one]
   --addr A       where to listen [default: 127.0.0.1:8000]: IP:PORT for tcp and
-                 udp, with port 0 for a free one; a path for unix and unixgram
+                 udp, with port 0 for a free one; a path for unix and unixgram;
+                 given more than once, at all of them
   --transport T  tcp        connections over IP [default]
                  udp        packets over IP
                  unix       connections over a Unix socket
@@ -59,7 +62,9 @@ connection on a thread of its own.
                  the others have no such number, and it does nothing
   -h, --help     this text
 
-Once bound it prints `LISTENING <address>` on stdout. On SIGTERM or SIGINT it
+Once bound it prints `LISTENING <address>` on stdout, a line for each address.
+Sockets that it was started with (LISTEN_FDS) take the place of those of --addr;
+that needs --features activation. On SIGTERM or SIGINT it
 takes nothing new, finishes what is in flight and exits with 0; a second signal
 ends it at once.
 ";
@@ -80,6 +85,8 @@ pub(crate) enum Asked {
 /// A server.
 pub(crate) struct Cli {
     pub(crate) endpoint: Endpoint,
+    /// Whether --addr was given.
+    pub(crate) addressed: bool,
     pub(crate) strategy: Strategy,
     pub(crate) mode: Mode,
     pub(crate) backlog: u32,
@@ -103,12 +110,12 @@ pub(crate) struct Certified {
     pub(crate) clients: Option<PathBuf>,
 }
 
-/// A transport, and an address that goes with it.
+/// A transport, and addresses that go with it.
 pub(crate) enum Endpoint {
-    Tcp(SocketAddr),
-    Udp(SocketAddr),
-    Unix(PathBuf),
-    Unixgram(PathBuf),
+    Tcp(Vec<SocketAddr>),
+    Udp(Vec<SocketAddr>),
+    Unix(Vec<PathBuf>),
+    Unixgram(Vec<PathBuf>),
 }
 
 #[derive(Clone, Copy)]
@@ -163,7 +170,7 @@ impl Cli {
 pub(crate) fn parse() -> Result<Asked, String> {
     let mut transport = Transport::Tcp;
     let mut strategy = Strategy::Threading;
-    let (mut mode, mut address, mut dir) = (None, None, None);
+    let (mut mode, mut addresses, mut dir) = (None, Vec::new(), None);
     let (mut bufsize, mut workers) = (None, None);
     let (mut backlog, mut quiet, mut proxies) = (1024, false, Vec::new());
     let (mut tls, mut clients) = (None, None);
@@ -204,7 +211,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 ];
                 mode = Some(choice(&mut parser, "--mode", all)?);
             }
-            Arg::Long("addr") => address = Some(value(&mut parser)?),
+            Arg::Long("addr") => addresses.push(value(&mut parser)?),
             Arg::Long("backlog") => backlog = number(&mut parser, "--backlog", u32::MAX)?,
             Arg::Long("bufsize") => {
                 bufsize = Some(number(&mut parser, "--bufsize", LARGEST_BUFFER)?);
@@ -221,7 +228,8 @@ pub(crate) fn parse() -> Result<Asked, String> {
             other => return Err(hinted(&other.unexpected())),
         }
     }
-    let endpoint = endpoint(transport, address)?;
+    let addressed = !addresses.is_empty();
+    let endpoint = endpoint(transport, &addresses)?;
     let packets = matches!(endpoint, Endpoint::Udp(_) | Endpoint::Unixgram(_));
     let needs = match mode {
         Some(Mode::Files) => Some("files is HTTP"),
@@ -244,6 +252,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     }
     Ok(Asked::Serve(Cli {
         endpoint,
+        addressed,
         strategy,
         mode,
         backlog,
@@ -325,45 +334,53 @@ where
     }
 }
 
-fn endpoint(transport: Transport, address: Option<OsString>) -> Result<Endpoint, String> {
+fn endpoint(transport: Transport, addresses: &[OsString]) -> Result<Endpoint, String> {
     Ok(match transport {
-        Transport::Tcp => Endpoint::Tcp(inet(address)?),
-        Transport::Udp => Endpoint::Udp(inet(address)?),
-        Transport::Unix => Endpoint::Unix(path(address)?),
-        Transport::Unixgram => Endpoint::Unixgram(path(address)?),
+        Transport::Tcp => Endpoint::Tcp(inet(addresses)?),
+        Transport::Udp => Endpoint::Udp(inet(addresses)?),
+        Transport::Unix => Endpoint::Unix(paths(addresses)?),
+        Transport::Unixgram => Endpoint::Unixgram(paths(addresses)?),
     })
 }
 
 /// Literal addresses, and the one name that needs no resolver.
-fn inet(address: Option<OsString>) -> Result<SocketAddr, String> {
-    let Some(address) = address else { return Ok(SocketAddr::from(([127, 0, 0, 1], 8000))) };
-    let text = address.to_string_lossy();
-    let literal = match text.strip_prefix("localhost:") {
-        Some(port) => format!("127.0.0.1:{port}"),
-        None => text.to_string(),
+fn inet(addresses: &[OsString]) -> Result<Vec<SocketAddr>, String> {
+    if addresses.is_empty() {
+        return Ok(vec![SocketAddr::from(([127, 0, 0, 1], 8000))]);
+    }
+    let literal = |address: &OsString| {
+        let text = address.to_string_lossy();
+        let literal = match text.strip_prefix("localhost:") {
+            Some(port) => format!("127.0.0.1:{port}"),
+            None => text.to_string(),
+        };
+        literal.parse().map_err(|_| {
+            format!(
+                "--addr {text:?} is not IP:PORT, such as 127.0.0.1:8000, [::1]:8000, 0.0.0.0:8000 \
+                 for all of IPv4, or 127.0.0.1:0 for any free port; paths go with --transport unix \
+                 or unixgram"
+            )
+        })
     };
-    literal.parse().map_err(|_| {
-        format!(
-            "--addr {text:?} is not IP:PORT, such as 127.0.0.1:8000, [::1]:8000, 0.0.0.0:8000 for \
-             all of IPv4, or 127.0.0.1:0 for any free port; paths go with --transport unix or \
-             unixgram"
-        )
-    })
+    addresses.iter().map(literal).collect()
 }
 
-fn path(address: Option<OsString>) -> Result<PathBuf, String> {
-    let Some(address) = address else {
+fn paths(addresses: &[OsString]) -> Result<Vec<PathBuf>, String> {
+    if addresses.is_empty() && !listeners::are_passed_in() {
         return Err("--transport unix and unixgram need the path of their socket: give it with \
                     --addr, such as --addr /tmp/serve.sock"
             .into());
-    };
-    if address.to_str().is_some_and(|text| text.parse::<SocketAddr>().is_ok()) {
-        return Err(format!(
-            "--addr {address:?} is IP:PORT, and a Unix socket has a path: use --transport tcp or \
-             udp, or ./ before a file's name that looks like that"
-        ));
     }
-    Ok(address.into())
+    let path = |address: &OsString| {
+        if address.to_str().is_some_and(|text| text.parse::<SocketAddr>().is_ok()) {
+            return Err(format!(
+                "--addr {address:?} is IP:PORT, and a Unix socket has a path: use --transport tcp \
+                 or udp, or ./ before a file's name that looks like that"
+            ));
+        }
+        Ok(address.into())
+    };
+    addresses.iter().map(path).collect()
 }
 
 fn check_dir(dir: &Path) -> Result<(), String> {

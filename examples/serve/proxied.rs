@@ -2,12 +2,12 @@
 
 use std::io::{self, ErrorKind, Read};
 
-use socketserver::{Network, Proxied, ProxiedRequest, Tcp, TcpRequest, from_networks};
+use socketserver::{Many, Network, Proxied, ProxiedRequest, Tcp, TcpRequest, from_networks};
 
 use crate::peer::Client;
 
 /// A server's end of these proxies.
-pub(crate) fn behind(tcp: Tcp, proxies: &[String]) -> io::Result<Proxied<Tcp>> {
+pub(crate) fn behind(tcp: Many<Tcp>, proxies: &[String]) -> io::Result<Proxied<Many<Tcp>>> {
     let networks: Vec<Network> =
         proxies.iter().map(|text| network(text)).collect::<Result<_, _>>()?;
     Ok(Proxied::new(tcp, from_networks(networks)))

@@ -12,6 +12,7 @@ use socketserver::rustls::{RootCertStore, ServerConfig};
 use socketserver::{Tls, TlsRequest, TlsStream};
 
 use crate::cli::{Certified, Cli, Endpoint, NOT_FOR_PACKETS};
+use crate::listeners::many;
 use crate::peer::Client;
 use crate::{streams, tcp, unix};
 
@@ -21,11 +22,11 @@ pub(crate) fn serve(cli: &Cli, certified: &Certified) -> io::Result<()> {
     match &cli.endpoint {
         #[cfg(feature = "proxy")]
         Endpoint::Tcp(at) if !cli.proxies.is_empty() => {
-            let proxied = crate::proxied::behind(tcp(cli, *at)?, &cli.proxies)?;
+            let proxied = crate::proxied::behind(many(tcp(cli, at)?)?, &cli.proxies)?;
             streams(Tls::new(proxied, config), cli)
         }
-        Endpoint::Tcp(at) => streams(Tls::new(tcp(cli, *at)?, config), cli),
-        Endpoint::Unix(at) => streams(Tls::new(unix(cli, at)?, config), cli),
+        Endpoint::Tcp(at) => streams(Tls::new(many(tcp(cli, at)?)?, config), cli),
+        Endpoint::Unix(at) => streams(Tls::new(many(unix(cli, at)?)?, config), cli),
         Endpoint::Udp(_) | Endpoint::Unixgram(_) => {
             Err(io::Error::new(ErrorKind::InvalidInput, NOT_FOR_PACKETS))
         }
