@@ -3,11 +3,11 @@
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 
-#[cfg(feature = "activation")]
-use socketserver::{Inheritable, Inherited};
 use socketserver::Many;
 #[cfg(any(not(feature = "activation"), feature = "proxy", feature = "tls"))]
 use socketserver::Transport;
+#[cfg(feature = "activation")]
+use socketserver::{Inheritable, Inherited};
 
 /// One transport, which costs nothing more, or several.
 pub(crate) enum Listeners<T> {
