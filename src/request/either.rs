@@ -120,6 +120,7 @@ impl<A: Write, B: Write> Write for Either<A, B> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<A: Connection, B: Connection> Connection for Either<A, B> {
     fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()> {
         of!(self, request => request.set_deadlines(deadlines))
@@ -134,6 +135,7 @@ impl<A: Connection, B: Connection> Connection for Either<A, B> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<A: Selectable, B: Selectable> Selectable for Either<A, B> {
     fn advance(&mut self, room: &mut Room) -> io::Result<Progress> {
         of!(self, request => request.advance(room))
@@ -148,24 +150,28 @@ impl<A: Selectable, B: Selectable> Selectable for Either<A, B> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<A: PeerIp, B: PeerIp> PeerIp for Either<A, B> {
     fn peer_ip(&self) -> IpAddr {
         of!(self, request => request.peer_ip())
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<A: PeerUid, B: PeerUid> PeerUid for Either<A, B> {
     fn peer_uid(&self) -> Option<u32> {
         of!(self, request => request.peer_uid())
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<A: PeerCredentials, B: PeerCredentials> PeerCredentials for Either<A, B> {
     fn peer_credentials(&self) -> io::Result<Credentials> {
         of!(self, request => request.peer_credentials())
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<A: PeerCertificate, B: PeerCertificate> PeerCertificate for Either<A, B> {
     fn peer_certificate(&self) -> Option<&[u8]> {
         of!(self, request => request.peer_certificate())
@@ -173,6 +179,7 @@ impl<A: PeerCertificate, B: PeerCertificate> PeerCertificate for Either<A, B> {
 }
 
 /// Where both know their peers by the same means, or by means that come to the same.
+#[diagnostic::do_not_recommend]
 impl<A: HasIdentity, B: HasIdentity<Identity = A::Identity>> HasIdentity for Either<A, B> {
     type Identity = A::Identity;
 
@@ -182,6 +189,7 @@ impl<A: HasIdentity, B: HasIdentity<Identity = A::Identity>> HasIdentity for Eit
 }
 
 #[cfg(feature = "proxy")]
+#[diagnostic::do_not_recommend]
 impl<A: super::Proxiable, B: super::Proxiable> super::Proxiable for Either<A, B> {}
 
 impl<A: AsFd, B: AsFd> AsFd for Either<A, B> {

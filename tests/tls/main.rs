@@ -31,6 +31,7 @@ macro_rules! under {
 }
 pub(crate) use under;
 
+mod beside;
 mod choice;
 mod ends;
 mod starts;
