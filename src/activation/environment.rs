@@ -1,4 +1,4 @@
-//! Sockets that the process was started with, as systemd and its kin pass them: sd_listen_fds(3).
+//! Sockets that the process was started with, as systemd and its kin pass them: `sd_listen_fds(3)`.
 
 use std::env::{self, VarError};
 use std::io::{self, ErrorKind};
@@ -16,7 +16,7 @@ const MOST: RawFd = 1 << 20;
 
 impl Inherited {
     /// Takes over the sockets that this process was started with, by `LISTEN_FDS`, `LISTEN_PID` and
-    /// `LISTEN_FDNAMES`, as sd_listen_fds(3) has it. There are none where nobody has passed any, where
+    /// `LISTEN_FDNAMES`, as `sd_listen_fds(3)` has it. There are none where nobody has passed any, where
     /// they are meant for another process, and when they have been taken already.
     ///
     /// Call it early, before anything else of the process looks for them. The environment is left as
@@ -90,7 +90,7 @@ impl Said {
             return invalid(format!("LISTEN_FDS is {count:?}, and has to be a number of sockets"));
         };
         let names = match self.names {
-            // Which is what sd_listen_fds_with_names(3) says then.
+            // Which is what `sd_listen_fds_with_names(3)` says then.
             None => vec!["unknown".to_owned(); number],
             Some(names) if names.is_empty() && number == 0 => Vec::new(),
             Some(names) => names.split(':').map(str::to_owned).collect(),

@@ -7,7 +7,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 /// Tells the supervisor of this process that it is so: `READY=1` when it can serve, `STOPPING=1` when
 /// it begins to end, `STATUS=` and a text, several of them with a line end between; all that
-/// sd_notify(3) lists. Returns whether there is a supervisor that wants to hear it, which the
+/// `sd_notify(3)` lists. Returns whether there is a supervisor that wants to hear it, which the
 /// environment says (`NOTIFY_SOCKET`).
 ///
 /// A process that has taken over from another (see [`HandOver`](crate::HandOver)) says

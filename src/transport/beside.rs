@@ -20,7 +20,7 @@ const SECOND: u64 = 1;
 /// Each may be such a pair again, or [`Many`](crate::Many) of one kind. Where both have requests,
 /// they take turns.
 ///
-/// It looks for a request with one system call of its own (epoll_wait(2)), before that of the
+/// It looks for a request with one system call of its own (`epoll_wait(2)`), before that of the
 /// transport that has one. Under [`PreForking`](crate::PreForking) a request wakes all processes
 /// that wait, of which one gets it. Linux alone has it.
 ///

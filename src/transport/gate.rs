@@ -30,7 +30,7 @@ impl Gate {
     /// # Errors
     ///
     /// `InvalidInput` for one whose descriptor does not tell of all its requests, and what
-    /// epoll_ctl(2) says: `ELOOP` for gates behind gates that are more than four.
+    /// `epoll_ctl(2)` says: `ELOOP` for gates behind gates that are more than four.
     pub(super) fn add<T: Transport + AsFd>(&self, member: &T, number: u64) -> io::Result<()> {
         check_level(member)?;
         self.selector.add(member, Interest::Readable, number)?;
@@ -52,7 +52,7 @@ impl Gate {
     }
 
     /// Asks a member that may have a request, by its number. Whoever has been asked comes after all
-    /// others that may have one: epoll_wait(2) goes round among those that are ready.
+    /// others that may have one: `epoll_wait(2)` goes round among those that are ready.
     ///
     /// `get` returns the member's descriptor beside its answer.
     #[inline]

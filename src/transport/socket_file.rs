@@ -18,7 +18,7 @@ use socket2::{Socket, Type};
 /// It goes before the socket does. The socket keeps the inode; once it is closed, the number can
 /// be that of a file that another server has made in the same place.
 ///
-/// A transport that takes part in a [hand-over](crate::Inheritable) shows it, or is given it to keep.
+/// A transport that takes part in a hand-over (`Inheritable`) shows it, or is given it to keep.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
