@@ -19,6 +19,9 @@
 //! [`Threading`]: crate::Threading
 //! [`Forking`]: crate::Forking
 //! [`ForkServer`]: crate::ForkServer
+//! [`ThreadPool`]: crate::ThreadPool
+//! [`Selecting`]: crate::Selecting
+//! [`PreForking`]: crate::PreForking
 //! [`Drain`]: crate::Drain
 //! [`Limits`]: crate::Limits
 //! [`Deadlines`]: crate::Deadlines
@@ -92,7 +95,8 @@ pub use authentication::{
     PeerCertificate, PeerCredentials, Users,
 };
 pub use concurrency::{
-    Concurrency, ForkServer, Forking, PreForking, Shareable, Sync, ThreadPool, Threading, Workers,
+    Concurrency, ForkServer, Forking, InWorker, PreForking, Shareable, Sync, ThreadPool, Threading,
+    Workers,
 };
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use concurrency::{InProcess, Selecting};

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         ("one_that_is_added_is_served_by_the_next_workers", added_to_workers),
         ("one_that_is_suspended_is_so_for_all_workers", suspended),
         ("a_worker_that_is_to_end_lets_go_of_all", lets_go),
+        ("shards_are_of_one_transport_alone", shards),
         ("nothing_remains", nothing_remains),
     ])
 }
@@ -289,6 +290,15 @@ fn lets_go() -> Result {
     assert_eq!(workers.process_ids().len(), 1, "it has ended");
     client.write_all(b"x")?;
     assert_eq!(server.end()?, "closed");
+    Ok(())
+}
+
+fn shards() -> Result {
+    let tcp = Tcp::options().allow_reuse_port(true).bind("127.0.0.1:0")?;
+    let strategy = PreForking::new(2, Sync)?.shards(&tcp)?;
+    // A worker would be told of a socket that it does not have.
+    let error = Server::new(Many::new([tcp])?, strategy, Echo).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     Ok(())
 }
 

@@ -67,6 +67,8 @@ fn a_script_has_one_story() -> Result<(), Box<dyn Error>> {
             Mixin::ForkingOne,
             Mixin::ForkServer,
             Mixin::PreForking,
+            Mixin::PreForkingPool,
+            Mixin::PreForkingSelecting,
         ];
         for mixin in others {
             prop_assert_eq!(&sync, &stories(mixin)?, "Sync and {:?}", mixin);

@@ -16,8 +16,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use socketserver::{
     Concurrency, Counters, CrashOnPanic, FailureKind, ForkRefused, ForkServer, Forking, Handler,
-    LocalAddr, Next, Outcome, PreForking, Request, Selecting, Server, StopAfterPanics, Sync, Tcp,
-    TcpRequest, ThreadPool, Threading, Transport, Waiter,
+    InWorker, LocalAddr, Next, Outcome, PreForking, Request, Selecting, Server, StopAfterPanics,
+    Sync, Tcp, TcpRequest, ThreadPool, Threading, Transport, Waiter,
 };
 use support::apart::Apart;
 use support::net::{all, connect};
@@ -80,7 +80,7 @@ fn ask(address: SocketAddr, how: u8) -> Result {
 }
 
 fn tables_and_pools() -> Result {
-    fn run<C: Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
+    fn run<C: InWorker + Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
         let seen = serve(PreForking::new(2, strategy)?)?;
         for _ in 0..50 {
             ask(seen.address, b'x')?;
@@ -230,7 +230,7 @@ fn one_request() -> Result {
 }
 
 fn nested() -> Result {
-    fn run<C: Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
+    fn run<C: InWorker + Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
         let seen = serve(PreForking::new(2, strategy)?)?;
         eventually("two serve", || seen.workers.serving() == 2)?;
         let ids = seen.workers.process_ids();

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use socketserver::{
-    Concurrency, Counters, Drain, FailureKind, Handler, LocalAddr, Next, PreForking, Server,
-    StopHandle, Sync, Tcp, TcpRequest, Threading, handler_fn,
+    Concurrency, Counters, Drain, FailureKind, Handler, InWorker, LocalAddr, Next, PreForking,
+    Server, StopHandle, Sync, Tcp, TcpRequest, Threading, handler_fn,
 };
 use support::apart::Apart;
 use support::net::{all, assert_nobody_listens, connect};
@@ -164,7 +164,7 @@ fn finishes() -> Result {
     Ok(())
 }
 
-fn serve_drained<C: Concurrency<Tcp, Obeys>>(strategy: C) -> Result<Seen> {
+fn serve_drained<C: InWorker + Concurrency<Tcp, Obeys>>(strategy: C) -> Result<Seen> {
     let drain = Drain::new().finish_within(Duration::from_millis(50));
     serve_with(PreForking::new(2, strategy)?, |stop| Obeys { stop }, |server| server.drain(drain))
 }

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use socketserver::{
-    Concurrency, Counters, FailureKind, Handler, Next, PreForking, Sync, Tcp, TcpRequest, Threading,
+    Concurrency, Counters, FailureKind, Handler, InWorker, Next, PreForking, Sync, Tcp, TcpRequest,
+    Threading,
 };
 use support::alone;
 use support::net::connect;
@@ -127,7 +128,7 @@ fn check(seen: Seen, load: Load) -> Result<Heard> {
     Ok(heard)
 }
 
-fn kill_storm<C: Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
+fn kill_storm<C: InWorker + Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
     let seen = serve(PreForking::new(3, strategy)?)?;
     let load = Load::begin(seen.address);
     let mut kills = 0;
@@ -175,7 +176,7 @@ impl Handler<TcpRequest> for Slow {
     }
 }
 
-fn restart<C: Concurrency<Tcp, Slow>>(strategy: C) -> Result {
+fn restart<C: InWorker + Concurrency<Tcp, Slow>>(strategy: C) -> Result {
     let slow = |stop| Slow(Obeys { stop });
     let seen = serve_with(PreForking::new(3, strategy)?, slow, |server| server)?;
     let load = Load::begin(seen.address);
@@ -197,7 +198,7 @@ fn restart<C: Concurrency<Tcp, Slow>>(strategy: C) -> Result {
     Ok(())
 }
 
-fn come_and_go<C: Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
+fn come_and_go<C: InWorker + Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
     let seen = serve(PreForking::new(1, strategy)?)?;
     let load = Load::begin(seen.address);
     for count in [4, 2, 7, 1, 3] {
@@ -211,7 +212,7 @@ fn come_and_go<C: Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
     Ok(())
 }
 
-fn retire<C: Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
+fn retire<C: InWorker + Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
     const MOST: u64 = 50;
     let seen = serve(PreForking::new(2, strategy)?.max_requests(MOST)?)?;
     let load = Load::begin(seen.address);

@@ -58,7 +58,7 @@ fn servers(transport: &str, mode: &str, dir: &TempDir) -> Tested<Vec<Served>> {
 
 /// Whether a strategy takes packets too.
 fn is_for_packets(strategy: &str) -> bool {
-    !strategy.starts_with("selecting")
+    !strategy.contains("selecting")
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn echo_sends_all_back_until_the_peer_ends() -> Tested {
             assert_eq!(&answer, b"hello");
         }
         connection.end_output()?;
-        assert_eq!(connection.read(&mut answer)?, 0);
+        assert_eq!(connection.read_to_end(&mut Vec::new())?, 0);
         Ok(())
     }
     let dir = TempDir::new()?;
@@ -259,7 +259,7 @@ fn an_address_in_use_is_named() -> Tested {
 
 /// Whether what is in flight is waited for when serving has ended, and not before.
 fn is_waited_for(strategy: &str) -> bool {
-    strategy != "sync" && !strategy.starts_with("selecting")
+    strategy != "sync" && !strategy.contains("selecting")
 }
 
 #[test]
@@ -287,9 +287,9 @@ fn a_signal_finishes_what_is_in_flight() -> Tested {
             // The loop has heard it, and the request goes on.
             server.says("finishing")?;
         }
-        if strategy.starts_with("selecting") {
+        if strategy.contains("selecting") {
             // Between two exchanges nothing is in flight.
-            assert_eq!(peer.read(&mut answer)?, 0);
+            assert_eq!(peer.read_to_end(&mut Vec::new())?, 0);
         } else {
             peer.write_all(b"after")?;
             peer.read_exact(&mut answer)?;

@@ -52,25 +52,32 @@ fn trials() -> Vec<Trial> {
     });
     let mut trials = vec![idle.with_ignored_flag(!traces)];
     for &transport in Transport::ALL {
-        for &strategy in Strategy::ALL.iter().filter(|strategy| !strategy.serves_elsewhere()) {
+        let here =
+            |strategy: &&Strategy| strategy.serves(transport) && !strategy.serves_elsewhere();
+        for &strategy in Strategy::ALL.iter().filter(here) {
             let (who, load) = (Who::Ours, Load::Paced);
             let role = Role { who, transport, strategy, load, count: COUNT };
             let name = format!("{transport}_{strategy}_makes_the_calls_of_the_loop_by_hand");
             if !strategy.is_crew() {
                 trials.push(traced(name, makes_the_calls_of_the_loop_by_hand, role));
-            } else if transport != Transport::UnixDatagram {
-                // Whose queue is too short.
+            } else if transport != Transport::UnixDatagram && !strategy.selects() {
+                // Whose queue is too short; and who waits at the table is chance.
                 let role = Role { load: Load::Waiting, count: WAITING, ..role };
                 trials.push(traced(name, makes_few_more_than_its_requests_need, role));
             }
             let name = format!("{transport}_{strategy}_allocates_no_more_than_it_has_to");
             trials.push(Trial::test(name, move || Ok(allocates_no_more_than_it_has_to(role)?)));
         }
-        if transport.is_stream() {
-            let (who, strategy, load) = (Who::Ours, Strategy::Sync, Load::PingPong);
-            let role = Role { who, transport, strategy, load, count: COUNT };
-            let name = format!("{transport}_makes_two_calls_for_each_message");
-            trials.push(traced(name, makes_two_calls_for_each_message, role));
+        for strategy in [Strategy::Sync, Strategy::Selecting] {
+            if transport.is_stream() {
+                let (who, load) = (Who::Ours, Load::PingPong);
+                let role = Role { who, transport, strategy, load, count: COUNT };
+                let name = format!("{transport}_{strategy}_makes_two_calls_for_each_message");
+                trials.push(traced(name, makes_two_calls_for_each_message, role));
+                let name = format!("{transport}_{strategy}_allocates_nothing_for_a_message");
+                let allocates_nothing = move || Ok(allocates_nothing_for_a_message(role)?);
+                trials.push(Trial::test(name, allocates_nothing));
+            }
         }
     }
     trials
@@ -80,13 +87,12 @@ fn makes_the_calls_of_the_loop_by_hand(role: Role) -> Fallible<()> {
     let (ours, twin) = (per_request(role)?, per_request(Role { who: Who::Twin, ..role })?);
     let all = |calls: &Calls| calls.values().sum::<u32>();
     let most = match (role.strategy, role.transport.is_stream()) {
-        (Strategy::Sync, true) => 5,
+        (Strategy::Sync | Strategy::Selecting, true) => 5,
         (Strategy::Sync, false) => 2,
         // How many it takes to start a thread is the affair of std and the C library.
-        (Strategy::Fresh | Strategy::Threading | Strategy::ThreadPool, _) => all(&twin),
         (Strategy::Forking, true) => 12,
         (Strategy::Forking, false) => 7,
-        (Strategy::PreForking, _) => all(&twin),
+        _ => all(&twin),
     };
     assert!(all(&ours) <= most, "more than {most} calls: {ours:?}");
     assert!(all(&ours) <= all(&twin), "ours {ours:?}\ntwin {twin:?}");
@@ -109,9 +115,18 @@ fn makes_few_more_than_its_requests_need(role: Role) -> Fallible<()> {
 }
 
 fn makes_two_calls_for_each_message(role: Role) -> Fallible<()> {
-    let ours = per_request(role)?;
+    let mut ours = per_request(role)?;
     assert_eq!(ours, per_request(Role { who: Who::Twin, ..role })?);
+    if role.strategy.selects() {
+        // The wait, which is one for all that have something to say; here there is one.
+        assert_eq!(ours.remove("epoll_wait"), Some(1));
+    }
     assert_eq!(ours, Calls::from([("recvfrom".into(), 1), ("sendto".into(), 1)]));
+    Ok(())
+}
+
+fn allocates_nothing_for_a_message(role: Role) -> Fallible<()> {
+    assert_eq!(allocations::of(role)?, 0);
     Ok(())
 }
 
@@ -164,6 +179,9 @@ fn allocates_no_more_than_it_has_to(role: Role) -> Fallible<()> {
         (Strategy::Fresh, false) => by_hand,
         // One more thread may be started even now.
         (Strategy::Threading | Strategy::ThreadPool, _) => u64::from(COUNT) / 2,
+        // The connection lies where its place in the table can point to.
+        (Strategy::Selecting, _) => u64::from(COUNT),
+        (Strategy::SelectingPool, _) => u64::from(COUNT) * 3 / 2,
         (Strategy::Sync | Strategy::Forking | Strategy::PreForking, _) => 0,
     };
     let ours = allocations::of(role)?;

@@ -71,9 +71,8 @@ impl Asked {
                 kinds.push(Kind { transport, strategy });
             }
         }
-        // By hand there are connections alone.
-        let elsewhere = |kind: &Kind| part == "rates" && kind.transport.is_stream();
-        kinds.retain(|kind| !kind.strategy.serves_elsewhere() || elsewhere(kind));
+        kinds.retain(|kind| kind.strategy.serves(kind.transport));
+        kinds.retain(|kind| part == "rates" || !kind.strategy.serves_elsewhere());
         kinds.retain(|_| self.wants(part));
         kinds
     }
@@ -84,12 +83,12 @@ impl Asked {
 
     pub fn grid(&self) -> Grid {
         let (kinds, rounds) = (self.kinds("rates"), self.rounds());
-        let (payloads, callers, time) = if self.quick {
-            (vec![20], vec![1, 16], 20)
+        let (payloads, callers, kept, time) = if self.quick {
+            (vec![20], vec![1, 16], vec![1, 16], 20)
         } else {
-            (vec![20, 1024, 8192], vec![1, 16, 64], 150)
+            (vec![20, 1024, 8192], vec![1, 16, 64], vec![1, 16, 64, 256], 150)
         };
-        Grid { kinds, payloads, callers, rounds, time: Duration::from_millis(time) }
+        Grid { kinds, payloads, callers, kept, rounds, time: Duration::from_millis(time) }
     }
 
     /// Connections that live, as many as there may be.

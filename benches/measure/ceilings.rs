@@ -23,7 +23,7 @@ const ANY: f64 = f64::INFINITY;
 /// Those of one server.
 pub fn of(kind: Kind) -> Ceilings {
     let (calls, allocations, instructions) = match (kind.strategy, kind.transport) {
-        (Strategy::Sync, Tcp | UnixStream) => (5.0, 0.0, 500.0),
+        (Strategy::Sync, Tcp | UnixStream) => (5.0, 0.0, 540.0),
         (Strategy::Sync, Udp) => (2.0, 0.0, 410.0),
         (Strategy::Sync, UnixDatagram) => (2.0, 0.0, 680.0),
         (Strategy::Threading | Strategy::ThreadPool, Tcp | UnixStream) => (5.6, 0.5, 2_000.0),
@@ -33,6 +33,9 @@ pub fn of(kind: Kind) -> Ceilings {
         (Strategy::Forking, Tcp | UnixStream) => (12.0, 0.0, ANY),
         (Strategy::Forking, Udp | UnixDatagram) => (7.0, 0.0, ANY),
         (Strategy::PreForking, _) => (ANY, ANY, ANY),
+        // The connection has to lie where its place in the table can point to.
+        (Strategy::Selecting, _) => (5.0, 1.0, 2_700.0),
+        (Strategy::SelectingPool, _) => (ANY, 1.5, ANY),
     };
     Ceilings { calls, allocations, instructions }
 }

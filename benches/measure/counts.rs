@@ -94,9 +94,9 @@ impl Counts {
 /// chance; those of a child would not be counted.
 fn is_steady(kind: Kind) -> bool {
     match kind.strategy {
-        Strategy::Sync => true,
+        Strategy::Sync | Strategy::Selecting => true,
         Strategy::Threading | Strategy::Fresh | Strategy::ThreadPool => kind.transport.is_stream(),
-        Strategy::Forking | Strategy::PreForking => false,
+        Strategy::Forking | Strategy::PreForking | Strategy::SelectingPool => false,
     }
 }
 

@@ -68,13 +68,13 @@ impl Crowd {
         (steps, self.step() * steps as u32)
     }
 
-    /// Only under these can connections live that nobody reads from.
+    /// Only under these can any number of connections live that nobody reads from.
     fn alive(&self) -> impl Iterator<Item = Kind> {
-        let threads = |kind: &Kind| {
-            let strategy = matches!(kind.strategy, Strategy::Threading | Strategy::Fresh);
-            kind.transport.is_stream() && strategy
+        let lives = |kind: &Kind| {
+            let threads = matches!(kind.strategy, Strategy::Threading | Strategy::Fresh);
+            kind.transport.is_stream() && (threads || kind.strategy.selects())
         };
-        self.kinds.iter().copied().filter(threads)
+        self.kinds.iter().copied().filter(lives)
     }
 
     fn step(&self) -> Duration {

@@ -32,6 +32,8 @@ pub struct Grid {
     pub payloads: Vec<usize>,
     /// How many clients ask at a time.
     pub callers: Vec<usize>,
+    /// The same where connections are kept; more than the usual number where they wait in a table.
+    pub kept: Vec<usize>,
     pub rounds: usize,
     /// Of one run.
     pub time: Duration,
@@ -101,13 +103,14 @@ impl Grid {
                     all.push(Workload { kind, payload, callers, kept: false, heap: 0 });
                 }
             }
-            for &callers in self.callers.iter().filter(|callers| **callers <= USUAL.1) {
+            for &callers in &self.kept {
                 // Who comes when there is nobody for it would wait for ever.
                 let at_once = match kind.strategy {
                     Strategy::Sync => 1,
                     Strategy::ThreadPool => THREADS,
                     Strategy::PreForking => PROCESSES,
-                    _ => usize::MAX,
+                    _ if kind.strategy.selects() => usize::MAX,
+                    _ => USUAL.1,
                 };
                 if kind.transport.is_stream() && callers <= at_once {
                     all.push(Workload { kind, payload: USUAL.0, callers, kept: true, heap: 0 });

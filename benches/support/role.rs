@@ -66,6 +66,10 @@ words! {
         Forking = "forking",
         /// Of `Sync`.
         PreForking = "pre-forking",
+        /// Of `Sync`.
+        Selecting = "selecting",
+        /// Of `ThreadPool`; by hand it is one thread.
+        SelectingPool = "selecting+pool",
     }
 }
 
@@ -93,6 +97,16 @@ impl Strategy {
         self == Self::PreForking
     }
 
+    /// Whether connections wait in a table.
+    pub fn selects(self) -> bool {
+        matches!(self, Self::Selecting | Self::SelectingPool)
+    }
+
+    /// Whether there are both, ours and by hand.
+    pub fn serves(self, transport: Transport) -> bool {
+        transport.is_stream() || !(self.selects() || self.serves_elsewhere())
+    }
+
     /// Whether each request has a thread or process that is started for it.
     pub fn starts_workers(self) -> bool {
         matches!(self, Self::Fresh | Self::Forking)
@@ -101,7 +115,7 @@ impl Strategy {
     /// Whether the thread that takes a request also ends it. Who takes one is chance, and so is how
     /// many calls that needs.
     pub fn is_crew(self) -> bool {
-        matches!(self, Self::Threading | Self::ThreadPool)
+        matches!(self, Self::Threading | Self::ThreadPool | Self::SelectingPool)
     }
 }
 

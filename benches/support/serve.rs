@@ -9,8 +9,9 @@ use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use nix::unistd::alarm;
 use socketserver::{
-    Concurrency, Datagram, DatagramSocket, Event, Forking, Handler, Next, PreForking, Server,
-    StreamRequest, StreamSocket, Sync, Tcp, ThreadPool, Threading, Transport, Udp,
+    Concurrency, Datagram, DatagramSocket, Event, Forking, Handler, Next, PreForking, Selectable,
+    Selecting, Server, StreamRequest, StreamSocket, Sync, Tcp, ThreadPool, Threading, Transport,
+    Udp, line_missing,
 };
 
 use super::bound::Bound;
@@ -19,7 +20,7 @@ use super::load::{Countdown, Terminated};
 use super::pace::Pace;
 use super::role::{Load, Role, Strategy, Who};
 use super::{Fallible, allocations};
-use crate::twins::{Hooks, PROCESSES, Stop, datagram, pool, stream};
+use crate::twins::{Hooks, PROCESSES, Stop, datagram, pool, selector, stream};
 
 /// In seconds; far beyond what any role needs.
 const LIMIT: u32 = 300;
@@ -46,6 +47,10 @@ impl<S: StreamSocket, A, K: Hooks> Handler<StreamRequest<S, A>> for Echo<K> {
             self.hooks.handled();
         }
         Ok(if more && self.hooks.again() { Next::Again } else { Next::Done })
+    }
+
+    fn missing(&self, input: &[u8]) -> usize {
+        line_missing(input, stream::LONGEST - 1)
     }
 
     fn service_actions(&self) {
@@ -128,10 +133,10 @@ fn serve(role: Role, bound: Bound, hooks: &impl Hooks) -> io::Result<()> {
         Who::Nobody => Ok(()),
         Who::Twin => serve_twin(role, bound, hooks),
         Who::Ours => match bound {
-            Bound::Tcp(socket) => compose(role, Tcp::from_socket(socket)?, hooks),
+            Bound::Tcp(socket) => compose_stream(role, Tcp::from_socket(socket)?, hooks),
             Bound::Udp(socket) => compose(role, Udp::from_socket(socket)?, hooks),
             Bound::UnixStream(socket) => {
-                compose(role, socketserver::UnixStream::from_socket(socket)?, hooks)
+                compose_stream(role, socketserver::UnixStream::from_socket(socket)?, hooks)
             }
             Bound::UnixDatagram(socket) => {
                 compose(role, socketserver::UnixDatagram::from_socket(socket)?, hooks)
@@ -140,13 +145,32 @@ fn serve(role: Role, bound: Bound, hooks: &impl Hooks) -> io::Result<()> {
     }
 }
 
+fn compose_stream<T, K>(role: Role, transport: T, hooks: &K) -> io::Result<()>
+where
+    T: Transport<Request: Selectable + Send + 'static> + AsFd + Send + std::marker::Sync + 'static,
+    K: Hooks,
+    Echo<K>: Handler<T::Request>,
+{
+    match role.strategy {
+        Strategy::Selecting => run(transport, Selecting::new(Sync), echo(role, hooks)),
+        Strategy::SelectingPool => {
+            run(transport, Selecting::new(ThreadPool::new(pool::THREADS)), echo(role, hooks))
+        }
+        _ => compose(role, transport, hooks),
+    }
+}
+
+fn echo<K: Hooks>(role: Role, hooks: &K) -> Echo<K> {
+    Echo { hooks: hooks.clone(), ends: role.strategy.is_crew() }
+}
+
 fn compose<T, K>(role: Role, transport: T, hooks: &K) -> io::Result<()>
 where
     T: Transport<Request: Send + 'static> + Send + std::marker::Sync + 'static,
     K: Hooks,
     Echo<K>: Handler<T::Request>,
 {
-    let handler = Echo { hooks: hooks.clone(), ends: role.strategy.is_crew() };
+    let handler = echo(role, hooks);
     match role.strategy {
         Strategy::Sync => run(transport, Sync, handler),
         Strategy::Threading => run(transport, Threading::new(), handler),
@@ -154,6 +178,7 @@ where
         Strategy::ThreadPool => run(transport, ThreadPool::new(pool::THREADS), handler),
         Strategy::Forking => run(transport, Forking::new(), handler),
         Strategy::PreForking => run(transport, PreForking::new(PROCESSES, Sync)?, handler),
+        Strategy::Selecting | Strategy::SelectingPool => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
@@ -191,6 +216,7 @@ fn stream_twin<L: stream::Listener + Send + std::marker::Sync + 'static>(
     hooks: &impl Hooks,
 ) -> io::Result<()> {
     match role.strategy {
+        Strategy::Selecting | Strategy::SelectingPool => selector::serve(&listener, stop, hooks),
         _ if role.load == Load::PingPong => stream::ping_pong(&listener, hooks),
         Strategy::Sync => stream::sync(&listener, stop, hooks),
         Strategy::Threading => stream::threading(listener, stop, hooks),
@@ -213,6 +239,8 @@ fn datagram_twin<S: datagram::Socket>(
         Strategy::Fresh => datagram::fresh(socket, stop, hooks),
         Strategy::ThreadPool => datagram::thread_pool(socket, stop, hooks),
         Strategy::Forking => datagram::forking(&socket, stop, hooks),
-        Strategy::PreForking => Err(io::ErrorKind::Unsupported.into()),
+        Strategy::PreForking | Strategy::Selecting | Strategy::SelectingPool => {
+            Err(io::ErrorKind::Unsupported.into())
+        }
     }
 }

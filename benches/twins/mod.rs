@@ -9,6 +9,7 @@ mod crew;
 pub mod datagram;
 mod fork;
 pub mod pool;
+pub mod selector;
 pub mod stream;
 
 use std::io::{self, ErrorKind};

@@ -1,5 +1,6 @@
 //! Connections: one line is echoed, then the sending side is shut down and the socket closed.
 
+use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
@@ -14,7 +15,7 @@ use super::{Hooks, Looks, PROCESSES, Running, Stop, crew, passes, pool};
 
 /// The two listeners of `std`, which have no trait in common.
 pub trait Listener: AsFd {
-    type Stream: Read + Write + Send + 'static;
+    type Stream: Read + Write + AsFd + Send + 'static;
     type Peer: Send + 'static;
 
     fn accept(&self) -> io::Result<(Self::Stream, Self::Peer)>;
@@ -48,9 +49,20 @@ listener! {
     UnixListener, UnixStream, unix::SocketAddr;
 }
 
+/// No line is longer.
+pub const LONGEST: usize = 8192;
+
+thread_local! {
+    /// Not zeroed for each line, which would cost more than all else that is not the kernel's.
+    static BUFFER: RefCell<[u8; LONGEST]> = const { RefCell::new([0; LONGEST]) };
+}
+
 /// Echoes what comes up to the first newline; returns whether there was one.
 pub fn echo_line(stream: &mut (impl Read + Write)) -> io::Result<bool> {
-    let mut buffer = [0; 8192];
+    BUFFER.with_borrow_mut(|buffer| echo_line_in(buffer, stream))
+}
+
+fn echo_line_in(buffer: &mut [u8], stream: &mut (impl Read + Write)) -> io::Result<bool> {
     let mut filled = 0;
     loop {
         let count = match stream.read(&mut buffer[filled..]) {

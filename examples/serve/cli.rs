@@ -34,6 +34,7 @@ connection on a thread of its own.
                  pre-forking  in several processes, one after the other in each
                  pre-forking+threading  the same, each on a thread of its own
                  pre-forking+thread-pool  the same, with a pool each
+                 pre-forking+selecting  for connections: in a table each
                  selecting  for connections: in a table while they wait
                  selecting+thread-pool  the same, with a pool to work at it
   --mode M       files      HTTP/1.1: GET and HEAD of the files [default]
@@ -128,6 +129,7 @@ pub(crate) enum Strategy {
     PreForking,
     PreForkingThreading,
     PreForkingThreadPool,
+    PreForkingSelecting,
     Selecting,
     SelectingThreadPool,
 }
@@ -135,7 +137,7 @@ pub(crate) enum Strategy {
 impl Strategy {
     /// Whether connections take turns, exchange by exchange.
     pub(crate) fn takes_turns(self) -> bool {
-        matches!(self, Self::Selecting | Self::SelectingThreadPool)
+        matches!(self, Self::Selecting | Self::SelectingThreadPool | Self::PreForkingSelecting)
     }
 }
 
@@ -197,6 +199,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
                     ("pre-forking", Strategy::PreForking),
                     ("pre-forking+threading", Strategy::PreForkingThreading),
                     ("pre-forking+thread-pool", Strategy::PreForkingThreadPool),
+                    ("pre-forking+selecting", Strategy::PreForkingSelecting),
                     ("selecting", Strategy::Selecting),
                     ("selecting+thread-pool", Strategy::SelectingThreadPool),
                 ];

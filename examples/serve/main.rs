@@ -31,7 +31,7 @@ use std::thread;
 
 use socketserver::{
     Concurrency, Connection, Counters, DatagramTransport, ForkServer, Forking, Guarded, Handler,
-    LocalAddr, Options, Portable, PreForking, Selectable, Selecting, Server, Shareable,
+    InWorker, LocalAddr, Options, Portable, PreForking, Selectable, Selecting, Server, Shareable,
     StreamTransport, Sync, Tcp, ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream,
 };
 
@@ -119,6 +119,9 @@ where
         Strategy::PreForkingThreadPool => {
             connections(transport, processes(cli, ThreadPool::default())?, cli)
         }
+        Strategy::PreForkingSelecting => {
+            connections(transport, processes(cli, Selecting::new(Sync))?, cli)
+        }
         Strategy::Selecting => connections(transport, Selecting::new(Sync), cli),
         Strategy::SelectingThreadPool => connections(transport, Selecting::new(pool(cli)), cli),
     }
@@ -141,11 +144,13 @@ where
         Strategy::PreForkingThreadPool => {
             packets(transport, processes(cli, ThreadPool::default())?)
         }
-        Strategy::Selecting | Strategy::SelectingThreadPool => Err(io::Error::new(
-            ErrorKind::InvalidInput,
-            "--strategy selecting is for connections: a packet has nothing to wait for; sync and \
+        Strategy::Selecting | Strategy::SelectingThreadPool | Strategy::PreForkingSelecting => {
+            Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "--strategy selecting is for connections: a packet has nothing to wait for; sync and \
              thread-pool take them",
-        )),
+            ))
+        }
     }
 }
 
@@ -155,7 +160,7 @@ fn pool(cli: &Cli) -> ThreadPool {
 }
 
 /// As many processes as the user wants, or one for each processor.
-fn processes<C>(cli: &Cli, each: C) -> io::Result<PreForking<C>> {
+fn processes<C: InWorker>(cli: &Cli, each: C) -> io::Result<PreForking<C>> {
     let processors = || thread::available_parallelism().map_or(1, NonZero::get);
     PreForking::new(cli.workers.unwrap_or_else(processors), each)
 }

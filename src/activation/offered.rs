@@ -158,7 +158,7 @@ impl<T: Inheritable + AsFd> Transport for Offered<T> {
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
         if waiter.notes() {
-            return self.inner.wait(waiter);
+            self.inner.wait(waiter)?;
         }
         waiter.readable_of_several(&self.selector)
     }

@@ -14,7 +14,7 @@ mod threading;
 pub use crew::Shareable;
 pub use fork_server::ForkServer;
 pub use forking::Forking;
-pub use pre_forking::{PreForking, Workers};
+pub use pre_forking::{InWorker, PreForking, Workers};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use selecting::{InProcess, Selecting};
 pub use sync::Sync;
@@ -28,7 +28,10 @@ use crate::session::Session;
 
 /// Where requests run: Python's mix-in classes, and their absence.
 ///
-/// # Choosing one
+/// # Which should I pick?
+///
+/// Begin with [`Threading`], or with [`Sync`] for packets, and change the word when there is a reason:
+/// the handler stays the same.
 ///
 /// | strategy | each request runs | good for | Python |
 /// | --- | --- | --- | --- |
@@ -39,6 +42,36 @@ use crate::session::Session;
 /// | [`Forking`] | in a process of its own | isolation: a crash, a leak, a privilege dropped | `ForkingMixIn` |
 /// | [`ForkServer`] | in a process of its own, forked from a helper | the same in a process with threads or much memory | none |
 /// | [`PreForking`] | in one of several processes that serve side by side, each by a strategy of its own | all processors for handlers that threads can't share; a crash that ends a part | none |
+///
+/// What it costs is measured in `docs/performance.md` of the repository; on the machine there, a
+/// connection of one line took so much processor time, most of it the kernel's:
+///
+/// | strategy | TCP | Unix | a UDP packet | what it is spent on |
+/// | --- | ---: | ---: | ---: | --- |
+/// | `Sync` | 30 µs | 12 µs | 4.0 µs | nothing but the exchange |
+/// | `Threading` | 35 µs | 15 µs | 4.4 µs | waking a thread; with [`fresh_threads`](Threading::fresh_threads), which start one, 48, 44 and 38 µs |
+/// | `Forking` | 206 µs | 186 µs | 171 µs | fork(2), which copies page tables: beside 256 MB of memory it is 9.1 ms |
+/// | `ForkServer` | 210 µs | | | fork(2) of a small helper: beside 256 MB too |
+///
+/// A connection that lasts and is idle costs `Threading` 18 kB, and `Selecting` some 300 bytes, beside
+/// what the kernel has of it. `ThreadPool` takes requests as `Threading` does, and a worker of
+/// `PreForking` as the strategy inside does alone.
+///
+/// # Strategies in strategies
+///
+/// Two of them have another inside. What makes no sense does not compile, and says why.
+///
+/// | composition | good for | not for |
+/// | --- | --- | --- |
+/// | `Selecting<Sync>` | very many connections, exchanges of microseconds: no thread is ever woken for one | handlers that compute, or wait for something else: all others wait too |
+/// | `Selecting<ThreadPool>` | very many connections, exchanges that take their time, on a bounded number of threads | exchanges so short that waking a thread is most of them |
+/// | `Selecting<Threading>` | the same where none may wait for another | handlers that can pile up without limit |
+/// | `PreForking<Sync>` | short exchanges that want all processors, handlers that aren't `Sync` | slow peers: each holds a process |
+/// | `PreForking<Threading>` | connections that last, with handlers that meet in locks or may crash | state that all requests share |
+/// | `PreForking<ThreadPool>` | the same with a bound in each process | |
+/// | `PreForking<Selecting<Sync>>` | very many connections, on all processors: how nginx works | as `Selecting<Sync>` |
+/// | `PreForking<Selecting<ThreadPool>>` | the same with exchanges that take their time | |
+/// | `PreForking<Forking>` | a process for each request, more of them per second than one process can start | all that does not need it |
 ///
 /// # Implementing your own
 ///
@@ -82,8 +115,8 @@ use crate::session::Session;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot run `{H}` on requests of `{T}`",
     label = "this strategy does not go with this transport and handler",
-    note = "strategies are `Sync`, `Threading`, `ThreadPool`, `Forking`, `ForkServer`, `PreForking` \
-            of any of these, and types that implement `Concurrency<T, H>`; a strategy is the second \
+    note = "strategies are `Sync`, `Threading`, `ThreadPool`, `Forking`, `ForkServer`, \
+            `Selecting` and `PreForking` with one of these inside, and types that implement `Concurrency<T, H>`; a strategy is the second \
             parameter of `Server<Transport, Concurrency, Handler>`",
     note = "the handler has to handle the transport's requests, and under `Threading` and `ThreadPool` \
             both have to be `Send + Sync + 'static`"

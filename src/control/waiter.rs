@@ -116,7 +116,7 @@ impl<'a> Waiter<'a> {
 
     fn wait_at(&self, source: BorrowedFd<'_>, kind: Source) -> io::Result<()> {
         if let Some(notes) = self.sources {
-            if kind == Source::AsEver {
+            if kind != Source::Any {
                 notes.lock().unwrap_or_else(PoisonError::into_inner).push(source.as_raw_fd());
             }
             return Ok(());

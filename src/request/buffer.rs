@@ -10,6 +10,10 @@ use super::wire::Wire;
 /// So much memory is got at least for what is taken in; a table has no use for less.
 const LEAST: usize = 512;
 
+/// So much of it is kept at most for what comes next: enough for one who sends much, in as few reads
+/// as without a table.
+const LONG: usize = 64 * 1024;
+
 /// What taking in has come to.
 pub(super) enum Intake {
     /// There may be more to take in.
@@ -62,7 +66,9 @@ impl ReadBuffer {
         source: &mut Wire<S>,
         room: &mut Room,
     ) -> io::Result<Intake> {
-        self.bytes.drain(..mem::take(&mut self.start));
+        if self.start > 0 {
+            self.bytes.drain(..mem::take(&mut self.start));
+        }
         if self.bytes.capacity() == 0 {
             self.bytes = mem::take(&mut room.spare);
         }
@@ -81,13 +87,16 @@ impl ReadBuffer {
     }
 
     /// Lets another connection of the table have the memory, where nothing is in it.
+    #[inline]
     pub(super) fn give_back(&mut self, room: &mut Room) {
-        if self.unread().is_empty() && self.bytes.capacity() > 0 {
+        if self.start == self.bytes.len() && self.bytes.capacity() > 0 {
             self.start = 0;
             room.spare = mem::take(&mut self.bytes);
             room.spare.clear();
-            // One that was long is not kept for others.
-            room.spare.shrink_to(self.capacity.max(LEAST));
+            // One that was very long is not kept for others.
+            if room.spare.capacity() > self.capacity.max(LONG) {
+                room.spare.shrink_to(self.capacity.max(LONG));
+            }
         }
     }
 

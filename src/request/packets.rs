@@ -77,6 +77,11 @@ impl<S> Packets<S> {
         self.truncations.load(Relaxed)
     }
 
+    /// What the kernel has been asked to say of each packet.
+    pub(crate) fn wanted(&self) -> Wanted {
+        self.settings.wanted
+    }
+
     /// Whether a look is a wait already.
     pub(crate) fn spins(&self) -> bool {
         self.settings.spin.is_some()

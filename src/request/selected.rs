@@ -26,7 +26,7 @@ impl<S: StreamSocket, A> Selectable for StreamRequest<S, A> {
         let sent = flushed.and_then(|()| self.wire.send_held());
         if self.leaving {
             // There is nobody left who could be told of an error.
-            return Ok(if let Ok(false) = sent { Progress::Sending } else { self.leave() });
+            return Ok(if let Ok(false) = sent { Progress::Sending } else { self.leave(room) });
         }
         if !sent? {
             self.reader.give_back(room);
@@ -51,16 +51,17 @@ impl<S: StreamSocket, A> Selectable for StreamRequest<S, A> {
 
 impl<S: StreamSocket, A> StreamRequest<S, A> {
     /// In a table: what is left of the end.
-    fn leave(&mut self) -> Progress {
+    fn leave(&mut self, room: &mut Room) -> Progress {
         if self.wire.minders.as_ref().is_none_or(|minders| minders.lingering.is_none()) {
-            match self.hang_up() {
-                None | Some((Need::Nothing, ..)) => return Progress::Ended,
-                Some((need, bytes, time)) => {
-                    let lingering = Lingering::new(need, bytes, time);
-                    self.wire.minders.get_or_insert_default().lingering = Some(lingering);
-                }
+            let needed = self.hang_up().filter(|(need, ..)| *need != Need::Nothing);
+            if let Some((need, bytes, time)) = needed {
+                let lingering = Lingering::new(need, bytes, time);
+                self.wire.minders.get_or_insert_default().lingering = Some(lingering);
             }
         }
+        // Nobody reads any more.
+        self.reader.consume(self.reader.unread().len());
+        self.reader.give_back(room);
         let Wire { minders, socket, .. } = &mut self.wire;
         let lingering = minders.as_mut().and_then(|minders| minders.lingering.as_mut());
         let over = lingering.is_none_or(|lingering| lingering.is_over(socket));

@@ -173,9 +173,10 @@ impl<S> Wire<S> {
     }
 
     /// When a wait in the table has to end, which begins now if it has not yet.
+    #[inline]
     pub(super) fn until(&mut self) -> Option<Instant> {
-        let way = if self.holds() { Way::Write } else { Way::Read };
         let minders = self.minders.as_mut()?;
+        let way = if minders.held.is_empty() { Way::Read } else { Way::Write };
         match &minders.lingering {
             Some(lingering) => lingering.until,
             None => minders.watch.as_mut()?.park(way),

@@ -85,12 +85,23 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         !self.is_over()
     }
 
-    /// The listening sockets that the transport waits at, where it is one of this crate's.
-    pub(crate) fn listeners(&self) -> Vec<RawFd> {
+    /// What the transport waits at, where it is one of this crate's: its socket; or those of all, and
+    /// what stands for them.
+    fn sources(&self) -> Vec<RawFd> {
         let (sources, now) = (Mutex::default(), Some(Instant::now()));
         let waiter = Waiter::new(self.worker.control(), self.worker.session(), &[], now);
         self.worker.quietly(|| drop(self.transport().wait(&waiter.noting(&sources))));
-        let mut sources = sources.into_inner().unwrap_or_else(PoisonError::into_inner);
+        sources.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The one socket that it waits at.
+    pub(crate) fn source(&self) -> Option<RawFd> {
+        <[RawFd; 1]>::try_from(self.sources()).ok().map(|[source]| source)
+    }
+
+    /// Those that listen.
+    pub(crate) fn listeners(&self) -> Vec<RawFd> {
+        let mut sources = self.sources();
         sources.retain(|fd| sys::is_listener(*fd));
         sources
     }

@@ -98,14 +98,14 @@ impl ForkedChild<'_> {
     }
 }
 
-/// Puts `blank` in the place of a listening socket. Both are open.
-pub(super) fn put(blank: RawFd, listener: RawFd) {
+/// Puts `other` in the place of a socket that requests come from. Both are open.
+pub(super) fn put(other: RawFd, socket: RawFd) {
     // It can't fail for two open descriptors that differ.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    // SAFETY: both are open, and the listener is still owned by its owner afterwards: a transport of
+    // SAFETY: both are open, and the socket is still owned by its owner afterwards: a transport of
     // this crate, which expects it to change in a child.
-    let _ = unsafe { libc::dup3(blank, listener, libc::O_CLOEXEC) };
+    let _ = unsafe { libc::dup3(other, socket, libc::O_CLOEXEC) };
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     // SAFETY: as above.
-    let _ = unsafe { libc::dup2(blank, listener) };
+    let _ = unsafe { libc::dup2(other, socket) };
 }

@@ -81,6 +81,12 @@ impl ForkedChild<'_> {
         }
     }
 
+    /// Puts `other` in the place of the socket that a transport of this crate takes requests from,
+    /// which goes on with that one. It is the caller's to see that both are there.
+    pub(crate) fn exchange(&self, socket: RawFd, other: &impl AsFd) {
+        put(other.as_fd().as_raw_fd(), socket);
+    }
+
     /// Lets go of all that are listed, whichever server they are of.
     pub(crate) fn release_listeners(&self) {
         for place in &OPEN {

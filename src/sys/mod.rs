@@ -70,7 +70,7 @@ pub(crate) use passed::take_passed;
 pub(crate) use queue::Queue;
 pub(crate) use receive::{Packet, receive_more};
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use selector::{Interest, Selector};
+pub(crate) use selector::{Happenings, Interest, Selector};
 pub(crate) use send::send;
 pub(crate) use shared::SharedWords;
 pub(crate) use signals::{Caught, Quiet};

@@ -57,6 +57,10 @@ pub(crate) struct Happenings {
 }
 
 impl Happenings {
+    pub(crate) fn none() -> Self {
+        Self { events: [EpollEvent::empty(); MOST], count: 0 }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = Happening> {
         self.events[..self.count].iter().copied().map(Happening)
     }
@@ -116,14 +120,15 @@ impl Selector {
         }
     }
 
-    /// Waits until something has happened, or until then. A signal ends the wait early.
-    pub(crate) fn wait(&self, until: Option<Instant>) -> io::Result<Happenings> {
-        let mut events = [EpollEvent::empty(); MOST];
-        match self.0.wait(&mut events, timeout_until(until)) {
-            Ok(count) => Ok(Happenings { events, count }),
-            Err(Errno::EINTR) => Ok(Happenings { events, count: 0 }),
-            Err(errno) => Err(errno.into()),
-        }
+    /// Waits until something has happened, or until then, and says what. A signal ends the wait
+    /// early.
+    pub(crate) fn wait(&self, until: Option<Instant>, told: &mut Happenings) -> io::Result<()> {
+        told.count = match self.0.wait(&mut told.events, timeout_until(until)) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => 0,
+            Err(errno) => return Err(errno.into()),
+        };
+        Ok(())
     }
 }
 

@@ -35,7 +35,7 @@ const SECOND: u64 = 1;
 /// let tcp = Tcp::options().bind("127.0.0.1:0")?;
 /// let unix = UnixStream::options().mode(0o600).bind(&path)?;
 /// let server = Server::new_fn(Beside::new(tcp, unix)?, Threading::new(), |conn| match conn {
-///     Either::First(tcp) => writeln!(tcp, "you are {}", tcp.peer()),
+///     Either::First(tcp) => writeln!(tcp, "you came over IP"),
 ///     Either::Second(unix) => writeln!(unix, "you are of this machine"),
 /// })?;
 /// let (over_ip, within) = server.local_addr()?;
@@ -96,7 +96,7 @@ impl<A: Transport + AsFd, B: Transport + AsFd> Transport for Beside<A, B> {
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
         if waiter.notes() {
             self.first.wait(waiter)?;
-            return self.second.wait(waiter);
+            self.second.wait(waiter)?;
         }
         self.gate.wait(waiter)
     }

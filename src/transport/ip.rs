@@ -2,8 +2,9 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::os::fd::AsFd;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::{IpTransport, Options};
 
@@ -64,25 +65,52 @@ fn bind_one<T: IpTransport>(
     options: &Options<T>,
     reuse_address: bool,
 ) -> io::Result<Socket> {
-    let family = family_of(&address, options.family)?;
-    let (domain, protocol) = match (family, kind) {
-        (AddressFamily::V4, Type::STREAM) => (Domain::IPV4, Protocol::TCP),
-        (AddressFamily::V4, _) => (Domain::IPV4, Protocol::UDP),
-        (_, Type::STREAM) => (Domain::IPV6, Protocol::TCP),
-        (_, _) => (Domain::IPV6, Protocol::UDP),
+    let only_v6 = family_of(&address, options.family)? == AddressFamily::V6;
+    Before { only_v6, reuse_address, reuse_port: options.reuse_port }.bind(kind, address)
+}
+
+/// Another socket at the address of `first`, where that allows it. It does not listen.
+pub(super) fn another(first: &impl AsFd) -> io::Result<Socket> {
+    let first = SockRef::from(first);
+    if !first.reuse_port()? {
+        return Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "this socket has its address for itself; shards are of one that has been bound with \
+             allow_reuse_port(true)",
+        ));
+    }
+    let address = first.local_addr()?.as_socket().ok_or(ErrorKind::AddrNotAvailable)?;
+    let before = Before {
+        only_v6: address.is_ipv6() && first.only_v6()?,
+        reuse_address: first.reuse_address()?,
+        reuse_port: true,
     };
-    let socket = Socket::new(domain, kind, Some(protocol))?;
-    if domain == Domain::IPV6 {
-        socket.set_only_v6(family == AddressFamily::V6)?;
+    before.bind(first.r#type()?, address).map_err(|error| named(address, &error))
+}
+
+/// What has to be said of a socket before it is bound.
+struct Before {
+    only_v6: bool,
+    reuse_address: bool,
+    reuse_port: bool,
+}
+
+impl Before {
+    fn bind(self, kind: Type, address: SocketAddr) -> io::Result<Socket> {
+        let protocol = if kind == Type::STREAM { Protocol::TCP } else { Protocol::UDP };
+        let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(self.only_v6)?;
+        }
+        if self.reuse_address {
+            socket.set_reuse_address(true)?;
+        }
+        if self.reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        socket.bind(&address.into())?;
+        Ok(socket)
     }
-    if reuse_address {
-        socket.set_reuse_address(true)?;
-    }
-    if options.reuse_port {
-        socket.set_reuse_port(true)?;
-    }
-    socket.bind(&address.into())?;
-    Ok(socket)
 }
 
 fn family_of(address: &SocketAddr, wanted: Option<AddressFamily>) -> io::Result<AddressFamily> {

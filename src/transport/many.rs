@@ -176,7 +176,7 @@ impl<T: Transport + AsFd> Transport for Many<T> {
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
         if waiter.notes() {
-            return self.iter().try_for_each(|member| member.wait(waiter));
+            self.iter().try_for_each(|member| member.wait(waiter))?;
         }
         self.members.gate.wait(waiter)
     }

@@ -118,10 +118,10 @@ impl<T> Options<T> {
         }
         self.stream.hangup.check()
     }
+}
 
-    pub(super) fn listen(&self, socket: &Socket) -> io::Result<()> {
-        socket.listen(i32::try_from(self.backlog).unwrap_or(i32::MAX))
-    }
+pub(super) fn listen(socket: &Socket, backlog: u32) -> io::Result<()> {
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
 }
 
 /// Options of all transports.
@@ -349,7 +349,7 @@ impl<T> fmt::Debug for Options<T> {
     message = "`{Self}` is not a transport over IP, and has no such option",
     label = "an option of `Tcp` and `Udp` alone"
 )]
-pub trait IpTransport: sealed::Sealed {}
+pub trait IpTransport: sealed::Sealed + sealed::Divided {}
 
 /// A transport over Unix sockets. Sealed: [`UnixStream`](crate::UnixStream) and
 /// [`UnixDatagram`](crate::UnixDatagram).
@@ -375,9 +375,15 @@ pub trait StreamTransport: sealed::Sealed + sealed::Listening {}
 pub trait DatagramTransport: sealed::Sealed {}
 
 pub(super) mod sealed {
-    use super::{Options, Socket, io};
+    use super::{AsFd, Options, Socket, io};
 
     pub trait Sealed {}
+
+    /// Several sockets at one address, among which the kernel divides what arrives.
+    pub trait Divided: AsFd {
+        /// One more, from which requests may be taken as from the first.
+        fn another(&self) -> io::Result<Socket>;
+    }
 
     pub trait Listening: Sized {
         /// What goes with the socket, and is dropped with it.
@@ -425,7 +431,7 @@ impl<T: StreamTransport> Bound<T> {
     ///
     /// What listen(2) says.
     pub fn server_activate(self) -> io::Result<T> {
-        self.options.listen(&self.socket)?;
+        listen(&self.socket, self.options.backlog)?;
         T::listening(self.socket, self.guard, &self.options)
     }
 }

@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use socket2::{Socket, Type};
 
-use super::options::sealed::Listening;
-use super::{Bind, Bound, LocalAddr, Options, ToIpAddrs, Transport, ip, unix};
+use super::options::sealed::{Divided, Listening};
+use super::{Bind, Bound, LocalAddr, Options, ToIpAddrs, Transport, ip, options, unix};
 use crate::request::{StreamRequest, StreamSettings, TcpRequest};
 use crate::sys::Listener;
 use crate::{ForkedChild, Waiter};
@@ -21,6 +21,7 @@ use crate::{ForkedChild, Waiter};
 #[doc(alias("TCPServer", "AF_INET", "AF_INET6", "SOCK_STREAM"))]
 pub struct Tcp {
     listener: Listener<TcpListener>,
+    backlog: u32,
     pub(super) settings: StreamSettings,
 }
 
@@ -91,7 +92,17 @@ impl Listening for Tcp {
 
     fn listening(socket: Socket, (): (), options: &Options<Self>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { listener: Listener::new(socket.into()), settings: options.stream })
+        let (listener, backlog) = (Listener::new(socket.into()), options.backlog);
+        Ok(Self { listener, backlog, settings: options.stream })
+    }
+}
+
+impl Divided for Tcp {
+    fn another(&self) -> io::Result<Socket> {
+        let socket = ip::another(&self.listener)?;
+        socket.set_nonblocking(true)?;
+        options::listen(&socket, self.backlog)?;
+        Ok(socket)
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use socket2::{SockAddr, Socket, Type};
 
+use super::options::sealed::Divided;
 use super::{Bind, LocalAddr, Options, ToIpAddrs, Transport, ip};
 use crate::Waiter;
 use crate::request::{Datagram, Packets, UdpRequest};
@@ -86,6 +87,14 @@ impl Options<Udp> {
     pub fn bind(self, address: impl ToIpAddrs) -> io::Result<Udp> {
         self.check()?;
         Udp::new(ip::bind(Type::DGRAM, address, &self, |_| false)?, &self)
+    }
+}
+
+impl Divided for Udp {
+    fn another(&self) -> io::Result<Socket> {
+        let socket = ip::another(&self.packets.socket)?;
+        sys::ask(&socket, self.packets.wanted())?;
+        Ok(socket)
     }
 }
 

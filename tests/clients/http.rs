@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::served::{Served, Tested};
 use crate::tool::{failed, run, value};
-use crate::{Client, connections};
+use crate::{Client, connections, workers};
 
 pub(crate) const CLIENTS: &[Client] = &[
     ("curl_keeps_its_connection", &["which", "curl"], curl_keeps),
@@ -28,8 +28,8 @@ const REQUESTS: &str = "2000";
 /// Serves a folder.
 pub(crate) fn serve(strategy: &str, folder: &Path) -> Tested<Served> {
     let folder = folder.to_str().ok_or("not UTF-8")?;
-    let options = ["--quiet", "--strategy", strategy, "--addr", "127.0.0.1:0", "--dir", folder];
-    Served::start(&options)
+    let options = ["--quiet", "--strategy", strategy, "--workers", workers(strategy)];
+    Served::start(&[&options[..], &["--addr", "127.0.0.1:0", "--dir", folder]].concat())
 }
 
 /// A server with a small file, the URL of that, and the folder.

@@ -48,3 +48,8 @@ fn trial(strategy: &'static str, (name, probe, run): Client) -> Trial {
 fn connections(strategy: &str) -> &'static str {
     if strategy == "sync" { "1" } else { "20" }
 }
+
+/// How many workers there have to be so that each of those is served.
+fn workers(strategy: &str) -> &'static str {
+    if matches!(strategy, "thread-pool" | "pre-forking") { "20" } else { "5" }
+}

@@ -2,7 +2,7 @@
 
 use crate::served::{Served, Tested};
 use crate::tool::{failed, run};
-use crate::{Client, connections};
+use crate::{Client, connections, workers};
 
 pub(crate) const CLIENTS: &[Client] = &[
     ("redis_benchmark", &["which", "redis-benchmark"], |strategy| benchmark(strategy, "1")),
@@ -13,8 +13,8 @@ pub(crate) const CLIENTS: &[Client] = &[
 
 /// It ends with the first reply that is an error.
 fn benchmark(strategy: &str, at_once: &str) -> Tested {
-    let server =
-        Served::start(&["--strategy", strategy, "--mode", "resp", "--addr", "127.0.0.1:0"])?;
+    let options = ["--strategy", strategy, "--workers", workers(strategy), "--mode", "resp"];
+    let server = Served::start(&[&options[..], &["--addr", "127.0.0.1:0"]].concat())?;
     let (_, port) = server.address.rsplit_once(':').ok_or("no port")?;
     let command = ["redis-benchmark", "-p", port, "-n", "2000", "-c", connections(strategy)];
     let command = [&command[..], &["-P", at_once, "--csv"]].concat();

@@ -1,12 +1,19 @@
 //! Stops, drains and limits of a server whose connections wait in a table.
 
+use std::io::{self, BufRead, Write};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use socketserver::{Concurrency, Drain, Limits, Refuse, Server, WhenFull};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use socketserver::{
+    Concurrency, Drain, Handler, Limits, Next, ReadLine, Refuse, Selecting, Server, Tcp, Threading,
+    WhenFull, line_missing,
+};
 
 use crate::rig::{
     Lines, Result, Stream, Table, everywhere, exchange, hear, hear_last, lines, say, text,
 };
+use crate::support::net::PATIENCE;
 use crate::support::slow::AMPLE;
 
 everywhere! {
@@ -47,6 +54,48 @@ where
     let counters = table.counters.clone();
     table.end()?.close()?;
     assert_eq!([counters.accepted(), counters.finished(), counters.active()], [4, 4, 0]);
+    Ok(())
+}
+
+/// Its thread is stopped between an exchange and the table.
+struct Held {
+    answered: AtomicBool,
+    reached: Sender<()>,
+    go: Receiver<()>,
+}
+
+impl<R: BufRead + Write> Handler<R> for Held {
+    fn handle(&self, request: &mut R) -> io::Result<Next> {
+        let mut line = Vec::new();
+        request.read_bytes_bounded(&mut line, 100)?;
+        request.write_all(&line)?;
+        self.answered.store(true, SeqCst);
+        Ok(Next::Again)
+    }
+
+    fn missing(&self, input: &[u8]) -> usize {
+        if self.answered.load(SeqCst) {
+            self.reached.send(()).unwrap();
+            self.go.recv_timeout(PATIENCE).unwrap();
+        }
+        line_missing(input, 100)
+    }
+}
+
+#[test]
+fn one_that_comes_back_when_the_table_is_gone_ends_if_it_is_idle() -> Result {
+    let ((reached, reaches), (go, goes)) = (unbounded(), unbounded());
+    let handler = Held { answered: AtomicBool::new(false), reached, go: goes };
+    let table = Table::<Tcp, _, _>::new(Selecting::new(Threading::new()), handler)?;
+    let mut client = table.client("one\n")?;
+    reaches.recv_timeout(PATIENCE)?;
+    table.stop();
+    let server = table.end()?;
+    // It is asked once more, as it knows now.
+    go.send(())?;
+    go.send(())?;
+    hear_last(&mut client, "one\n")?;
+    server.close()?;
     Ok(())
 }
 

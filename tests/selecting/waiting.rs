@@ -1,6 +1,10 @@
 //! What waits in the table: requests that come in parts, replies that are not taken, the ends of
 //! connections.
 
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread;
+
 use socketserver::Concurrency;
 
 use crate::rig::{
@@ -18,6 +22,7 @@ everywhere! {
     a_handler_that_reads_beyond_has_been_answered;
     requests_in_one_segment_are_answered_in_order;
     one_that_pipelines_without_end_starves_nobody;
+    one_that_pipelines_without_end_keeps_nobody_out;
     one_that_does_not_hang_up_holds_no_thread;
 }
 
@@ -173,6 +178,33 @@ where
     let before = said.iter().position(|line| line == "in between").unwrap();
     assert!(before < MANY / 2, "{before} of {MANY} exchanges before one");
     drop(greedy);
+    table.close()?;
+    Ok(())
+}
+
+fn one_that_pipelines_without_end_keeps_nobody_out<T, C>(strategy: C) -> Result
+where
+    T: Stream,
+    C: Concurrency<T, Lines> + Send + 'static,
+{
+    let (handler, ear) = lines();
+    let table = Table::<T, C, _>::new(strategy, handler)?;
+    let (mut greedy, enough) = (table.client("")?, AtomicBool::new(false));
+    thread::scope(|scope| {
+        let talk = scope.spawn(|| -> io::Result<()> {
+            while !enough.load(SeqCst) {
+                // Without an answer there is nothing that its thread could ever wait for.
+                greedy.write_all("long 0\n".repeat(10_000).as_bytes())?;
+            }
+            Ok(())
+        });
+        ear.hears("long 0").unwrap();
+        let mut all = (0..20).map(|_| exchange(&mut table.client("")?, "one\n"));
+        let answered = all.all(|answer| answer.is_ok());
+        enough.store(true, SeqCst);
+        assert!(answered);
+        talk.join().unwrap()
+    })?;
     table.close()?;
     Ok(())
 }

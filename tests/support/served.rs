@@ -23,7 +23,7 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 
 /// The strategies that it offers for connections. Every test that runs it under each takes them from
 /// here.
-pub const STRATEGIES: [&str; 10] = [
+pub const STRATEGIES: [&str; 11] = [
     "sync",
     "threading",
     "thread-pool",
@@ -32,6 +32,7 @@ pub const STRATEGIES: [&str; 10] = [
     "pre-forking",
     "pre-forking+threading",
     "pre-forking+thread-pool",
+    "pre-forking+selecting",
     "selecting",
     "selecting+thread-pool",
 ];

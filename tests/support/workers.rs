@@ -55,7 +55,17 @@ pub fn serve_with<C: Concurrency<Tcp, H>, H: Handler<TcpRequest>>(
     handler: impl FnOnce(StopHandle) -> H,
     change: impl FnOnce(Server<Tcp, PreForking<C>, H>) -> Server<Tcp, PreForking<C>, H>,
 ) -> Result<Seen> {
-    let (tcp, counters, workers) = (tcp()?, Counters::new()?, strategy.workers());
+    serve_on(tcp()?, strategy, handler, change)
+}
+
+/// The same on this transport.
+pub fn serve_on<C: Concurrency<Tcp, H>, H: Handler<TcpRequest>>(
+    tcp: Tcp,
+    strategy: PreForking<C>,
+    handler: impl FnOnce(StopHandle) -> H,
+    change: impl FnOnce(Server<Tcp, PreForking<C>, H>) -> Server<Tcp, PreForking<C>, H>,
+) -> Result<Seen> {
+    let (counters, workers) = (Counters::new()?, strategy.workers());
     let (address, counts) = (tcp.local_addr()?, counters.clone());
     let server = Apart::run(move || {
         let mut server = change(Server::with_stop(tcp, strategy, handler)?).counters(&counts);

@@ -68,6 +68,8 @@ fn colour(strategy: Strategy) -> RGBColor {
         Strategy::ThreadPool => RGBColor(0x56, 0xb4, 0xe9),
         Strategy::Forking => RGBColor(0x00, 0x9e, 0x73),
         Strategy::PreForking => RGBColor(0xe6, 0x9f, 0x00),
+        Strategy::Selecting => RGBColor(0xf0, 0xe4, 0x42),
+        Strategy::SelectingPool => RGBColor(0x80, 0x80, 0x00),
     }
 }
 

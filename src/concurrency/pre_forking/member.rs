@@ -20,6 +20,8 @@ const SETTLED: Duration = Duration::from_secs(1);
 pub(super) struct Member {
     pub(super) pid: Pid,
     pub(super) sheet: Arc<Sheet>,
+    /// The number of the socket that it takes from; 0 where there is but one.
+    pub(super) shard: usize,
     /// Where it counts.
     pub(super) counters: Option<Counters>,
     /// How often all had been restarted when it was started.

@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::member::{Member, never_came_up};
+use super::shards::Shards;
 use super::sheet::{ASK, HURRY, LEAVE, LOOK, Sheet};
 use super::work::{self, Outfit};
 use super::workers::Workers;
@@ -36,6 +37,7 @@ pub(super) struct Staff {
     pub(super) workers: Workers,
     /// How many requests a worker takes before it is replaced, less the chance.
     pub(super) max_requests: Option<u64>,
+    pub(super) shards: Option<Shards>,
     members: Vec<Member>,
     /// The process whose children they are.
     owner: u32,
@@ -52,6 +54,7 @@ impl Staff {
         Self {
             workers,
             max_requests: None,
+            shards: None,
             members: Vec::new(),
             owner: process::id(),
             in_a_row: 0,
@@ -173,11 +176,28 @@ impl Staff {
     }
 
     /// How many may be there besides those that are about to end: one more while there is one to be
-    /// replaced.
+    /// replaced, or a shard that nobody takes from.
     fn most(&self) -> usize {
         let generation = self.workers.generation();
         let due = self.staying().any(|member| member.is_due(generation));
-        self.workers.processes() + usize::from(due)
+        let one_more = due || self.crowds(Member::stays).contains(&0);
+        self.workers.processes() + usize::from(one_more)
+    }
+
+    /// How many such members each shard has.
+    fn crowds(&self, such: impl Fn(&Member) -> bool) -> Vec<usize> {
+        let mut crowds = vec![0; self.shards.as_ref().map_or(1, Shards::count)];
+        for member in self.members.iter().filter(|member| such(member)) {
+            crowds[member.shard] += 1;
+        }
+        crowds
+    }
+
+    /// Where the next takes from: there are the fewest, those not counted that are to be replaced.
+    fn next_shard(&self) -> usize {
+        let generation = self.workers.generation();
+        let crowds = self.crowds(|member| member.stays() && !member.is_due(generation));
+        (0..crowds.len()).min_by_key(|shard| crowds[*shard]).unwrap_or(0)
     }
 
     fn staying(&self) -> impl Iterator<Item = &Member> {
@@ -191,8 +211,9 @@ impl Staff {
         self.pause.is_none() && !self.exhausted && self.staying().count() < self.most()
     }
 
-    /// Has those leave that are too many: those that are due first, then those that do not serve yet,
-    /// then the youngest. One that is replaced serves until whoever replaces it does.
+    /// Has those leave that are too many: from the fullest shard, those that are due first, then those
+    /// that do not serve yet, then the youngest. One that is replaced serves until whoever replaces it
+    /// does.
     fn part(&mut self) {
         let (generation, wanted) = (self.workers.generation(), self.workers.processes());
         loop {
@@ -200,7 +221,9 @@ impl Staff {
             if staying <= wanted || !all_serve && staying <= self.most() {
                 break;
             }
-            let order = |m: &&mut Member| (m.is_due(generation), !m.serves(), m.since);
+            let crowds = self.crowds(Member::stays);
+            let order =
+                |m: &&mut Member| (crowds[m.shard], m.is_due(generation), !m.serves(), m.since);
             let staying = self.members.iter_mut().filter(|member| member.stays());
             if let Some(member) = staying.max_by_key(order) {
                 member.tell(LEAVE);
@@ -242,10 +265,14 @@ impl Staff {
             supervisor: Pid::this(),
         });
         let (generation, since) = (self.workers.generation(), Instant::now());
-        let members = &mut self.members;
+        let shard = self.next_shard();
+        let (members, shards) = (&mut self.members, &mut self.shards);
         let forked = session.fork_worker(|child| {
             // What is there to tell them by is not this one's.
             members.clear();
+            if let Some(shards) = shards.take() {
+                shards.leave_one(shard, child);
+            }
             outfit.take().map_or(0, |outfit| work::run(strategy, session, child, outfit))
         });
         let pid = match forked {
@@ -255,7 +282,7 @@ impl Staff {
                 return Err(error);
             }
         };
-        Ok(Member { pid, sheet, counters, generation, limit, since, told: 0, end: None })
+        Ok(Member { pid, sheet, shard, counters, generation, limit, since, told: 0, end: None })
     }
 
     /// A tenth more at most, so that those that were started together do not end together.

@@ -20,6 +20,7 @@ const GENERATION: usize = 1;
 const SERVING: usize = 2;
 const STARTED: usize = 3;
 const DIED: usize = 4;
+const SHARDS: usize = 5;
 const IDS: usize = 8;
 
 /// The worker processes of a [`PreForking`](crate::PreForking), to be looked at and steered while
@@ -72,7 +73,8 @@ impl Workers {
     /// How many processes there are to be.
     #[must_use]
     pub fn processes(&self) -> usize {
-        self.count(WANTED)
+        // Where the two were set at the same time, too.
+        self.count(WANTED).max(self.count(SHARDS))
     }
 
     /// Has so many processes serve from now on. New ones are started at once; those that are too
@@ -80,12 +82,20 @@ impl Workers {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for 0, and for more than 512.
+    /// `InvalidInput` for 0, for more than 512, and for fewer than there are
+    /// [shards](crate::PreForking::shards).
     pub fn set_processes(&self, processes: usize) -> io::Result<()> {
         if processes == 0 || processes > MOST {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "PreForking needs at least 1 process to serve with, and has 512 at most",
+            ));
+        }
+        if processes < self.count(SHARDS) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "each shard of PreForking needs a process that takes requests from it; there have \
+                 to be at least as many processes as there are shards",
             ));
         }
         self.word(WANTED).store(processes as u64, SeqCst);
@@ -129,6 +139,10 @@ impl Workers {
 
     pub(super) fn generation(&self) -> u64 {
         self.word(GENERATION).load(SeqCst)
+    }
+
+    pub(super) fn set_shards(&self, count: usize) {
+        self.word(SHARDS).store(count as u64, SeqCst);
     }
 
     pub(super) fn set_serving(&self, count: usize) {

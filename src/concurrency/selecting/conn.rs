@@ -185,15 +185,18 @@ impl<R: Selectable> Conn<R> {
         }
     }
 
-    /// Waits for its peer where it is: nobody comes back to the table. Whether it can.
+    /// Waits for its peer where it is: nobody comes back to the table. Whether it can. One that has
+    /// not known that the server leaves has something else to do.
     pub(super) fn wait_here<H: Handler<R>>(&mut self, worker: &Worker<H>) -> bool {
+        if !mem::replace(&mut self.state.leaving, true) {
+            return true;
+        }
         let until = self.until(worker);
         let Some(connection) = self.connection(worker) else { return false };
         let flags = if self.state.sending { PollFlags::POLLOUT } else { PollFlags::POLLIN };
         // Where this fails, the next look says why.
         let _ = sys::poll(&mut [PollFd::new(connection, flags)], until);
         self.state.stir(false);
-        self.state.leaving = true;
         true
     }
 

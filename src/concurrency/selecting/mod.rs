@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use self::conn::Outcome;
 use self::table::{Table, Visit};
-use super::{Concurrency, Sync, ThreadPool, Threading};
+use super::{Concurrency, InWorker, Sync, ThreadPool, Threading};
 use crate::control::Control;
 use crate::drain::Closing;
 use crate::failure::{Failure, Stage};
@@ -121,9 +121,10 @@ impl Bounds {
 /// [`Selecting`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't run the exchanges of `Selecting`",
-    label = "not a strategy that works in the process of the table",
-    note = "`Selecting` keeps its connections in one process, between exchanges too: it goes with \
-            `Sync`, `Threading` and `ThreadPool`, and with strategies that implement `InProcess`",
+    label = "not a strategy that runs exchanges in the process of the table",
+    note = "`Selecting` keeps its connections in a table, in one process, between exchanges too: what \
+            runs these has to run them there, and needs no table of its own. It goes with `Sync`, \
+            `Threading` and `ThreadPool`, and with strategies that implement `InProcess`",
     note = "for several processes, put it inside: `PreForking<Selecting<Sync>>`"
 )]
 pub trait InProcess {}
@@ -131,6 +132,8 @@ pub trait InProcess {}
 impl InProcess for Sync {}
 impl InProcess for Threading {}
 impl InProcess for ThreadPool {}
+
+impl<C> InWorker for Selecting<C> {}
 
 impl<C: InProcess> Selecting<C> {
     /// A table whose exchanges run where `inner` runs them.
@@ -214,25 +217,30 @@ where
     H: Handler<T::Request>,
 {
     fn handle(&self, visit: &mut Visit<T::Request>) -> io::Result<Next> {
-        let (Some(table), Some(mut conn)) = (&self.table, visit.conn.take()) else {
-            return Ok(Next::Done);
-        };
+        let Some(table) = &self.table else { return Ok(Next::Done) };
         let mut room = self.bounds.room(mem::take(&mut visit.spare));
-        loop {
+        // What the strategy inside does for each visit is done once for all that are ready.
+        let mut next = visit.conn.take();
+        while let Some(mut conn) = next {
             let outcome = conn.advance(&table.worker, &mut room, &table.selector);
             if outcome == Outcome::Over {
-                table.left(conn.token(), &mut room);
-                break;
+                table.left(conn.token());
+                next = table.another(&mut room);
+                continue;
             }
-            match table.park(conn, &mut room, outcome == Outcome::Again) {
-                None => break,
-                Some(back) => conn = back,
-            }
-            if !conn.wait_here(&table.worker) {
+            let mut back = match table.park(conn, &mut room, outcome == Outcome::Again) {
+                Ok(another) => {
+                    next = another;
+                    continue;
+                }
+                Err(back) => back,
+            };
+            if !back.wait_here(&table.worker) {
                 let fault = Fault::new(Stage::Handle, conn::unable_to_wait());
-                table.give_up(&mut conn, &mut room, fault);
+                table.give_up(&mut back, &mut room, fault);
                 break;
             }
+            next = Some(back);
         }
         Ok(Next::Done)
     }

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::conn::Conn;
 use super::entrance::Entrance;
@@ -17,7 +17,7 @@ use crate::failure::Stage;
 use crate::handler::Handler;
 use crate::request::{Request, Room, Selectable};
 use crate::session::Session;
-use crate::sys::{Bell, Interest, Selector};
+use crate::sys::{Bell, Happenings, Interest, Selector};
 use crate::transport::Transport;
 use crate::worker::{Fault, Worker};
 
@@ -41,6 +41,9 @@ pub struct Table<T: Transport, H> {
     /// Why no more requests can be got.
     error: Mutex<Option<io::Error>>,
 }
+
+/// A connection that one alone works at.
+type Own<T> = Box<Conn<<T as Transport>::Request>>;
 
 /// A connection that has something to do, for as long as somebody works at it.
 pub struct Visit<R> {
@@ -81,51 +84,66 @@ where
     }
 
     /// Has a connection wait, until something happens or its peer is late; one that has its turn
-    /// `again` is taken up as soon as the others have had theirs. Where nobody comes back to the
-    /// table, it is returned.
+    /// `again` is taken up when others have been looked for. Returns the next one to be worked at;
+    /// where nobody comes back to the table, the same.
     pub(super) fn park(
         &self,
         mut conn: Box<Conn<T::Request>>,
         room: &mut Room,
         again: bool,
-    ) -> Option<Box<Conn<T::Request>>> {
+    ) -> Result<Option<Own<T>>, Own<T>> {
         let enter = || self.places.lock().enter();
         let token = match conn.register(&self.worker, &self.selector, enter) {
             Ok(token) => token,
             Err(error) => {
                 self.give_up(&mut conn, room, Fault::new(Stage::Handle, error));
-                return None;
+                return Ok(self.another(room));
             }
         };
         let until = conn.until(&self.worker);
         let mut places = self.places.lock();
-        places.spare(mem::take(&mut room.spare));
-        let back = places.park(token, conn, until, again);
-        // Whoever works here may not come back.
-        let wake = places.wake();
-        drop(places);
-        if wake {
-            self.nudge.ring();
+        match places.park(token, conn, until, again) {
+            None => Ok(self.another_of(places, room)),
+            Some(back) => Err(back),
         }
-        back
     }
 
     /// Ends a connection that can't wait, or not be worked at.
     pub(super) fn give_up(&self, conn: &mut Conn<T::Request>, room: &mut Room, fault: Fault) {
         conn.give_up(&self.worker, &self.selector, room, fault);
-        self.left(conn.token(), room);
+        self.left(conn.token());
     }
 
     /// A connection is gone.
-    pub(super) fn left(&self, token: Option<Token>, room: &mut Room) {
-        if token.is_none() && room.spare.capacity() == 0 {
-            return;
-        }
-        let mut places = self.places.lock();
+    pub(super) fn left(&self, token: Option<Token>) {
         if let Some(token) = token {
-            places.leave(token);
+            self.places.lock().leave(token);
         }
-        places.spare(mem::take(&mut room.spare));
+    }
+
+    /// The next connection for one who has just worked at one.
+    pub(super) fn another(&self, room: &mut Room) -> Option<Box<Conn<T::Request>>> {
+        self.another_of(self.places.lock(), room)
+    }
+
+    fn another_of(
+        &self,
+        mut places: MutexGuard<'_, Places<T::Request>>,
+        room: &mut Room,
+    ) -> Option<Box<Conn<T::Request>>> {
+        let another = places.another(&mut room.spare);
+        // Whoever works here may not come back, or not soon.
+        self.wake(places);
+        another
+    }
+
+    /// Wakes one who waits at the selector, where there is reason to.
+    fn wake(&self, mut places: MutexGuard<'_, Places<T::Request>>) {
+        let wake = places.wake();
+        drop(places);
+        if wake {
+            self.nudge.ring();
+        }
     }
 
     /// A new connection, if there is one.
@@ -186,38 +204,31 @@ where
     fn get_request(&self) -> io::Result<Option<Self::Request>> {
         loop {
             let mut places = self.places.lock();
-            let next = places.next();
-            // Whoever has something to do looks at nothing else for as long as it lasts.
-            let wake = matches!(next, Next::Conn(..) | Next::Arrival) && places.wake();
-            drop(places);
-            if wake {
-                self.nudge.ring();
-            }
-            let (conn, spare) = match next {
-                Next::Conn(conn, spare) => (Some(conn), spare),
+            let (conn, spare) = match places.next() {
+                Next::Conn(conn) => (conn, places.lend()),
                 Next::Arrival => {
-                    let conn = self.arrival();
-                    // There may be another one at once, which the listener does not tell of.
-                    if conn.is_some() && self.places.lock().wake() {
-                        self.nudge.ring();
-                    }
-                    (conn, Vec::new())
+                    self.wake(places);
+                    let Some(conn) = self.arrival() else { continue };
+                    places = self.places.lock();
+                    (conn, places.lend())
                 }
                 Next::Wait => return Err(io::ErrorKind::WouldBlock.into()),
                 Next::Over => return Ok(None),
             };
-            if conn.is_some() {
-                return Ok(Some(Visit { conn, spare }));
-            }
+            // Whoever has something to do looks at nothing else for as long as it lasts, and there
+            // may be another new one at once, which the listener does not tell of.
+            self.wake(places);
+            return Ok(Some(Visit { conn: Some(conn), spare }));
         }
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
         let until = self.before_wait(waiter.deadline())?;
-        let happenings = self.selector.wait(until);
+        let (mut happenings, mut heard) = (Happenings::none(), false);
+        let waited = self.selector.wait(until, &mut happenings);
         let mut places = self.places.lock();
         places.end_to_wait(until);
-        let (happenings, mut heard) = (happenings?, false);
+        waited?;
         for happening in happenings.iter() {
             match happening.token() {
                 LISTENER => places.arrival(),
@@ -230,6 +241,7 @@ where
                 number => places.stir(Token::of(number), happening.has_more()),
             }
         }
+        places.take_turns();
         drop(places);
         self.after_wait(heard);
         Ok(())

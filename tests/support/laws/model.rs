@@ -33,6 +33,10 @@ pub enum Mixin {
     ForkServer,
     /// One process, which serves as `Sync` does.
     PreForking,
+    /// The same with a pool, as `ThreadPool`.
+    PreForkingPool,
+    /// The same with a table.
+    PreForkingSelecting,
     /// `Forking` in a process with several threads, which refuses every request.
     ForkingRefused,
 }
@@ -40,7 +44,12 @@ pub enum Mixin {
 impl Mixin {
     /// Whether it needs a process with one thread.
     pub fn forks(self) -> bool {
-        self.hands_over() || self == Self::PreForking
+        self.hands_over() || self.has_workers()
+    }
+
+    /// Whether a process beside that of the server takes the requests.
+    fn has_workers(self) -> bool {
+        matches!(self, Self::PreForking | Self::PreForkingPool | Self::PreForkingSelecting)
     }
 
     /// Whether each request goes to a process of its own.
@@ -56,6 +65,7 @@ impl Mixin {
                 | Self::ThreadPoolOne
                 | Self::ForkingOne
                 | Self::PreForking
+                | Self::PreForkingSelecting
                 | Self::Selecting
                 | Self::SelectingThreads
                 | Self::SelectingPool
@@ -64,16 +74,16 @@ impl Mixin {
 
     /// Whether `handle_request` returns when its request has been handled.
     pub fn handles_here(self) -> bool {
-        matches!(
-            self,
-            Self::Sync
-                | Self::PreForking
-                | Self::ThreadPool
-                | Self::ThreadPoolOne
-                | Self::Selecting
-                | Self::SelectingThreads
-                | Self::SelectingPool
-        )
+        self.has_workers()
+            || matches!(
+                self,
+                Self::Sync
+                    | Self::ThreadPool
+                    | Self::ThreadPoolOne
+                    | Self::Selecting
+                    | Self::SelectingThreads
+                    | Self::SelectingPool
+            )
     }
 }
 
@@ -426,7 +436,14 @@ reference! {
         Mixin::SelectingPool,
         Mixin::ForkingRefused,
     ];
-    Forks: vec![Mixin::Forking, Mixin::ForkingOne, Mixin::ForkServer, Mixin::PreForking];
+    Forks: vec![
+        Mixin::Forking,
+        Mixin::ForkingOne,
+        Mixin::ForkServer,
+        Mixin::PreForking,
+        Mixin::PreForkingPool,
+        Mixin::PreForkingSelecting,
+    ];
 }
 
 pub fn wires() -> impl Strategy<Value = Wire> {

@@ -83,6 +83,10 @@ where
         Mixin::SelectingThreads => {
             boxed(world, setting, transport, address, Selecting::new(Threading::new()))
         }
+        Mixin::PreForkingSelecting => {
+            let strategy = PreForking::new(1, Selecting::new(socketserver::Sync))?;
+            boxed(world, setting, transport, address, strategy)
+        }
         _ => with(world, setting, transport, address),
     }
 }
@@ -113,8 +117,14 @@ where
             boxed(world, setting, transport, address, Forking::new().max_children(1)?)
         }
         Mixin::ForkServer => boxed(world, setting, transport, address, ForkServer::new()),
-        Mixin::PreForking => {
+        Mixin::PreForking | Mixin::PreForkingSelecting => {
             let strategy = PreForking::new(1, socketserver::Sync)?;
+            boxed(world, setting, transport, address, strategy)
+        }
+        Mixin::PreForkingPool => {
+            let pool = ThreadPool::new(MOST_CLIENTS).idle_timeout(Duration::ZERO);
+            let strategy = PreForking::new(1, pool)?;
+            world.workers.get_or_init(|| strategy.workers());
             boxed(world, setting, transport, address, strategy)
         }
     }
@@ -217,6 +227,7 @@ where
 
     fn serve_forever(&mut self) {
         self.run("serve_forever", Server::serve_forever);
+        self.server().handler().world.wait_for_workers();
     }
 
     fn handle_request(&mut self) -> Outcome {

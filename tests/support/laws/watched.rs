@@ -105,6 +105,7 @@ impl<T: Transport<Request: Inner>> Transport for Watched<T> {
     fn after_fork(&self, child: &ForkedChild<'_>) {
         self.inner.after_fork(child);
         self.world.close_ends();
+        self.world.leave();
     }
 }
 

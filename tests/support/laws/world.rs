@@ -4,15 +4,19 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
+use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use nix::unistd::close;
-use socketserver::Counters;
+use socketserver::{Counters, Workers};
 use tempfile::TempDir;
 
-use super::ledger::Ledger;
+use super::super::processes::lives;
+use super::ledger::{Entry, Ledger};
 use super::script::Script;
+
+const LEFT: &str = "left";
 
 /// Standard mutexes, as children use them too.
 pub struct World {
@@ -28,6 +32,8 @@ pub struct World {
     pub counters: Counters,
     /// What the handler has been told of.
     pub events: Ledger,
+    /// The worker processes that go on taking requests until they hear of the end of the session.
+    pub workers: OnceLock<Workers>,
     book: Mutex<HashMap<String, Guest>>,
     ends: Mutex<BTreeSet<RawFd>>,
 }
@@ -49,6 +55,7 @@ impl World {
             overdue: AtomicBool::new(false),
             counters: Counters::new()?,
             events: Ledger::new()?,
+            workers: OnceLock::new(),
             book: Mutex::default(),
             ends: Mutex::default(),
         })
@@ -66,6 +73,27 @@ impl World {
 
     pub fn guest(&self, address: &str) -> Option<Guest> {
         locked(&self.book).get(address).copied()
+    }
+
+    /// Waits until no worker takes requests any more: one that does although the session is over does
+    /// not know the guests that have come since.
+    pub fn wait_for_workers(&self) {
+        let ids = self.workers.get().map_or_else(Vec::new, Workers::process_ids);
+        let gone = self.ledger.wait_until(|entries| {
+            let has_left = |id: u32| {
+                let own = |entry: &Entry| entry.event == LEFT && entry.serial == id as usize;
+                entries.iter().any(own) || !lives(id)
+            };
+            ids.iter().all(|id| has_left(*id))
+        });
+        assert!(gone, "some of {ids:?} take requests although the session is over");
+    }
+
+    /// In a worker: it takes no more.
+    pub fn leave(&self) {
+        if self.workers.get().is_some() {
+            self.ledger.record(process::id() as usize, 0, LEFT);
+        }
     }
 
     /// Closes them all, in a child, which never drops the clients that they belong to.

@@ -30,7 +30,7 @@ impl Token {
 /// What is to be done next.
 pub(super) enum Next<R> {
     /// A connection has to be looked at.
-    Conn(Box<Conn<R>>, Vec<u8>),
+    Conn(Box<Conn<R>>),
     /// There may be a new one.
     Arrival,
     /// Nothing, for now.
@@ -43,6 +43,8 @@ pub(super) struct Places<R> {
     all: Vec<Place<R>>,
     free: Vec<u32>,
     ready: VecDeque<Token>,
+    /// Those that have had their turn, and are ready again when others have been looked for.
+    again: Vec<Token>,
     arrival: bool,
     timers: BinaryHeap<Reverse<(Instant, Token)>>,
     parked: usize,
@@ -82,6 +84,7 @@ impl<R> Default for Places<R> {
             all: Vec::new(),
             free: Vec::new(),
             ready: VecDeque::new(),
+            again: Vec::new(),
             arrival: false,
             timers: BinaryHeap::new(),
             parked: 0,
@@ -155,22 +158,38 @@ impl<R> Places<R> {
         if mem::take(&mut self.arrival) {
             return Next::Arrival;
         }
+        if let Some(conn) = self.ready() {
+            return Next::Conn(conn);
+        }
+        self.over |= self.leaving && self.parked == 0 && self.again.is_empty();
+        if self.over { Next::Over } else { Next::Wait }
+    }
+
+    fn ready(&mut self) -> Option<Box<Conn<R>>> {
         while let Some(token) = self.ready.pop_front() {
             let Some(place) = self.place(token) else { continue };
             match mem::replace(&mut place.conn, State::Out { stirred: false, more: false }) {
                 State::Ready(mut conn) => {
                     conn.state.leaving = self.leaving;
-                    return Next::Conn(conn, self.spare.pop().unwrap_or_default());
+                    return Some(conn);
                 }
                 other => place.conn = other,
             }
         }
-        self.over |= self.leaving && self.parked == 0;
-        if self.over { Next::Over } else { Next::Wait }
+        None
+    }
+
+    /// Another connection for one who has just worked at one; who gets none gives back its memory.
+    pub(super) fn another(&mut self, spare: &mut Vec<u8>) -> Option<Box<Conn<R>>> {
+        let another = if self.arrival { None } else { self.ready() };
+        if another.is_none() {
+            self.spare(mem::take(spare));
+        }
+        another
     }
 
     /// Has a connection wait in its place, until something happens or `until`; one that has its turn
-    /// `again` is ready at once. Where nobody comes back, it is returned.
+    /// `again` has it after the next wait. Where nobody comes back, it is returned.
     pub(super) fn park(
         &mut self,
         token: Token,
@@ -193,7 +212,11 @@ impl<R> Places<R> {
         // One that has not seen yet that the server leaves has to.
         if again || stirred || (leaving && !conn.state.leaving) {
             place.conn = State::Ready(conn);
-            self.ready.push_back(token);
+            if again {
+                self.again.push(token);
+            } else {
+                self.ready.push_back(token);
+            }
             return None;
         }
         place.conn = State::Parked(conn);
@@ -254,7 +277,7 @@ impl<R> Places<R> {
     }
 
     fn has_more(&self) -> bool {
-        self.arrival || !self.ready.is_empty()
+        self.arrival || !self.ready.is_empty() || !self.again.is_empty()
     }
 
     /// When the clock has to be minded next.
@@ -277,6 +300,11 @@ impl<R> Places<R> {
         }
     }
 
+    /// Others have been looked for: those have their turn again that have had it.
+    pub(super) fn take_turns(&mut self) {
+        self.ready.extend(self.again.drain(..));
+    }
+
     /// How many wait.
     pub(super) fn waiting(&self) -> usize {
         self.waits.len()
@@ -297,8 +325,13 @@ impl<R> Places<R> {
         self.woken = false;
     }
 
+    /// Memory for whoever works at a connection.
+    pub(super) fn lend(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
+    }
+
     /// Keeps memory for the next one that needs some.
-    pub(super) fn spare(&mut self, bytes: Vec<u8>) {
+    fn spare(&mut self, bytes: Vec<u8>) {
         if bytes.capacity() > 0 && self.spare.len() < SPARE {
             self.spare.push(bytes);
         }

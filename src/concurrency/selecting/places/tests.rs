@@ -39,7 +39,7 @@ fn what_happens_to_one_that_waits_makes_it_ready_once() {
     assert_eq!(next(&mut places), "wait");
     places.stir(token, false);
     places.stir(token, true);
-    let Next::Conn(conn, _) = places.next() else { panic!("it is ready") };
+    let Next::Conn(conn) = places.next() else { panic!("it is ready") };
     assert_eq!(next(&mut places), "wait");
     assert!(places.park(token, conn, None, false).is_none());
     assert_eq!(next(&mut places), "wait");
@@ -64,7 +64,26 @@ fn one_that_has_its_turn_again_has_it_after_the_others() {
     places.arrival();
     assert_eq!([next(&mut places), next(&mut places)], ["arrival", "conn"]);
     places.leave(first);
+    assert_eq!(next(&mut places), "wait", "what others have sent meanwhile comes before");
+    let until = places.begin_to_wait(None);
+    assert!(until.is_some(), "and is not waited for");
+    places.end_to_wait(until);
+    places.take_turns();
     assert_eq!([next(&mut places), next(&mut places)], ["conn", "wait"]);
+}
+
+#[test]
+fn one_who_has_worked_gets_another_unless_there_is_a_new_one() {
+    let mut places = Table::default();
+    let [first, second] = [(); 2].map(|()| parked(&mut places, None));
+    let mut spare = Vec::with_capacity(1);
+    places.stir(first, false);
+    places.stir(second, false);
+    assert!(places.another(&mut spare).is_some() && spare.capacity() == 1);
+    places.arrival();
+    assert!(places.another(&mut spare).is_none());
+    assert_eq!((spare.capacity(), next(&mut places)), (0, "arrival"));
+    assert_eq!((next(&mut places), places.lend().capacity()), ("conn", 1));
 }
 
 #[test]
@@ -146,13 +165,13 @@ fn it_is_over_when_nobody_waits_any_more() {
     let waits = parked(&mut places, None);
     let (works, conn) = enter(&mut places);
     places.wind_up();
-    let Next::Conn(first, _) = places.next() else { panic!("it has to know") };
+    let Next::Conn(first) = places.next() else { panic!("it has to know") };
     assert!(first.state.leaving);
     assert!(places.park(waits, first, None, false).is_none());
     assert_eq!(next(&mut places), "wait");
     // Who has worked meanwhile has to know as well.
     assert!(places.park(works, conn, None, false).is_none());
-    let Next::Conn(conn, _) = places.next() else { panic!("it has to know") };
+    let Next::Conn(conn) = places.next() else { panic!("it has to know") };
     assert_eq!(next(&mut places), "wait");
     places.stir(waits, true);
     assert_eq!(next(&mut places), "conn");
