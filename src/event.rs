@@ -36,6 +36,9 @@ pub enum Refusal {
     Source,
     /// Requests came faster than they may: [`Limits::rate`](crate::Limits::rate).
     Rate,
+    /// A peer of its source was not let in a while ago:
+    /// [`Limits::penalty`](crate::Limits::penalty).
+    Penalty,
     /// [`verify_request`](crate::Handler::verify_request) said no.
     Rejected,
 }
@@ -43,7 +46,8 @@ pub enum Refusal {
 impl Refusal {
     /// Every reason, for those who show what has been [counted](crate::Counters::refused_for) of
     /// each.
-    pub const ALL: &'static [Self] = &[Self::Full, Self::Source, Self::Rate, Self::Rejected];
+    pub const ALL: &'static [Self] =
+        &[Self::Full, Self::Source, Self::Rate, Self::Penalty, Self::Rejected];
 }
 
 /// In words, for a log: "too many requests at once".
@@ -53,6 +57,7 @@ impl fmt::Display for Refusal {
             Self::Full => "too many requests at once",
             Self::Source => "too many requests of one source",
             Self::Rate => "requests come too fast",
+            Self::Penalty => "its source is kept away for a while",
             Self::Rejected => "rejected by verify_request",
         })
     }

@@ -4,6 +4,8 @@ use std::any::Any;
 use std::io::{self, ErrorKind, Write};
 use std::{error, fmt};
 
+use crate::authentication::Denied;
+
 /// Where in its life a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -32,8 +34,13 @@ pub enum FailureKind {
     PeerGone,
     /// A read or write took longer than its timeout, or a [deadline](crate::Deadlines) has passed.
     TimedOut,
+    /// Peer and server did not come to terms before the first request: a TLS handshake failed.
+    /// Scanners do that all day; so does a client that is set up wrongly.
+    Handshake,
     /// The handler, or the request itself, returned an error.
     Error,
+    /// The peer was not let in, for what it is or could not show: [`Denied`].
+    Denied,
     /// A panic, contained.
     Panic,
     /// The request could not be started: no thread, no process.
@@ -46,8 +53,16 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// Every kind, for those who show what has been [counted](crate::Counters::failed_by) of each.
-    pub const ALL: &'static [Self] =
-        &[Self::PeerGone, Self::TimedOut, Self::Error, Self::Panic, Self::NotStarted, Self::Lost];
+    pub const ALL: &'static [Self] = &[
+        Self::PeerGone,
+        Self::TimedOut,
+        Self::Handshake,
+        Self::Error,
+        Self::Denied,
+        Self::Panic,
+        Self::NotStarted,
+        Self::Lost,
+    ];
 
     /// What an error of a connection says of it.
     pub(crate) fn of_connection(error: &io::Error) -> Self {
@@ -59,6 +74,7 @@ impl FailureKind {
             | ErrorKind::UnexpectedEof => Self::PeerGone,
             // An expired SO_RCVTIMEO or SO_SNDTIMEO is EAGAIN (socket(7)).
             ErrorKind::TimedOut | ErrorKind::WouldBlock => Self::TimedOut,
+            _ if Denied::of(error).is_some() => Self::Denied,
             _ => Self::Error,
         }
     }
@@ -70,7 +86,9 @@ impl fmt::Display for FailureKind {
         f.write_str(match self {
             Self::PeerGone => "the peer went away",
             Self::TimedOut => "timed out",
+            Self::Handshake => "a handshake failed",
             Self::Error => "an error",
+            Self::Denied => "the peer was not let in",
             Self::Panic => "a panic",
             Self::NotStarted => "could not be started",
             Self::Lost => "its end was not seen",

@@ -53,8 +53,16 @@ compile_error!(
     "socketserver serves Unix sockets and forks: it is for Unix systems, and tested on Linux"
 );
 
+/// The rustls that [`Tls`] is made of, to configure it with: a 0.x crate, whose next version will be
+/// one of this crate's.
+#[cfg(feature = "tls")]
+pub use rustls;
+
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+mod activation;
 mod admission;
 mod alias;
+mod authentication;
 mod concurrency;
 mod control;
 mod counters;
@@ -74,8 +82,18 @@ mod worker;
 #[doc = include_str!("../docs/from-python.md")]
 pub mod from_python {}
 
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+pub use activation::{HandOver, Inherited, Offered, notify};
 pub use admission::{Limits, PeerIp, PeerUid, Refuse, WhenFull, by_ip, by_prefix, by_uid};
+#[cfg(feature = "proxy")]
+pub use admission::{Network, NotANetwork, from_networks};
 pub use alias::*;
+#[cfg(feature = "hmac")]
+pub use authentication::SharedKeys;
+pub use authentication::{
+    Authenticate, Authenticated, AuthenticatedRequest, Certificates, Denied, HasIdentity,
+    PeerCertificate, PeerCredentials, Users,
+};
 pub use concurrency::{
     Concurrency, ForkServer, Forking, InWorker, PreForking, Shareable, Sync, ThreadPool, Threading,
     Workers,
@@ -96,17 +114,29 @@ pub use handler::{
 pub use in_flight::{Activity, Ticket};
 pub use request::{
     Amplifies, Connection, Credentials, Datagram, DatagramSocket, DeadlinePassed, Deadlines,
-    Hangup, LineTooLong, Progress, ReadLine, ReplyTooLong, Request, RequestTooLong, Room,
+    Either, Hangup, LineTooLong, Progress, ReadLine, ReplyTooLong, Request, RequestTooLong, Room,
     Selectable, StreamRequest, StreamSocket, TcpRequest, Truncation, UdpRequest,
     UnixDatagramRequest, UnixStreamRequest,
 };
+#[cfg(feature = "proxy")]
+pub use request::{BadProxyHeader, Proxiable, ProxiedRequest, ProxyHeader};
+#[cfg(feature = "tls")]
+pub use request::{HandshakeFailed, HandshakeReason, TlsRequest, TlsStream, TlsTruncated};
 pub use running::Running;
 pub use server::Server;
 pub use session::{Outcome, Puller, Session, Taken};
 pub use sys::{AssumeForkSafe, ForkRefused, ForkedChild};
+#[cfg(feature = "proxy")]
+pub use transport::Proxied;
 pub use transport::{
     AddressFamily, Bind, Bound, DatagramTransport, IpTransport, LocalAddr, Options, Portable,
     StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram, UnixStream,
     UnixTransport,
 };
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use transport::{Beside, Listeners, Many};
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+pub use transport::{Inheritable, Show, SocketFile};
+#[cfg(feature = "tls")]
+pub use transport::{Tls, TlsConfig};
 pub use worker::{Ending, Job, Worker};

@@ -312,18 +312,18 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        self.open(request)?;
+        step(Stage::Establish, || request.establish())?;
+        self.set_up(request)?;
         let handled = step(Stage::Handle, || self.exchanges(request));
         self.conclude(request, handled)
     }
 
-    /// The stages before the first exchange.
+    /// The handler's stage before the first exchange.
     #[inline]
-    pub(crate) fn open<R: Request>(&self, request: &mut R) -> Result<(), Fault>
+    pub(crate) fn set_up<R: Request>(&self, request: &mut R) -> Result<(), Fault>
     where
         H: Handler<R>,
     {
-        step(Stage::Establish, || request.establish())?;
         step(Stage::Setup, || self.handler().setup(request))
     }
 

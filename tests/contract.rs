@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use socketserver::{
-    Activity, AddressFamily, Amplifies, AssumeForkSafe, Bound, Closing, Counters, CrashOnPanic,
-    Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Ending, Event, Failure,
-    FailureKind, ForkRefused, ForkServer, ForkedChild, Forking, Guarded, Handler, HandlerFn,
-    Hangup, Job, Limits, LineTooLong, Next, OnPanic, Options, Outcome, PreForking, Progress,
-    Puller, Refusal, Refuse, ReplyTooLong, Report, RequestTooLong, Room, Running, Selecting,
-    Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp,
-    TcpRequest, TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket, Truncation, Udp,
-    UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull,
-    Worker, Workers, handler_fn,
+    Activity, AddressFamily, Amplifies, AssumeForkSafe, Beside, Bound, Closing, Counters,
+    CrashOnPanic, Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Either, Ending,
+    Event, Failure, FailureKind, ForkRefused, ForkServer, ForkedChild, Forking, Guarded, Handler,
+    HandlerFn, Hangup, Job, Limits, LineTooLong, Listeners, Many, Next, OnPanic, Options, Outcome,
+    PreForking, Progress, Puller, Refusal, Refuse, ReplyTooLong, Report, RequestTooLong, Room,
+    Running, Selecting, Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync,
+    Taken, Tcp, TcpRequest, TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket,
+    Truncation, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest,
+    Waiter, WhenFull, Worker, Workers, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -43,6 +43,55 @@ macro_rules! assert_not {
     }};
 }
 
+#[test]
+fn who_is_let_in_goes_anywhere() {
+    use socketserver::{Authenticated, AuthenticatedRequest, Certificates, Denied, Users};
+    assert_send_sync_debug::<Authenticated<UnixStream, Users>>();
+    assert_send_sync_debug::<AuthenticatedRequest<UnixStreamRequest, Users>>();
+    assert_send_sync_debug::<Users>();
+    assert_clone::<Users>();
+    assert_send_sync_debug::<Certificates<fn(&[u8]) -> Option<u8>>>();
+    assert_error::<Denied>();
+    assert_send_sync_debug::<Denied>();
+}
+
+#[cfg(feature = "hmac")]
+#[test]
+fn shared_keys_go_anywhere_and_are_not_printed() -> io::Result<()> {
+    use socketserver::SharedKeys;
+    assert_send_sync_debug::<SharedKeys<String>>();
+    let keys = SharedKeys::new([("name", [7; 32]), ("other", [8; 32])])?;
+    assert_eq!(format!("{keys:?}"), "SharedKeys(2)");
+    for wrong in [vec![], vec![("short", vec![7; 31])]] {
+        let error = SharedKeys::new(wrong).err().map(|error| error.kind());
+        assert_eq!(error, Some(io::ErrorKind::InvalidInput));
+    }
+    Ok(())
+}
+
+#[cfg(feature = "proxy")]
+#[test]
+fn what_comes_through_proxies_goes_anywhere() {
+    use socketserver::{
+        BadProxyHeader, Network, NotANetwork, Proxied, ProxiedRequest, ProxyHeader,
+    };
+    assert_send_sync_debug::<Proxied<Tcp>>();
+    assert_send_sync_debug::<ProxiedRequest<TcpRequest>>();
+    assert_send_sync_debug::<ProxyHeader>();
+    assert_send_sync_debug::<Network>();
+    assert_error::<NotANetwork>();
+    assert_error::<BadProxyHeader>();
+    let wrong = |text: &str| text.parse::<Network>().err();
+    assert_eq!(wrong("192.0.2.0/33"), Some(NotANetwork::Bits));
+    assert_eq!(wrong("192.0.2.0/"), Some(NotANetwork::Bits));
+    assert_eq!(wrong("::/129"), Some(NotANetwork::Bits));
+    assert_eq!(wrong("192.0.2.7/24"), Some(NotANetwork::Host));
+    assert_eq!(wrong("localhost/8"), Some(NotANetwork::Address));
+    for right in ["0.0.0.0/0", "192.0.2.7", "192.0.2.7/32", "::/0", "2001:db8::/32"] {
+        assert_eq!(wrong(right), None, "{right}");
+    }
+}
+
 /// A handler with nothing in it.
 struct Stateless;
 
@@ -54,6 +103,9 @@ impl<R> Handler<R> for Stateless {
 
 /// A handler with much in it.
 struct Heavy(#[expect(dead_code, reason = "only its size counts")] [u8; 4096]);
+
+/// Two kinds of transports, one of which may grow.
+type Two = Beside<Many<Tcp>, UnixStream>;
 
 macro_rules! for_the_lattice {
     ($check:ident: $($transport:ident)*) => {$(
@@ -78,6 +130,10 @@ macro_rules! for_the_lattice {
 #[test]
 fn servers_and_transports_go_to_any_thread() {
     for_the_lattice!(assert_send_sync_debug: Tcp Udp UnixStream UnixDatagram);
+    for_the_lattice!(assert_send_sync_debug: Two);
+    assert_send_sync_debug::<Many<Udp>>();
+    assert_send_sync_debug::<Listeners<Udp>>();
+    assert_clone::<Listeners<Udp>>();
     assert_send_sync_debug::<Bound<Tcp>>();
     assert_send_sync_debug::<Bound<UnixStream>>();
 }
@@ -88,6 +144,7 @@ fn requests_go_to_any_thread() {
     assert_send_sync_debug::<UdpRequest>();
     assert_send_sync_debug::<UnixStreamRequest>();
     assert_send_sync_debug::<UnixDatagramRequest>();
+    assert_send_sync_debug::<Either<TcpRequest, UdpRequest>>();
     // Whatever tells the peer.
     assert_send_sync_debug::<StreamRequest<TcpStream, ()>>();
     assert_send_sync_debug::<Datagram<UdpSocket, ()>>();
@@ -161,6 +218,15 @@ fn what_a_server_is_given_goes_anywhere() {
     assert_send_sync_debug::<CrashOnPanic<()>>();
     #[cfg(feature = "log")]
     assert_send_sync_debug::<socketserver::Logged<()>>();
+    #[cfg(feature = "activation")]
+    {
+        use socketserver::{HandOver, Inherited, Offered, SocketFile};
+        for_the_lattice!(assert_send_sync_debug: Handed);
+        type Handed = Offered<Two>;
+        assert_send_sync_debug::<HandOver>();
+        assert_send_sync_debug::<Inherited>();
+        assert_send_sync_debug::<SocketFile>();
+    }
     // What strategies and requests meet.
     assert_send_sync_debug::<Ticket>();
     assert_send_sync_debug::<Activity>();
@@ -192,6 +258,29 @@ fn errors_are_errors() {
     assert_error::<RequestTooLong>();
     assert_error::<ReplyTooLong>();
     assert_error::<Amplifies>();
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn tls_goes_where_its_transport_goes() {
+    use socketserver::{
+        HandshakeFailed, HandshakeReason, Portable, Selectable, Tls, TlsConfig, TlsRequest,
+        TlsTruncated,
+    };
+    fn assert_portable<T: Portable>() {}
+    fn assert_selectable<R: Selectable>() {}
+    assert_send_sync_debug::<Tls<Tcp>>();
+    assert_send_sync_debug::<TlsConfig>();
+    assert_clone::<TlsConfig>();
+    assert_send_sync_debug::<HandshakeReason>();
+    assert_error::<HandshakeFailed>();
+    assert_error::<TlsTruncated>();
+    assert_send::<TlsRequest<TcpRequest>>();
+    assert_debug::<TlsRequest<TcpRequest>>();
+    assert_portable::<Tls<UnixStream>>();
+    assert_selectable::<TlsRequest<UnixStreamRequest>>();
+    // As plain a value as the transport inside, and a pointer.
+    assert_eq!(size_of::<Tls<Tcp>>(), size_of::<Tcp>() + size_of::<usize>());
 }
 
 #[test]

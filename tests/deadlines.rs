@@ -8,7 +8,7 @@ use std::error::Error;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socketserver::{
     Concurrency, Connection, DeadlinePassed, Deadlines, Guarded, Handler, Hangup, Next, Outcome,
@@ -295,6 +295,8 @@ impl Connection for Noted {
     fn set_hangup(&mut self, _hangup: Hangup) -> io::Result<()> {
         Ok(())
     }
+
+    fn set_stage_end(&mut self, _end: Option<Instant>) {}
 }
 
 /// Notes which of its hooks are called.

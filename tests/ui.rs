@@ -19,6 +19,16 @@ fn what_makes_no_sense_does_not_compile_and_says_why() -> Result<(), Box<dyn Err
         );
         return Ok(());
     }
-    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
+    // The messages name what there is instead, and with a feature there is more.
+    let cases = trybuild::TestCases::new();
+    match (cfg!(feature = "proxy"), cfg!(feature = "tls")) {
+        (false, false) => cases.compile_fail("tests/ui/*.rs"),
+        (true, false) => cases.compile_fail("tests/ui/proxy/*.rs"),
+        (false, true) => cases.compile_fail("tests/ui/tls/*.rs"),
+        (true, true) => {
+            cases.compile_fail("tests/ui/proxy/*.rs");
+            cases.compile_fail("tests/ui/tls/*.rs");
+        }
+    }
     Ok(())
 }

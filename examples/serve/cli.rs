@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use lexopt::{Arg, Parser};
 
+use crate::listeners;
+
 pub(crate) const HELP: &str = "\
 serve: the files of a directory over HTTP, and every server of the crate
 
@@ -18,7 +20,8 @@ connection on a thread of its own.
 
   --dir D        the directory to serve [default: the current one]
   --addr A       where to listen [default: 127.0.0.1:8000]: IP:PORT for tcp and
-                 udp, with port 0 for a free one; a path for unix and unixgram
+                 udp, with port 0 for a free one; a path for unix and unixgram;
+                 given more than once, at all of them
   --transport T  tcp        connections over IP [default]
                  udp        packets over IP
                  unix       connections over a Unix socket
@@ -41,9 +44,18 @@ connection on a thread of its own.
                             and resp, which they can't have
                  resp       what Redis speaks: PING, GET, SET and a few more,
                             kept in memory, by each process for itself
+  --tls CERT.pem KEY.pem
+                 connections through TLS, with this certificate (and those that
+                 prove it) and its key; needs --features tls
+  --client-ca CA.pem
+                 with --tls: clients need a certificate of one of these
   --backlog N    how many connections may wait to be accepted [default: 1024]
   --bufsize N    how much is read at a time by once and echo [default: 8192];
                  for packets, the longest that is taken whole [default: 65535]
+  --proxy-from CIDR
+                 for tcp, and as often as there are networks: connections come
+                 from these, through proxies that say whose they are, by the
+                 PROXY protocol; others are refused; needs --features proxy
   --quiet        no line on stderr for each exchange of files
   --workers N    how many processes pre-forking has [default: as many as there
                  are processors], or how many threads a thread-pool has at most
@@ -51,13 +63,17 @@ connection on a thread of its own.
                  the others have no such number, and it does nothing
   -h, --help     this text
 
-Once bound it prints `LISTENING <address>` on stdout. On SIGTERM or SIGINT it
+Once bound it prints `LISTENING <address>` on stdout, a line for each address.
+Sockets that it was started with (LISTEN_FDS) take the place of those of --addr;
+that needs --features activation. On SIGTERM or SIGINT it
 takes nothing new, finishes what is in flight and exits with 0; a second signal
 ends it at once.
 ";
 
 const OPTIONS: &str = "--transport, --strategy, --mode, --addr, --backlog, --bufsize, --workers, \
-                       --dir, --quiet, --help";
+                       --dir, --proxy-from, --tls, --client-ca, --quiet, --help";
+pub(crate) const NOT_FOR_PACKETS: &str =
+    "--tls is for connections: use it with --transport tcp or unix";
 /// More would be no buffer but an attempt to run out of memory.
 const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
 
@@ -70,6 +86,8 @@ pub(crate) enum Asked {
 /// A server.
 pub(crate) struct Cli {
     pub(crate) endpoint: Endpoint,
+    /// Whether --addr was given.
+    pub(crate) addressed: bool,
     pub(crate) strategy: Strategy,
     pub(crate) mode: Mode,
     pub(crate) backlog: u32,
@@ -77,14 +95,28 @@ pub(crate) struct Cli {
     pub(crate) workers: Option<usize>,
     pub(crate) dir: PathBuf,
     pub(crate) quiet: bool,
+    /// The networks of proxies.
+    #[cfg_attr(not(feature = "proxy"), expect(dead_code, reason = "they are refused without"))]
+    pub(crate) proxies: Vec<String>,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "it is refused without"))]
+    pub(crate) tls: Option<Certified>,
 }
 
-/// A transport, and an address that goes with it.
+/// What TLS needs.
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "it is refused without"))]
+pub(crate) struct Certified {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    /// Whose certificates clients need, if they need any.
+    pub(crate) clients: Option<PathBuf>,
+}
+
+/// A transport, and addresses that go with it.
 pub(crate) enum Endpoint {
-    Tcp(SocketAddr),
-    Udp(SocketAddr),
-    Unix(PathBuf),
-    Unixgram(PathBuf),
+    Tcp(Vec<SocketAddr>),
+    Udp(Vec<SocketAddr>),
+    Unix(Vec<PathBuf>),
+    Unixgram(Vec<PathBuf>),
 }
 
 #[derive(Clone, Copy)]
@@ -140,9 +172,10 @@ impl Cli {
 pub(crate) fn parse() -> Result<Asked, String> {
     let mut transport = Transport::Tcp;
     let mut strategy = Strategy::Threading;
-    let (mut mode, mut address, mut dir) = (None, None, None);
+    let (mut mode, mut addresses, mut dir) = (None, Vec::new(), None);
     let (mut bufsize, mut workers) = (None, None);
-    let (mut backlog, mut quiet) = (1024, false);
+    let (mut backlog, mut quiet, mut proxies) = (1024, false, Vec::new());
+    let (mut tls, mut clients) = (None, None);
 
     let mut parser = Parser::from_env();
     while let Some(arg) = parser.next().map_err(|error| hinted(&error))? {
@@ -181,7 +214,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 ];
                 mode = Some(choice(&mut parser, "--mode", all)?);
             }
-            Arg::Long("addr") => address = Some(value(&mut parser)?),
+            Arg::Long("addr") => addresses.push(value(&mut parser)?),
             Arg::Long("backlog") => backlog = number(&mut parser, "--backlog", u32::MAX)?,
             Arg::Long("bufsize") => {
                 bufsize = Some(number(&mut parser, "--bufsize", LARGEST_BUFFER)?);
@@ -190,12 +223,16 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 workers = Some(number(&mut parser, "--workers", usize::MAX)?);
             }
             Arg::Long("dir") => dir = Some(PathBuf::from(value(&mut parser)?)),
+            Arg::Long("proxy-from") => proxies.push(text(&mut parser)?),
+            Arg::Long("tls") => tls = Some((file(&mut parser)?, file(&mut parser)?)),
+            Arg::Long("client-ca") => clients = Some(file(&mut parser)?),
             Arg::Long("quiet") => quiet = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
             other => return Err(hinted(&other.unexpected())),
         }
     }
-    let endpoint = endpoint(transport, address)?;
+    let addressed = !addresses.is_empty();
+    let endpoint = endpoint(transport, &addresses)?;
     let packets = matches!(endpoint, Endpoint::Udp(_) | Endpoint::Unixgram(_));
     let needs = match mode {
         Some(Mode::Files) => Some("files is HTTP"),
@@ -208,13 +245,55 @@ pub(crate) fn parse() -> Result<Asked, String> {
              can have --mode once or echo"
         ));
     }
+    check_proxies(&proxies, &endpoint)?;
     let mode = mode.unwrap_or(if packets { Mode::Echo } else { Mode::Files });
+    let tls = certified(tls, clients, packets)?;
     let served = dir.is_some() || mode == Mode::Files;
     let dir = dir.unwrap_or_else(|| PathBuf::from("."));
     if served {
         check_dir(&dir)?;
     }
-    Ok(Asked::Serve(Cli { endpoint, strategy, mode, backlog, bufsize, dir, workers, quiet }))
+    Ok(Asked::Serve(Cli {
+        endpoint,
+        addressed,
+        strategy,
+        mode,
+        backlog,
+        bufsize,
+        dir,
+        workers,
+        quiet,
+        proxies,
+        tls,
+    }))
+}
+
+fn check_proxies(proxies: &[String], endpoint: &Endpoint) -> Result<(), String> {
+    match endpoint {
+        _ if proxies.is_empty() => Ok(()),
+        _ if !cfg!(feature = "proxy") => {
+            Err("this serve knows no PROXY protocol: build it with --features proxy".into())
+        }
+        Endpoint::Tcp(_) => Ok(()),
+        _ => Err("--proxy-from is for connections over IP: use it with --transport tcp".into()),
+    }
+}
+
+/// What TLS needs, where it is asked for and can be had.
+fn certified(
+    tls: Option<(PathBuf, PathBuf)>,
+    clients: Option<PathBuf>,
+    packets: bool,
+) -> Result<Option<Certified>, String> {
+    match (tls, clients) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err("--client-ca is for connections through TLS: give --tls too".into()),
+        (Some(_), _) if packets => Err(NOT_FOR_PACKETS.into()),
+        (Some(_), _) if !cfg!(feature = "tls") => {
+            Err("this serve was built without TLS: build it with --features tls".into())
+        }
+        (Some((certificate, key)), clients) => Ok(Some(Certified { certificate, key, clients })),
+    }
 }
 
 fn hinted(error: &dyn Display) -> String {
@@ -223,6 +302,10 @@ fn hinted(error: &dyn Display) -> String {
 
 fn value(parser: &mut Parser) -> Result<OsString, String> {
     parser.value().map_err(|error| error.to_string())
+}
+
+fn file(parser: &mut Parser) -> Result<PathBuf, String> {
+    value(parser).map(PathBuf::from)
 }
 
 fn text(parser: &mut Parser) -> Result<String, String> {
@@ -254,45 +337,53 @@ where
     }
 }
 
-fn endpoint(transport: Transport, address: Option<OsString>) -> Result<Endpoint, String> {
+fn endpoint(transport: Transport, addresses: &[OsString]) -> Result<Endpoint, String> {
     Ok(match transport {
-        Transport::Tcp => Endpoint::Tcp(inet(address)?),
-        Transport::Udp => Endpoint::Udp(inet(address)?),
-        Transport::Unix => Endpoint::Unix(path(address)?),
-        Transport::Unixgram => Endpoint::Unixgram(path(address)?),
+        Transport::Tcp => Endpoint::Tcp(inet(addresses)?),
+        Transport::Udp => Endpoint::Udp(inet(addresses)?),
+        Transport::Unix => Endpoint::Unix(paths(addresses)?),
+        Transport::Unixgram => Endpoint::Unixgram(paths(addresses)?),
     })
 }
 
 /// Literal addresses, and the one name that needs no resolver.
-fn inet(address: Option<OsString>) -> Result<SocketAddr, String> {
-    let Some(address) = address else { return Ok(SocketAddr::from(([127, 0, 0, 1], 8000))) };
-    let text = address.to_string_lossy();
-    let literal = match text.strip_prefix("localhost:") {
-        Some(port) => format!("127.0.0.1:{port}"),
-        None => text.to_string(),
+fn inet(addresses: &[OsString]) -> Result<Vec<SocketAddr>, String> {
+    if addresses.is_empty() {
+        return Ok(vec![SocketAddr::from(([127, 0, 0, 1], 8000))]);
+    }
+    let literal = |address: &OsString| {
+        let text = address.to_string_lossy();
+        let literal = match text.strip_prefix("localhost:") {
+            Some(port) => format!("127.0.0.1:{port}"),
+            None => text.to_string(),
+        };
+        literal.parse().map_err(|_| {
+            format!(
+                "--addr {text:?} is not IP:PORT, such as 127.0.0.1:8000, [::1]:8000, 0.0.0.0:8000 \
+                 for all of IPv4, or 127.0.0.1:0 for any free port; paths go with --transport unix \
+                 or unixgram"
+            )
+        })
     };
-    literal.parse().map_err(|_| {
-        format!(
-            "--addr {text:?} is not IP:PORT, such as 127.0.0.1:8000, [::1]:8000, 0.0.0.0:8000 for \
-             all of IPv4, or 127.0.0.1:0 for any free port; paths go with --transport unix or \
-             unixgram"
-        )
-    })
+    addresses.iter().map(literal).collect()
 }
 
-fn path(address: Option<OsString>) -> Result<PathBuf, String> {
-    let Some(address) = address else {
+fn paths(addresses: &[OsString]) -> Result<Vec<PathBuf>, String> {
+    if addresses.is_empty() && !listeners::are_passed_in() {
         return Err("--transport unix and unixgram need the path of their socket: give it with \
                     --addr, such as --addr /tmp/serve.sock"
             .into());
-    };
-    if address.to_str().is_some_and(|text| text.parse::<SocketAddr>().is_ok()) {
-        return Err(format!(
-            "--addr {address:?} is IP:PORT, and a Unix socket has a path: use --transport tcp or \
-             udp, or ./ before a file's name that looks like that"
-        ));
     }
-    Ok(address.into())
+    let path = |address: &OsString| {
+        if address.to_str().is_some_and(|text| text.parse::<SocketAddr>().is_ok()) {
+            return Err(format!(
+                "--addr {address:?} is IP:PORT, and a Unix socket has a path: use --transport tcp \
+                 or udp, or ./ before a file's name that looks like that"
+            ));
+        }
+        Ok(address.into())
+    };
+    addresses.iter().map(path).collect()
 }
 
 fn check_dir(dir: &Path) -> Result<(), String> {

@@ -8,8 +8,13 @@ mod count;
 mod echo;
 mod files;
 mod limits;
+mod listeners;
 mod peer;
+#[cfg(feature = "proxy")]
+mod proxied;
 mod resp;
+#[cfg(feature = "tls")]
+mod secured;
 mod signals;
 mod whole;
 
@@ -20,20 +25,21 @@ use std::num::NonZero;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net as unix;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 
 use socketserver::{
-    Concurrency, Connection, Counters, ForkServer, Forking, Guarded, Handler, InWorker, LocalAddr,
-    Options, Portable, PreForking, Selectable, Selecting, Server, Shareable, StreamTransport, Sync,
-    Tcp, ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream,
+    Concurrency, Connection, Counters, DatagramTransport, ForkServer, Forking, Guarded, Handler,
+    InWorker, LocalAddr, Options, Portable, PreForking, Selectable, Selecting, Server, Shareable,
+    StreamTransport, Sync, Tcp, ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream,
 };
 
 use cli::{Asked, Cli, Endpoint, Mode, Strategy};
 use count::{Counted, InFlight};
 use echo::{Echo, Once, Packets};
 use files::Files;
+use listeners::{Listeners, listeners};
 use resp::Resp;
 use signals::Signals;
 
@@ -61,11 +67,32 @@ fn status(error: &io::Error) -> u8 {
 
 /// The lattice: a transport, and then a strategy.
 fn serve(cli: &Cli) -> io::Result<()> {
+    listeners::check(cli.addressed)?;
+    #[cfg(feature = "tls")]
+    if let Some(certified) = &cli.tls {
+        return secured::serve(cli, certified);
+    }
     match &cli.endpoint {
-        Endpoint::Tcp(at) => streams(tcp(cli, *at)?, cli),
-        Endpoint::Udp(at) => datagrams(udp(cli, *at)?, cli),
-        Endpoint::Unix(at) => streams(unix(cli, at)?, cli),
-        Endpoint::Unixgram(at) => datagrams(unixgram(cli, at)?, cli),
+        #[cfg(feature = "proxy")]
+        Endpoint::Tcp(at) if !cli.proxies.is_empty() => {
+            streams(proxied::behind(listeners::many(tcp(cli, at)?)?, &cli.proxies)?, cli)
+        }
+        Endpoint::Tcp(at) => match tcp(cli, at)? {
+            Listeners::One(tcp) => streams(tcp, cli),
+            Listeners::Several(many) => streams(many, cli),
+        },
+        Endpoint::Udp(at) => match udp(cli, at)? {
+            Listeners::One(udp) => datagrams(udp, cli),
+            Listeners::Several(many) => datagrams(many, cli),
+        },
+        Endpoint::Unix(at) => match unix(cli, at)? {
+            Listeners::One(unix) => streams(unix, cli),
+            Listeners::Several(many) => streams(many, cli),
+        },
+        Endpoint::Unixgram(at) => match unixgram(cli, at)? {
+            Listeners::One(unixgram) => datagrams(unixgram, cli),
+            Listeners::Several(many) => datagrams(many, cli),
+        },
     }
 }
 
@@ -138,30 +165,33 @@ fn processes<C: InWorker>(cli: &Cli, each: C) -> io::Result<PreForking<C>> {
     PreForking::new(cli.workers.unwrap_or_else(processors), each)
 }
 
-fn tcp(cli: &Cli, at: net::SocketAddr) -> io::Result<Tcp> {
+fn tcp(cli: &Cli, at: &[net::SocketAddr]) -> io::Result<Listeners<Tcp>> {
     // An answer to each of several requests that came at once is a packet of its own, and Nagle would
     // have each wait for the acknowledgement of the one before, which clients delay.
     let pipelined = matches!(cli.mode, Mode::Files | Mode::Resp);
-    tuned(Tcp::options(), cli).disable_nagle_algorithm(pipelined).bind(at)
+    let options = || tuned(Tcp::options(), cli).disable_nagle_algorithm(pipelined);
+    listeners(at, |at| options().bind(at), |socket| options().from_socket(socket))
 }
 
-fn unix(cli: &Cli, at: &Path) -> io::Result<UnixStream> {
-    tuned(UnixStream::options(), cli).bind(at)
+fn unix(cli: &Cli, at: &[PathBuf]) -> io::Result<Listeners<UnixStream>> {
+    let options = || tuned(UnixStream::options(), cli);
+    listeners(at, |at| options().bind(at), |socket| options().from_socket(socket))
 }
 
-fn udp(cli: &Cli, at: net::SocketAddr) -> io::Result<Udp> {
-    let options = Udp::options();
+fn udp(cli: &Cli, at: &[net::SocketAddr]) -> io::Result<Listeners<Udp>> {
+    let options = || sized(Udp::options(), cli);
+    listeners(at, |at| options().bind(at), |socket| options().from_socket(socket))
+}
+
+fn unixgram(cli: &Cli, at: &[PathBuf]) -> io::Result<Listeners<UnixDatagram>> {
+    let options = || sized(UnixDatagram::options(), cli);
+    listeners(at, |at| options().bind(at), |socket| options().from_socket(socket))
+}
+
+fn sized<T: DatagramTransport>(options: Options<T>, cli: &Cli) -> Options<T> {
     match cli.bufsize {
-        Some(size) => options.max_packet_size(size).bind(at),
-        None => options.bind(at),
-    }
-}
-
-fn unixgram(cli: &Cli, at: &Path) -> io::Result<UnixDatagram> {
-    let options = UnixDatagram::options();
-    match cli.bufsize {
-        Some(size) => options.max_packet_size(size).bind(at),
-        None => options.bind(at),
+        Some(size) => options.max_packet_size(size),
+        None => options,
     }
 }
 
@@ -253,11 +283,14 @@ where
 }
 
 /// Tells whoever started this that clients may come, and where to.
-fn announce(address: &impl Shown) -> io::Result<()> {
-    let mut line = OsString::from("LISTENING ");
-    line.push(address.shown());
-    line.push("\n");
-    say(line)
+fn announce(addresses: &impl Shown) -> io::Result<()> {
+    let mut lines = OsString::new();
+    for address in addresses.shown() {
+        lines.push("LISTENING ");
+        lines.push(address);
+        lines.push("\n");
+    }
+    say(lines)
 }
 
 fn say(text: impl AsRef<OsStr>) -> io::Result<()> {
@@ -276,17 +309,17 @@ fn fail(code: u8, what: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// An address as a client is given it.
+/// Addresses as a client is given them.
 trait Shown {
-    fn shown(&self) -> OsString;
+    fn shown(&self) -> Vec<OsString>;
 
     /// The same for a browser, where there is such a thing.
     fn place(&self) -> String;
 }
 
 impl Shown for net::SocketAddr {
-    fn shown(&self) -> OsString {
-        self.to_string().into()
+    fn shown(&self) -> Vec<OsString> {
+        vec![self.to_string().into()]
     }
 
     fn place(&self) -> String {
@@ -295,11 +328,21 @@ impl Shown for net::SocketAddr {
 }
 
 impl Shown for unix::SocketAddr {
-    fn shown(&self) -> OsString {
-        self.as_pathname().map(Into::into).unwrap_or_default()
+    fn shown(&self) -> Vec<OsString> {
+        vec![self.as_pathname().map(Into::into).unwrap_or_default()]
     }
 
     fn place(&self) -> String {
-        self.shown().to_string_lossy().into_owned()
+        self.as_pathname().map(|path| path.display().to_string()).unwrap_or_default()
+    }
+}
+
+impl<A: Shown> Shown for Vec<A> {
+    fn shown(&self) -> Vec<OsString> {
+        self.iter().flat_map(A::shown).collect()
+    }
+
+    fn place(&self) -> String {
+        self.iter().map(A::place).collect::<Vec<_>>().join(", ")
     }
 }

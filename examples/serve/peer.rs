@@ -1,6 +1,6 @@
-//! What a handler has to know of the socket under its request.
+//! What a handler has to know of a connection beyond what it reads and writes.
 
-use std::io;
+use std::io::{self, BufRead, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -8,7 +8,34 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
-use socketserver::{StreamRequest, StreamSocket};
+use socketserver::{Connection, StreamRequest, StreamSocket};
+
+/// A connection whose handler waits for its peer, knows its name, and has files sent to it.
+pub(crate) trait Client: BufRead + Write + AsFd + Connection {
+    /// Whether it has taken more from its socket than has been read.
+    fn is_ahead(&mut self) -> bool;
+
+    /// As [`StreamRequest::send_from`].
+    fn send_from(&mut self, source: impl Read + Send + 'static) -> io::Result<()>;
+
+    /// The peer's address without its port, for the log.
+    fn name(&self) -> String;
+}
+
+impl<S: StreamSocket, A> Client for StreamRequest<S, A> {
+    fn is_ahead(&mut self) -> bool {
+        !self.unread().is_empty()
+    }
+
+    fn send_from(&mut self, source: impl Read + Send + 'static) -> io::Result<()> {
+        self.send_from(source)
+    }
+
+    fn name(&self) -> String {
+        let address = SockRef::from(self).peer_addr().ok().and_then(|address| address.as_socket());
+        address.map_or_else(|| "-".to_owned(), |address| address.ip().to_canonical().to_string())
+    }
+}
 
 /// How long a connection may still be silent once the server stops: its request may be on its way.
 const PATIENCE_AT_THE_END: Duration = Duration::from_millis(500);
@@ -26,12 +53,12 @@ pub(crate) enum Heard {
 
 /// Waits until the peer begins another exchange, or leaves. A server that is about to stop does not
 /// wait for long: `stopping` is readable then.
-pub(crate) fn hear<S: StreamSocket, A>(
-    request: &StreamRequest<S, A>,
+pub(crate) fn hear(
+    request: &mut impl Client,
     stopping: &UnixStream,
     patience: Duration,
 ) -> io::Result<Heard> {
-    if !request.unread().is_empty() {
+    if request.is_ahead() {
         return Ok(Heard::Peer);
     }
     let entry = |fd| PollFd::new(fd, PollFlags::POLLIN);
@@ -57,10 +84,4 @@ fn wait(fds: &mut [PollFd<'_>], patience: Duration) -> io::Result<()> {
             other => return Ok(other.map(drop)?),
         }
     }
-}
-
-/// The peer's address without its port, for the log.
-pub(crate) fn name(request: &impl AsFd) -> String {
-    let address = SockRef::from(request).peer_addr().ok().and_then(|address| address.as_socket());
-    address.map_or_else(|| "-".to_owned(), |address| address.ip().to_canonical().to_string())
 }

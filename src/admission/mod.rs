@@ -1,8 +1,16 @@
 //! How many requests are let in, from whom, and how fast; and what becomes of the others.
 
+#[cfg(feature = "proxy")]
+mod networks;
+mod penalties;
 mod rate;
 mod sources;
 
+#[cfg(feature = "proxy")]
+pub use networks::{Network, NotANetwork, from_networks};
+pub(crate) use sources::Entered;
+#[cfg(feature = "proxy")]
+pub(crate) use sources::gate;
 pub use sources::{PeerIp, PeerUid, by_ip, by_prefix, by_uid};
 
 use std::borrow::Cow;
@@ -14,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit};
 
+use self::penalties::Penalties;
 use self::rate::Rate;
 use self::sources::{Sources, Table};
 use crate::event::Refusal;
@@ -158,6 +167,41 @@ impl<T> Limits<T> {
         self
     }
 
+    /// For how long a source is kept away, one of whose peers was not let in
+    /// ([`FailureKind::Denied`](crate::FailureKind::Denied)): so long the `first` time, and twice as
+    /// long each time after that, up to `longest`. Its connections are turned away at once
+    /// ([`Refusal::Penalty`]), before a thread or process is spent on them. What it has done is
+    /// forgotten when it has done nothing for `longest`.
+    ///
+    /// It slows down those who try many keys, and sets a trap for those who share their address with
+    /// others: whoever sits behind one address (a proxy's, say) shares its penalties. 65536 sources
+    /// are remembered at a time. sshd has the same (`PerSourcePenalties`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use socketserver::{Limits, Tcp, by_prefix};
+    ///
+    /// let (first, longest) = (Duration::from_secs(5), Duration::from_secs(600));
+    /// let limits = Limits::<Tcp>::new().penalty(first, longest, by_prefix(32, 64));
+    /// ```
+    pub fn penalty<K>(
+        mut self,
+        first: Duration,
+        longest: Duration,
+        key: impl Fn(&T::Request) -> K + Send + Sync + 'static,
+    ) -> Self
+    where
+        T: Transport + 'static,
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+    {
+        self.require(!first.is_zero(), "a penalty of no time is none; it has to be longer");
+        self.require(first <= longest, "the first penalty can't be longer than the longest");
+        self.sources.push(Arc::new(Penalties::new(first, longest, key)));
+        self
+    }
+
     /// How many requests may be taken in each such time, and how many of them one after the other
     /// without a pause: a bucket of `most` tokens that is filled evenly.
     ///
@@ -251,7 +295,7 @@ impl<T: Transport> Limits<T> {
             return Err(why);
         }
         for table in &self.sources {
-            ticket.keep(Arc::clone(table).enter(request).ok_or(Refusal::Source)?);
+            ticket.keep(table.enter(request)?);
         }
         Ok(())
     }
@@ -275,7 +319,7 @@ impl<T> Default for Limits<T> {
 
 impl<T> fmt::Debug for Limits<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let per_source: Vec<usize> = self.sources.iter().map(|table| table.most()).collect();
+        let per_source: Vec<usize> = self.sources.iter().filter_map(|table| table.most()).collect();
         f.debug_struct("Limits")
             .field("at_once", &self.most)
             .field("when_full", &self.full)

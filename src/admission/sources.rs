@@ -1,6 +1,5 @@
 //! How many requests each source has in flight.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,19 +8,28 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::event::{Event, Refusal};
 use crate::request::{Datagram, DatagramSocket, StreamRequest, StreamSocket};
 use crate::transport::Transport;
 
 /// A table of sources, whatever it knows them by.
 pub(super) trait Sources<T>: Send + Sync {
-    /// One more request of its source, until what this returns is dropped; `None`, where there may
-    /// be no more.
-    fn enter(self: Arc<Self>, request: &T::Request) -> Option<Box<dyn Any + Send + Sync>>
+    /// One more request of its source, until what this returns is dropped; or why there may be no
+    /// more.
+    fn enter(&self, request: &T::Request) -> Result<Box<dyn Entered>, Refusal>
     where
         T: Transport;
 
-    /// How many there may be.
-    fn most(&self) -> usize;
+    /// How many there may be, where that is what the table is for.
+    fn most(&self) -> Option<usize> {
+        None
+    }
+}
+
+/// What a table of sources has given for a request, which gives it back when it is dropped.
+pub(crate) trait Entered: Send + Sync {
+    /// How the request has ended.
+    fn ended(&self, _event: Event) {}
 }
 
 /// How many requests are in flight for each key.
@@ -36,6 +44,21 @@ impl<K, F> Table<K, F> {
     pub(super) fn new(most: usize, key: F) -> Self {
         Self { most, key, counts: Arc::default() }
     }
+
+    fn take<R>(&self, request: &R) -> Option<Place<K>>
+    where
+        K: Hash + Eq + Clone,
+        F: Fn(&R) -> K,
+    {
+        let key = (self.key)(request);
+        let mut counts = self.counts.lock();
+        let count = counts.entry(key.clone()).or_default();
+        if *count == self.most {
+            return None;
+        }
+        *count += 1;
+        Some(Place { key, counts: Arc::clone(&self.counts) })
+    }
 }
 
 impl<T, K, F> Sources<T> for Table<K, F>
@@ -44,20 +67,26 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     F: Fn(&T::Request) -> K + Send + Sync,
 {
-    fn enter(self: Arc<Self>, request: &T::Request) -> Option<Box<dyn Any + Send + Sync>> {
-        let key = (self.key)(request);
-        let mut counts = self.counts.lock();
-        let count = counts.entry(key.clone()).or_default();
-        if *count == self.most {
-            return None;
-        }
-        *count += 1;
-        Some(Box::new(Place { key, counts: Arc::clone(&self.counts) }))
+    fn enter(&self, request: &T::Request) -> Result<Box<dyn Entered>, Refusal> {
+        Ok(Box::new(self.take(request).ok_or(Refusal::Source)?))
     }
 
-    fn most(&self) -> usize {
-        self.most
+    fn most(&self) -> Option<usize> {
+        Some(self.most)
     }
+}
+
+/// The same for those whose source is known when they have been established, and not before.
+#[cfg(feature = "proxy")]
+pub(crate) fn gate<R, K>(
+    most: usize,
+    key: impl Fn(&R) -> K + Send + Sync,
+) -> impl Fn(&R) -> Option<Box<dyn Entered>> + Send + Sync
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+{
+    let table = Table::new(most, key);
+    move |request| Some(Box::new(table.take(request)?))
 }
 
 /// A place in a table.
@@ -65,6 +94,8 @@ struct Place<K: Hash + Eq> {
     key: K,
     counts: Arc<Mutex<HashMap<K, usize>>>,
 }
+
+impl<K: Hash + Eq + Send + Sync> Entered for Place<K> {}
 
 impl<K: Hash + Eq> Drop for Place<K> {
     fn drop(&mut self) {
@@ -175,7 +206,7 @@ pub fn by_uid<R: PeerUid>(request: &R) -> Option<u32> {
     request.peer_uid()
 }
 
-fn network(address: IpAddr, v4_bits: u8, v6_bits: u8) -> IpAddr {
+pub(super) fn network(address: IpAddr, v4_bits: u8, v6_bits: u8) -> IpAddr {
     // A shift by all bits is none in Rust, but an overflow.
     match address {
         IpAddr::V4(address) => {

@@ -185,6 +185,8 @@ pub(super) fn handle<R: Request, H: Handler<R>>(worker: &Worker<H>, place: &mut 
 pub(super) const FAILED: i32 = 1;
 const PEER_GONE: i32 = 3;
 const TIMED_OUT: i32 = 4;
+const HANDSHAKE: i32 = 5;
+const DENIED: i32 = 6;
 /// What Rust's own programs end with.
 pub(super) const PANICKED: i32 = 101;
 
@@ -194,6 +196,8 @@ fn code_of(kind: FailureKind) -> i32 {
     match kind {
         FailureKind::PeerGone => PEER_GONE,
         FailureKind::TimedOut => TIMED_OUT,
+        FailureKind::Handshake => HANDSHAKE,
+        FailureKind::Denied => DENIED,
         FailureKind::Panic => PANICKED,
         _ => FAILED,
     }
@@ -205,6 +209,8 @@ pub(super) fn ending_of(exit: Exit) -> Ending {
         Exit::Code(0) => Ending::Finished,
         Exit::Code(PEER_GONE) => Ending::Failed(FailureKind::PeerGone),
         Exit::Code(TIMED_OUT) => Ending::Failed(FailureKind::TimedOut),
+        Exit::Code(DENIED) => Ending::Failed(FailureKind::Denied),
+        Exit::Code(HANDSHAKE) => Ending::Failed(FailureKind::Handshake),
         Exit::Code(PANICKED) => Ending::Failed(FailureKind::Panic),
         Exit::Code(_) => Ending::Failed(FailureKind::Error),
         Exit::Signal(_) | Exit::Unknown => Ending::Failed(FailureKind::Lost),

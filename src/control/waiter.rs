@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
@@ -25,7 +25,18 @@ pub struct Waiter<'a> {
     /// Whoever waits knows that the session has been asked to stop, and waits for its end.
     announced: bool,
     /// Nobody waits: it is noted what for, where that is the same as ever.
-    source: Option<&'a OnceLock<RawFd>>,
+    sources: Option<&'a Mutex<Vec<RawFd>>>,
+}
+
+/// What is known of a descriptor that is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Any,
+    /// It is the same for as long as its transport lives.
+    AsEver,
+    /// So it is, and stands for those of several transports.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Several,
 }
 
 impl<'a> Waiter<'a> {
@@ -43,13 +54,19 @@ impl<'a> Waiter<'a> {
             turn: None,
             queue: None,
             announced: false,
-            source: None,
+            sources: None,
         }
     }
 
     /// For one who wants to know what is waited for, and does not wait.
-    pub(crate) fn noting(self, source: &'a OnceLock<RawFd>) -> Self {
-        Self { source: Some(source), ..self }
+    pub(crate) fn noting(self, sources: &'a Mutex<Vec<RawFd>>) -> Self {
+        Self { sources: Some(sources), ..self }
+    }
+
+    /// Whether it is such a one: a transport of several passes it on to each.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn notes(&self) -> bool {
+        self.sources.is_some()
     }
 
     /// For one who knows of a stop that is announced, where it is `announced`.
@@ -74,13 +91,19 @@ impl<'a> Waiter<'a> {
     ///
     /// What poll(2) says, `EINTR` excepted.
     pub fn readable(&self, source: &impl AsFd) -> io::Result<()> {
-        self.wait_at(source.as_fd(), false)
+        self.wait_at(source.as_fd(), Source::Any)
     }
 
     /// As [`readable`](Self::readable), for a `source` that is the same for as long as its transport
     /// lives.
     pub(crate) fn readable_as_ever(&self, source: &impl AsFd) -> io::Result<()> {
-        self.wait_at(source.as_fd(), true)
+        self.wait_at(source.as_fd(), Source::AsEver)
+    }
+
+    /// The same for an epoll(7) instance, at which the kernel can't have processes wait in a queue.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn readable_of_several(&self, source: &impl AsFd) -> io::Result<()> {
+        self.wait_at(source.as_fd(), Source::Several)
     }
 
     /// The same for a source that is [known](Turn::knows_source), without its transport.
@@ -91,18 +114,18 @@ impl<'a> Waiter<'a> {
         Ok(())
     }
 
-    fn wait_at(&self, source: BorrowedFd<'_>, as_ever: bool) -> io::Result<()> {
-        if let Some(note) = self.source {
-            if as_ever {
-                note.get_or_init(|| source.as_raw_fd());
+    fn wait_at(&self, source: BorrowedFd<'_>, kind: Source) -> io::Result<()> {
+        if let Some(notes) = self.sources {
+            if kind != Source::Any {
+                notes.lock().unwrap_or_else(PoisonError::into_inner).push(source.as_raw_fd());
             }
             return Ok(());
         }
         // Where there is no memory for turns, all are woken.
         let turn = self.turn.filter(|_| self.watch.is_empty());
-        let queue = self.queue.filter(|_| self.watch.is_empty() && as_ever);
+        let queue = self.queue.filter(|_| self.watch.is_empty() && kind == Source::AsEver);
         let woken = match (turn, queue) {
-            (Some(turn), _) => Some(turn.wait(source, as_ever, self.deadline)),
+            (Some(turn), _) => Some(turn.wait(source, kind != Source::Any, self.deadline)),
             (None, queue) => queue.map(|queue| queue.wait(source, self.deadline)),
         };
         match woken {
@@ -145,7 +168,7 @@ impl<'a> Waiter<'a> {
             let (control, number) = (self.control, self.number);
             // A stop that came after the caller looked for one, and before it had a waker.
             let is_stopping = || !self.announced && control.is_stopping(number);
-            if self.source.is_some() || control.has_ended(number) || is_stopping() {
+            if self.sources.is_some() || control.has_ended(number) || is_stopping() {
                 wake();
             }
             wait()

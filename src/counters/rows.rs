@@ -9,8 +9,8 @@ use crate::sys::SharedWords;
 
 /// So many processes may have a row of their own at once.
 const MOST: usize = 1024;
-/// Two cache lines, which no other process writes to.
-const WIDTH: usize = 16;
+/// Three cache lines, which no other process writes to.
+const WIDTH: usize = 24;
 /// In the row for all, how many other rows have ever been taken; in these, whether it is taken now.
 const TAKEN: usize = WIDTH - 1;
 

@@ -219,8 +219,8 @@ pub trait Handler<R> {
     /// have a last word. Where the [stage](Failure::stage) is `Verify` or `Start` it runs in the
     /// serve loop, and must not wait for the peer.
     ///
-    /// By default it writes one line to stderr, but for peers that went away and timeouts, which
-    /// are no news. (Python prints a traceback for each.)
+    /// By default it writes one line to stderr, but for peers that went away, timeouts and failed
+    /// handshakes, which are no news. (Python prints a traceback for each.)
     ///
     /// # Examples
     ///
@@ -244,7 +244,8 @@ pub trait Handler<R> {
     /// }
     /// ```
     fn handle_error(&self, _request: &mut R, failure: &Failure) {
-        if !matches!(failure.kind(), FailureKind::PeerGone | FailureKind::TimedOut) {
+        use FailureKind::{Handshake, PeerGone, TimedOut};
+        if !matches!(failure.kind(), PeerGone | TimedOut | Handshake) {
             failure::complain(format_args!("{failure}"));
         }
     }

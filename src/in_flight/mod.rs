@@ -8,7 +8,6 @@ pub use connections::Activity;
 pub(crate) use connections::{Connections, Listed};
 pub(crate) use permits::Permits;
 
-use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::mem;
@@ -21,6 +20,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use crate::admission::Entered;
 use crate::control::Control;
 use crate::counters::Counters;
 use crate::event::{Event, Refusal};
@@ -174,7 +174,7 @@ struct Entry {
     refused: Option<Refusal>,
     accepted: bool,
     /// Places in the tables of sources.
-    sources: Vec<Box<dyn Any + Send + Sync>>,
+    sources: Vec<Box<dyn Entered>>,
 }
 
 impl Ticket {
@@ -201,7 +201,7 @@ impl Ticket {
     }
 
     /// Keeps what a table of sources has given for the request.
-    pub(crate) fn keep(&mut self, source: Box<dyn Any + Send + Sync>) {
+    pub(crate) fn keep(&mut self, source: Box<dyn Entered>) {
         if let Some(entry) = &mut self.0 {
             entry.sources.push(source);
         }
@@ -234,6 +234,10 @@ impl Ticket {
                     entry.flight.refused.fetch_add(1, SeqCst);
                 }
                 entry.flight.counters.note(event);
+                for source in &entry.sources {
+                    // Their keys are the user's.
+                    worker::quietly(|| source.ended(event));
+                }
             }
         }
     }

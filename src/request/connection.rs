@@ -1,6 +1,7 @@
 //! What connections have in common, whatever they run over.
 
 use std::io;
+use std::time::Instant;
 
 use super::deadlines::Deadlines;
 use super::hangup::Hangup;
@@ -36,4 +37,12 @@ pub trait Connection {
     ///
     /// `InvalidInput` for a drain of no bytes or no time.
     fn set_hangup(&mut self, hangup: Hangup) -> io::Result<()>;
+
+    /// Ends all waiting for the peer at this time, with [`DeadlinePassed::Stage`], whatever other
+    /// deadlines there are; `None` lifts that, and the connection is then as one that has said
+    /// nothing yet. For a request that wraps this one and has a stage of its own to go through with
+    /// the peer: a handshake, a header, a farewell.
+    ///
+    /// [`DeadlinePassed::Stage`]: crate::DeadlinePassed::Stage
+    fn set_stage_end(&mut self, end: Option<Instant>);
 }

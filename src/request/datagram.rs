@@ -80,6 +80,11 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
         Ok(Self { spare: Some(spare), read: 0, peer, packets: Arc::clone(packets) })
     }
 
+    /// Whether it has come through this socket.
+    pub(crate) fn is_of(&self, packets: &Arc<Packets<S>>) -> bool {
+        Arc::ptr_eq(&self.packets, packets)
+    }
+
     /// Puts all that there is of the packet but its sender, for another process of this program.
     pub(crate) fn pack(&self, bytes: &mut Vec<u8>) {
         let Spare { packet, allowance, .. } = self.spare();

@@ -163,6 +163,9 @@ pub enum DeadlinePassed {
     Rate,
     /// [`Deadlines::write`], or what counts in its place.
     Write,
+    /// What a stage of the request may take by itself, such as a handshake: see
+    /// [`Connection::set_stage_end`](crate::Connection::set_stage_end).
+    Stage,
 }
 
 impl fmt::Display for DeadlinePassed {
@@ -173,6 +176,10 @@ impl fmt::Display for DeadlinePassed {
             Self::Request => "timed out: the request took too long as a whole",
             Self::Rate => "timed out: the request came too slowly",
             Self::Write => "timed out: the peer does not take what is sent",
+            Self::Stage => {
+                "timed out: the peer took too long before its first request, or after \
+                            its last"
+            }
         })
     }
 }

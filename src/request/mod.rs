@@ -6,14 +6,23 @@ mod connection;
 mod credentials;
 mod datagram;
 mod deadlines;
+mod either;
+mod establishing;
+mod forward;
 mod hangup;
 mod held;
 mod line;
 mod packets;
+#[cfg(feature = "proxy")]
+mod proxied;
+#[cfg(feature = "proxy")]
+mod proxy_header;
 mod selectable;
 mod selected;
 mod spin;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 mod watch;
 mod wire;
 
@@ -22,13 +31,24 @@ pub use connection::Connection;
 pub use credentials::Credentials;
 pub use datagram::{Datagram, DatagramSocket, UdpRequest, UnixDatagramRequest};
 pub use deadlines::{DeadlinePassed, Deadlines};
+pub use either::Either;
+pub(crate) use establishing::Establishing;
+pub(crate) use forward::{forward_connection, forward_request};
 pub use hangup::Hangup;
 pub use line::{LineTooLong, ReadLine};
 pub use packets::Truncation;
 pub(crate) use packets::{PacketSettings, Packets};
+#[cfg(feature = "proxy")]
+pub(crate) use proxied::Terms;
+#[cfg(feature = "proxy")]
+pub use proxied::{Proxiable, ProxiedRequest};
+#[cfg(feature = "proxy")]
+pub use proxy_header::{BadProxyHeader, ProxyHeader};
 pub use selectable::{Progress, ReplyTooLong, RequestTooLong, Room, Selectable};
 pub(crate) use stream::StreamSettings;
 pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};
+#[cfg(feature = "tls")]
+pub use tls::{HandshakeFailed, HandshakeReason, TlsRequest, TlsStream, TlsTruncated};
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -15,7 +15,9 @@ use super::Request;
 ///
 /// In a table the request's other methods must not wait either:
 /// [`establish`](Request::establish) says `WouldBlock` and is called again when the peer has said or
-/// taken something; [`next_exchange`](Request::next_exchange), [`deliver`](Request::deliver) and
+/// taken something. One that reads from the request inside need do no more than return that error,
+/// and go on where it stopped: until it has succeeded, the reads of this crate's connections say
+/// `WouldBlock` in a table, and do not wait. [`next_exchange`](Request::next_exchange), [`deliver`](Request::deliver) and
 /// [`shutdown_request`](Request::shutdown_request) leave to `advance` what the peer does not take at
 /// once.
 #[diagnostic::on_unimplemented(
@@ -67,6 +69,8 @@ pub struct Room {
     pub(crate) replies: usize,
     /// Something may have come that has not been taken in.
     pub(crate) stirred: bool,
+    /// The connection is being established: what reads it does not wait for the peer.
+    pub(crate) opening: bool,
     /// There may be more behind a read that gave less than it was asked for.
     pub(crate) more: bool,
     /// Memory that no connection uses.

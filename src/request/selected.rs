@@ -21,6 +21,7 @@ impl<S: StreamSocket, A> Selectable for StreamRequest<S, A> {
         if !self.wire.is_selected() {
             self.select(room.replies);
         }
+        self.wire.set_waiting(!room.opening);
         let flushed = if self.writer.has_failed() { Ok(()) } else { self.flush() };
         let sent = flushed.and_then(|()| self.wire.send_held());
         if self.leaving {

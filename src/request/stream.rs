@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::{self as unix, UnixStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
@@ -371,6 +371,22 @@ impl<S: StreamSocket, A> Connection for StreamRequest<S, A> {
         self.hangup = hangup;
         self.wire.traffic.expect_more();
         Ok(())
+    }
+
+    fn set_stage_end(&mut self, end: Option<Instant>) {
+        // In a table the timeout is the clock's, and there to stay.
+        let timed = self.wire.is_selected() && self.timeout.is_some();
+        match (end, &mut self.wire.minders) {
+            (Some(end), minders) => {
+                let watch = &mut minders.get_or_insert_default().watch;
+                let new = || Watch::new(Deadlines::new(), self.timeout, false, None);
+                watch.get_or_insert_with(new).begin_stage(end);
+            }
+            (None, Some(minders)) => {
+                minders.watch.take_if(|watch| !watch.end_stage() && !timed);
+            }
+            (None, None) => {}
+        }
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Watch {
     /// What has come towards the next `bytes` of the rate, and how long it was waited for.
     came: usize,
     waited: Duration,
+    /// Until when a stage of the request lasts, whatever else holds.
+    stage_end: Option<Instant>,
     /// The deadline that has passed: the connection is not waited for any more.
     passed: Option<DeadlinePassed>,
     /// The wait in a table that has begun, and has not been over since.
@@ -74,6 +76,7 @@ impl Watch {
             begun: begun.then(Instant::now),
             came: 0,
             waited: Duration::ZERO,
+            stage_end: before.and_then(|before| before.stage_end),
             passed: None,
             parked: None,
         }
@@ -81,6 +84,18 @@ impl Watch {
 
     pub(super) fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.timeout = timeout;
+    }
+
+    /// A stage of the request begins, which may last so long.
+    pub(super) fn begin_stage(&mut self, end: Instant) {
+        self.stage_end = Some(end);
+    }
+
+    /// It is over, and nothing that came in it counts: the peer has yet to say its first byte.
+    /// Whether there is anything left to watch.
+    pub(super) fn end_stage(&mut self) -> bool {
+        *self = Self::new(self.deadlines, self.timeout, false, None);
+        self.deadlines != Deadlines::new()
     }
 
     /// Another exchange is to come; with `unread`, it has begun.
@@ -91,7 +106,8 @@ impl Watch {
 
     /// Whether there may be a read at all: what has come does not make up for what is late.
     pub(super) fn check(&mut self) -> io::Result<()> {
-        if let Some((end, why)) = self.end_of_request() {
+        let ends = [self.end_of_request(), self.end_of_stage()];
+        for (end, why) in ends.into_iter().flatten() {
             if self.passed.is_none() && end <= Instant::now() {
                 return Err(self.ended(why));
             }
@@ -228,6 +244,7 @@ impl Watch {
             own,
             after(now, left, Why::Deadline(DeadlinePassed::Rate)),
             self.end_of_request(),
+            self.end_of_stage(),
         ]
         .into_iter()
         .flatten()
@@ -247,5 +264,9 @@ impl Watch {
     fn end_of_request(&self) -> Option<(Instant, Why)> {
         let end = self.begun?.checked_add(self.deadlines.request?)?;
         Some((end, Why::Deadline(DeadlinePassed::Request)))
+    }
+
+    fn end_of_stage(&self) -> Option<(Instant, Why)> {
+        self.stage_end.map(|end| (end, Why::Deadline(DeadlinePassed::Stage)))
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Wire<S> {
     /// How many bytes are held back at most where the peer does not take them, of a connection that
     /// waits in a table.
     replies: Option<NonZeroUsize>,
+    /// How it is read: while a connection in a table is being established, without waiting.
+    flags: MsgFlags,
 }
 
 /// Those who mind a connection.
@@ -124,12 +126,18 @@ impl<S> Wire<S> {
     #[inline]
     pub(super) fn new(socket: S, spin: Option<Duration>) -> Self {
         let minders = spin.map(Minders::spinning);
-        Self { minders, socket, traffic: Traffic::default(), replies: None }
+        let flags = MsgFlags::empty();
+        Self { minders, socket, traffic: Traffic::default(), replies: None, flags }
     }
 
     /// From now on it waits in a table, where so many bytes may be held back.
     pub(super) fn select(&mut self, replies: usize) {
         self.replies = NonZeroUsize::new(replies).or(Some(NonZeroUsize::MIN));
+    }
+
+    /// Whether reads wait for the peer, of a connection in a table.
+    pub(super) fn set_waiting(&mut self, waits: bool) {
+        self.flags.set(MsgFlags::MSG_DONTWAIT, !waits);
     }
 
     /// It waits in no table any more.
@@ -271,8 +279,8 @@ impl<S: StreamSocket> Wire<S> {
         mut call: impl FnMut(&S, MsgFlags) -> io::Result<usize>,
     ) -> io::Result<usize> {
         let received = match &mut self.minders {
-            None => call(&self.socket, MsgFlags::empty()),
-            Some(minders) => minded_read(minders, &self.socket, call),
+            None => call(&self.socket, self.flags),
+            Some(minders) => minded_read(minders, &self.socket, self.flags, call),
         };
         self.traffic.received(room, &received);
         received
@@ -307,13 +315,15 @@ impl<S: StreamSocket> Write for Wire<S> {
 fn minded_read<S: StreamSocket>(
     minders: &mut Minders,
     socket: &S,
+    flags: MsgFlags,
     mut call: impl FnMut(&S, MsgFlags) -> io::Result<usize>,
 ) -> io::Result<usize> {
     if let Some(error) = mem::take(&mut minders.failed) {
-        return Err(error);
+        let in_opening = flags.contains(MsgFlags::MSG_DONTWAIT);
+        return Err(if in_opening { timed_out(error) } else { error });
     }
     // The peer may wait for what the handler has written before it reads.
-    if !minders.held.is_empty() {
+    if !minders.held.is_empty() && !flags.contains(MsgFlags::MSG_DONTWAIT) {
         minders.send_all_held(socket)?;
     }
     let mut once = minders.spin;
@@ -326,8 +336,8 @@ fn minded_read<S: StreamSocket>(
         }
     };
     let received = match &mut minders.watch {
-        None => call(socket, MsgFlags::empty()),
-        Some(watch) => watched_read(watch, socket, call),
+        None => call(socket, flags),
+        Some(watch) => watched_read(watch, socket, flags, call),
     };
     if let (Some(activity), Ok(1..)) = (&minders.activity, &received) {
         activity.busy();
@@ -335,10 +345,12 @@ fn minded_read<S: StreamSocket>(
     received
 }
 
-/// One call where the peer has spoken; otherwise it is waited for as long as the clocks allow.
+/// One call where the peer has spoken; otherwise it is waited for as long as the clocks allow, if it
+/// may be waited for here.
 fn watched_read<S: StreamSocket>(
     watch: &mut Watch,
     socket: &S,
+    flags: MsgFlags,
     mut call: impl FnMut(&S, MsgFlags) -> io::Result<usize>,
 ) -> io::Result<usize> {
     watch.check()?;
@@ -346,6 +358,9 @@ fn watched_read<S: StreamSocket>(
     loop {
         match call(socket, MsgFlags::MSG_DONTWAIT) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                if flags.contains(MsgFlags::MSG_DONTWAIT) {
+                    return Err(watch.late().map_or_else(timed_out, |()| error));
+                }
                 watch.wait(Way::Read, &mut since, socket)?;
             }
             Ok(count) => {
@@ -355,6 +370,11 @@ fn watched_read<S: StreamSocket>(
             failed => return failed,
         }
     }
+}
+
+/// A timeout of a wait in a table, which must not look as if there were nothing yet.
+fn timed_out(late: io::Error) -> io::Error {
+    if late.kind() == ErrorKind::WouldBlock { ErrorKind::TimedOut.into() } else { late }
 }
 
 #[inline(never)]

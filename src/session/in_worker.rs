@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use nix::unistd::Pid;
@@ -85,16 +85,24 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
         !self.is_over()
     }
 
-    /// The socket that the transport waits at, where it is one of this crate's.
-    pub(crate) fn source(&self) -> Option<RawFd> {
-        let (source, now) = (OnceLock::new(), Some(Instant::now()));
+    /// What the transport waits at, where it is one of this crate's: its socket; or those of all, and
+    /// what stands for them.
+    fn sources(&self) -> Vec<RawFd> {
+        let (sources, now) = (Mutex::default(), Some(Instant::now()));
         let waiter = Waiter::new(self.worker.control(), self.worker.session(), &[], now);
-        self.worker.quietly(|| drop(self.transport().wait(&waiter.noting(&source))));
-        source.get().copied()
+        self.worker.quietly(|| drop(self.transport().wait(&waiter.noting(&sources))));
+        sources.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same where it listens.
-    pub(crate) fn listener(&self) -> Option<RawFd> {
-        self.source().filter(|fd| sys::is_listener(*fd))
+    /// The one socket that it waits at.
+    pub(crate) fn source(&self) -> Option<RawFd> {
+        <[RawFd; 1]>::try_from(self.sources()).ok().map(|[source]| source)
+    }
+
+    /// Those that listen.
+    pub(crate) fn listeners(&self) -> Vec<RawFd> {
+        let mut sources = self.sources();
+        sources.retain(|fd| sys::is_listener(*fd));
+        sources
     }
 }

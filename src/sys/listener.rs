@@ -66,17 +66,17 @@ pub(crate) fn is_listener(fd: RawFd) -> bool {
 }
 
 impl ForkedChild<'_> {
-    /// What lets go of a listening socket when it is called, in a signal handler too. It is the
-    /// caller's to see that the socket is there for as long as the process is, and so is what stands
-    /// in the place of those that are let go of.
+    /// What lets go of listening sockets when it is called, in a signal handler too. It is the
+    /// caller's to see that they are there for as long as the process is, and so is what stands in
+    /// the place of those that are let go of.
     pub(crate) fn letting_go(
         &self,
-        listener: Option<RawFd>,
+        listeners: Vec<RawFd>,
     ) -> impl Fn() + Clone + Send + Sync + 'static {
         let blank = self.blank();
         move || {
-            if let Some(listener) = listener.filter(|fd| is_listener(*fd)) {
-                put(blank, listener);
+            for listener in listeners.iter().filter(|fd| is_listener(**fd)) {
+                put(blank, *listener);
             }
         }
     }

@@ -19,6 +19,7 @@
 //!   SIGTERM.
 //! * `Quiet`: no signals, and a descriptor that tells of the ends of children, where there is one.
 //! * `parcel_pair`, `send_parcel`, `receive_parcel`: messages with descriptors between processes.
+//! * `take_passed`: descriptors that the process was started with.
 //! * `address_bytes`, `address_of`: an address on its way to another process.
 //! * `Turns`: a descriptor that many threads wait for, of whom one is woken at a time, where there
 //!   can be one.
@@ -38,6 +39,8 @@ mod fork;
 mod forks;
 mod listener;
 mod parcel;
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+mod passed;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "queue_elsewhere.rs")]
 mod queue;
 mod receive;
@@ -62,6 +65,8 @@ pub(crate) use fork::fork;
 pub(crate) use forks::{count_forks, forks};
 pub(crate) use listener::{Listener, is_listener};
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+pub(crate) use passed::take_passed;
 pub(crate) use queue::Queue;
 pub(crate) use receive::{Packet, receive_more};
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -84,10 +84,12 @@ pub(crate) fn receive_parcel(
 
 fn owned(rights: ControlMessageOwned) -> Option<OwnedFd> {
     let ControlMessageOwned::ScmRights(descriptors) = rights else { return None };
-    // The other end, which is ours too, sends no more than one.
-    let first = *descriptors.first()?;
-    // SAFETY: recvmsg(2) has just made this descriptor for us, and nobody else knows of it.
-    Some(unsafe { OwnedFd::from_raw_fd(first) })
+    // The alignment leaves room for two. The other end sends no more than one, unless it is a
+    // stranger; then what is too much is closed.
+    // SAFETY: recvmsg(2) has just made these descriptors for us, and nobody else knows of them.
+    let owned = descriptors.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+    // All of them, before the first is returned.
+    owned.collect::<Vec<_>>().into_iter().next()
 }
 
 /// Room for the control message of one descriptor, aligned as it has to be: nix makes a reference to

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::poll::PollTimeout;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::bell::timeout_until;
@@ -107,6 +108,18 @@ impl Selector {
         unsafe { libc::epoll_ctl(self.0.0.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, ptr::null_mut()) };
     }
 
+    /// The token of one to which something has happened, without waiting; where there are several,
+    /// each has its turn.
+    #[inline]
+    pub(crate) fn next(&self) -> io::Result<Option<u64>> {
+        let mut event = [EpollEvent::empty()];
+        match self.0.wait(&mut event, PollTimeout::ZERO) {
+            Ok(0) | Err(Errno::EINTR) => Ok(None),
+            Ok(_) => Ok(Some(event[0].data())),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
     /// Waits until something has happened, or until then, and says what. A signal ends the wait
     /// early.
     pub(crate) fn wait(&self, until: Option<Instant>, told: &mut Happenings) -> io::Result<()> {
@@ -116,6 +129,12 @@ impl Selector {
             Err(errno) => return Err(errno.into()),
         };
         Ok(())
+    }
+}
+
+impl AsFd for Selector {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.0.as_fd()
     }
 }
 

@@ -1,20 +1,48 @@
 //! Where requests come from.
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod beside;
 mod claim;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod gate;
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+mod inheritable;
 mod ip;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod many;
 mod options;
 mod portable;
+#[cfg(feature = "proxy")]
+mod proxied;
 mod socket_file;
 mod tcp;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 mod udp;
 mod unix;
 mod unix_datagram;
 mod unix_stream;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use beside::Beside;
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+pub(crate) use gate::check_level;
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+pub(crate) use inheritable::inherit_inner;
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+pub use inheritable::{Inheritable, Show};
 pub use ip::{AddressFamily, ToIpAddrs};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use many::{Listeners, Many};
 pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport, UnixTransport};
 pub use portable::Portable;
+#[cfg(feature = "proxy")]
+pub use proxied::Proxied;
+#[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
+pub use socket_file::SocketFile;
 pub use tcp::Tcp;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsConfig};
 pub use udp::Udp;
 pub use unix::ToUnixAddr;
 pub use unix_datagram::UnixDatagram;
@@ -35,6 +63,8 @@ use crate::{ForkedChild, Waiter};
 /// | [`Udp`] | a packet, [`UdpRequest`](crate::UdpRequest) | `UDPServer` |
 /// | [`UnixStream`] | a connection, [`UnixStreamRequest`](crate::UnixStreamRequest) | `UnixStreamServer` |
 /// | [`UnixDatagram`] | a packet, [`UnixDatagramRequest`](crate::UnixDatagramRequest) | `UnixDatagramServer` |
+/// | [`Beside<A, B>`](Beside) | one of the first or one of the second, [`Either`](crate::Either) | none |
+/// | [`Many<T>`](Many) | that of `T` | none |
 ///
 /// # Implementing your own
 ///

@@ -91,6 +91,13 @@ pub trait Portable: Transport {
     /// Where nothing can be made of it: `InvalidData`. There is nobody to tell but stderr, and the
     /// peer sees the end of its connection.
     fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<Self::Request>;
+
+    /// Whether this transport can pack the request, where there are [`Many`](crate::Many) of its
+    /// kind: packets have to be answered through the socket that they came by. A connection has a
+    /// socket of its own, and so the default is `true`. A transport that wraps another passes it on.
+    fn is_from(&self, _request: &Self::Request) -> bool {
+        true
+    }
 }
 
 /// Puts bytes with their length before them.
@@ -174,6 +181,10 @@ impl Portable for Udp {
     fn unpack(&self, bytes: &[u8], _descriptor: Option<OwnedFd>) -> io::Result<UdpRequest> {
         unpack_packet(&self.packets, bytes, udp::peer)
     }
+
+    fn is_from(&self, request: &UdpRequest) -> bool {
+        request.is_of(&self.packets)
+    }
 }
 
 /// As [`Udp`].
@@ -192,6 +203,10 @@ impl Portable for UnixDatagram {
         _descriptor: Option<OwnedFd>,
     ) -> io::Result<UnixDatagramRequest> {
         unpack_packet(&self.packets, bytes, |sender| (unix::to_std(sender), 0))
+    }
+
+    fn is_from(&self, request: &UnixDatagramRequest) -> bool {
+        request.is_of(&self.packets)
     }
 }
 

@@ -5,41 +5,77 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{self, FchmodatFlags, Mode};
 use socket2::{Socket, Type};
 
-/// The file of a bound socket, removed when its server closes: by the process that made it, and
-/// only if it is still the same file.
+/// The file of a bound socket, removed when its server closes: by the process that answers for it,
+/// which is the one that made it until another takes over, and only if it is still the same file.
 ///
 /// It goes before the socket does. The socket keeps the inode; once it is closed, the number can
 /// be that of a file that another server has made in the same place.
+///
+/// A transport that takes part in a hand-over (`Inheritable`) shows it, or is given it to keep.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
     inode: (u64, u64),
-    creator: u32,
+    /// The process that removes it: 0 for none.
+    owner: Arc<AtomicU32>,
 }
 
 impl SocketFile {
     pub(super) fn new(path: &Path) -> io::Result<Self> {
+        let file = Self::of_nobody(path, Arc::default())?;
+        file.owner.store(process::id(), SeqCst);
+        Ok(file)
+    }
+
+    /// The file of a socket that is there, for which `owner` will say who answers.
+    pub(crate) fn of_nobody(path: &Path, owner: Arc<AtomicU32>) -> io::Result<Self> {
         // A relative path means another file after a chdir(2).
         let path = std::path::absolute(path)?;
         let inode = inode_of(&path)?;
-        Ok(Self { path, inode, creator: process::id() })
+        Ok(Self { path, inode, owner })
     }
 
     /// Removes the file, once.
     pub(super) fn remove(mut self) -> io::Result<()> {
         let removed = self.unlink();
         // Nothing is left for `drop`.
-        self.creator = 0;
+        self.owner = Arc::default();
         removed
     }
 
+    /// Whether anybody removes it: this process, or the one that it serves for.
+    #[cfg(feature = "activation")]
+    pub(crate) fn is_owned(&self) -> bool {
+        self.owner.load(SeqCst) != 0
+    }
+
+    /// Another process removes it.
+    #[cfg(feature = "activation")]
+    pub(crate) fn disown(&self) {
+        self.owner.store(0, SeqCst);
+    }
+
+    /// The same file in another place.
+    #[cfg(feature = "activation")]
+    pub(crate) fn moved_to(mut self, path: &Path) -> Self {
+        path.clone_into(&mut self.path);
+        self
+    }
+
+    #[cfg(feature = "activation")]
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn unlink(&self) -> io::Result<()> {
-        if self.creator != process::id() {
+        if self.owner.load(SeqCst) != process::id() {
             return Ok(());
         }
         match inode_of(&self.path) {

@@ -24,7 +24,7 @@ use crate::{Waiter, sys};
 #[doc(alias("UnixDatagramServer"))]
 pub struct UnixDatagram {
     // Before the socket: see `SocketFile`.
-    file: Option<SocketFile>,
+    pub(super) file: Option<SocketFile>,
     pub(super) packets: Arc<Packets<net::UnixDatagram>>,
 }
 

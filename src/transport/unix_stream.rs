@@ -27,7 +27,7 @@ use crate::{ForkedChild, Waiter};
 #[doc(alias("UnixStreamServer", "AF_UNIX"))]
 pub struct UnixStream {
     // Before the socket: see `SocketFile`.
-    file: Option<SocketFile>,
+    pub(super) file: Option<SocketFile>,
     listener: Listener<UnixListener>,
     pub(super) settings: StreamSettings,
 }

@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use socketserver::{
@@ -103,6 +103,10 @@ impl<R: Connection> Connection for Introduced<R> {
 
     fn set_hangup(&mut self, hangup: Hangup) -> io::Result<()> {
         self.request.set_hangup(hangup)
+    }
+
+    fn set_stage_end(&mut self, end: Option<Instant>) {
+        self.request.set_stage_end(end);
     }
 }
 

@@ -10,6 +10,7 @@ pub mod lines;
 pub mod net;
 pub mod one_byte;
 pub mod processes;
+pub mod proxy;
 pub mod role;
 pub mod signals;
 pub mod slow;

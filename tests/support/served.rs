@@ -7,10 +7,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -49,6 +49,7 @@ pub fn program() -> Tested<PathBuf> {
 pub struct Served {
     child: Child,
     pub address: String,
+    stdout: BufReader<ChildStdout>,
     said: Receiver<String>,
 }
 
@@ -65,15 +66,21 @@ impl Served {
         let stderr = BufReader::new(child.stderr.take().ok_or("no stderr")?);
         // Ends with the process: a pipe that nobody empties would stop the server.
         thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|l| line.send(l)));
-        let mut stdout = BufReader::new(child.stdout.take().ok_or("no stdout")?);
-        let mut served = Self { child, address: String::new(), said };
-        let mut first = String::new();
-        stdout.read_line(&mut first)?;
-        match first.strip_prefix("LISTENING ").and_then(|rest| rest.strip_suffix('\n')) {
-            Some(address) => served.address = address.to_owned(),
-            None => return Err(format!("{first:?}, {:?}", served.end()?).into()),
+        let stdout = BufReader::new(child.stdout.take().ok_or("no stdout")?);
+        let mut served = Self { child, address: String::new(), stdout, said };
+        match served.listening()? {
+            Ok(address) => served.address = address,
+            Err(line) => return Err(format!("{line:?}, {:?}", served.end()?).into()),
         }
         Ok(served)
+    }
+
+    /// The next address at which it listens; whatever else it has said is the error.
+    pub fn listening(&mut self) -> Tested<Result<String, String>> {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line)?;
+        let address = line.strip_prefix("LISTENING ").and_then(|rest| rest.strip_suffix('\n'));
+        Ok(address.map(str::to_owned).ok_or(line))
     }
 
     pub fn id(&self) -> u32 {
@@ -86,8 +93,10 @@ impl Served {
 
     /// Waits for a line on stderr that has `part` in it.
     pub fn says(&self, part: &str) -> Tested<String> {
+        let end = Instant::now() + LIMIT;
         loop {
-            let line = self.said.recv_timeout(LIMIT).map_err(|error| format!("{part}: {error}"))?;
+            let left = end.saturating_duration_since(Instant::now());
+            let line = self.said.recv_timeout(left).map_err(|error| format!("{part}: {error}"))?;
             if line.contains(part) {
                 return Ok(line);
             }

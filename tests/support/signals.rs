@@ -46,3 +46,22 @@ pub fn stop_on(signal: Signal, handle: StopHandle) -> nix::Result<()> {
     // SAFETY: the handler loads an initialized cell and stops, which is async-signal-safe.
     unsafe { sigaction(signal, &action) }.map(drop)
 }
+
+type Act = Box<dyn Fn() + Send + Sync>;
+
+static ACT: OnceLock<Act> = OnceLock::new();
+
+extern "C" fn act(_: i32) {
+    if let Some(act) = ACT.get() {
+        act();
+    }
+}
+
+/// Has SIGUSR1 call this from now on, once for each process; it has to be async-signal-safe.
+#[expect(unsafe_code, reason = "sigaction(2) is unsafe for what a handler might do")]
+pub fn on_usr1(what: impl Fn() + Send + Sync + 'static) -> nix::Result<()> {
+    ACT.get_or_init(|| Box::new(what));
+    let action = SigAction::new(SigHandler::Handler(act), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler loads an initialized cell, and calls what the caller says is safe.
+    unsafe { sigaction(Signal::SIGUSR1, &action) }.map(drop)
+}

@@ -11,13 +11,12 @@ mod target;
 mod tree;
 
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httpdate::{fmt_http_date, parse_http_date};
-use socketserver::{Connection, Deadlines, Handler, Hangup, Next, StreamRequest, StreamSocket};
+use socketserver::{Deadlines, Handler, Hangup, Next};
 
 use head::{Head, Headless};
 use range::Wanted;
@@ -26,7 +25,7 @@ use status::Status;
 use target::Target;
 use tree::{Found, Served, Tree};
 
-use crate::peer::{self, Heard};
+use crate::peer::{self, Client, Heard};
 
 /// How long a connection may be open before its request begins to come: the first, as browsers open
 /// some that they may need later, and each that follows. It is Apache's `KeepAliveTimeout`.
@@ -81,8 +80,8 @@ pub(crate) fn deadlines() -> Deadlines {
     Deadlines::new().first_byte(PATIENCE).idle(patience).min_rate(1024, patience).write(patience)
 }
 
-impl<S: StreamSocket, A> Handler<StreamRequest<S, A>> for Files {
-    fn handle(&self, request: &mut StreamRequest<S, A>) -> io::Result<Next> {
+impl<R: Client> Handler<R> for Files {
+    fn handle(&self, request: &mut R) -> io::Result<Next> {
         let heard = peer::hear(request, &self.stopping, PATIENCE)?;
         if heard == Heard::Nothing {
             return Ok(Next::Done);
@@ -108,8 +107,8 @@ impl<S: StreamSocket, A> Handler<StreamRequest<S, A>> for Files {
 }
 
 /// Sends the reply, and says whether the connection may have another exchange.
-fn answer<S: StreamSocket, A>(
-    request: &mut StreamRequest<S, A>,
+fn answer(
+    request: &mut impl Client,
     head: Option<&Head>,
     reply: Reply,
     stops: bool,
@@ -176,8 +175,8 @@ impl Head {
 }
 
 /// One line, as web servers write it.
-fn log(request: &impl AsFd, head: Option<&Head>, reply: &Reply) {
-    let who = peer::name(request);
+fn log(request: &impl Client, head: Option<&Head>, reply: &Reply) {
+    let who = request.name();
     let when = fmt_http_date(SystemTime::now());
     // Escaped, as it is the peer's text and goes to a terminal.
     let what = head.map_or_else(|| "-".into(), |head| head.line().escape_debug().to_string());

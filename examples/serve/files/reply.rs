@@ -1,14 +1,13 @@
 //! A response, and how it is sent.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::time::SystemTime;
 
-use socketserver::{StreamRequest, StreamSocket};
-
 use super::status::Status;
 use super::tree::Served;
+use crate::peer::Client;
 
 const SERVER: &str = concat!("socketserver/", env!("CARGO_PKG_VERSION"));
 /// How much of a file leaves together with its head.
@@ -92,9 +91,9 @@ impl Reply {
 
     /// Sends the head, and the body if it is wanted. `connection` is the field that says whether
     /// another exchange may follow, where that has to be said.
-    pub(crate) fn send<S: StreamSocket, A>(
+    pub(crate) fn send(
         self,
-        to: &mut StreamRequest<S, A>,
+        to: &mut impl Client,
         with_body: bool,
         connection: Option<&'static str>,
     ) -> io::Result<()> {
@@ -116,11 +115,11 @@ impl Reply {
 }
 
 /// Sends a part of a file behind a head: together with it, if it is small.
-fn send_part<S: StreamSocket, A>(
+fn send_part(
     head: Vec<u8>,
     mut file: File,
     range: Range<u64>,
-    to: &mut StreamRequest<S, A>,
+    to: &mut impl Client,
 ) -> io::Result<()> {
     if range.start > 0 {
         file.seek(SeekFrom::Start(range.start))?;

@@ -3,13 +3,13 @@
 mod command;
 mod store;
 
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use socketserver::{Connection, Deadlines, Handler, Hangup, Next, StreamRequest, StreamSocket};
+use socketserver::{Deadlines, Handler, Hangup, Next};
 
-use crate::peer::{self, Heard};
+use crate::peer::{self, Client, Heard};
 use crate::whole::{self, Trouble};
 use store::Store;
 
@@ -35,8 +35,8 @@ pub(crate) fn deadlines() -> Deadlines {
     Deadlines::new().request(patience).write(patience)
 }
 
-impl<S: StreamSocket, A> Handler<StreamRequest<S, A>> for Resp {
-    fn handle(&self, request: &mut StreamRequest<S, A>) -> io::Result<Next> {
+impl<R: Client> Handler<R> for Resp {
+    fn handle(&self, request: &mut R) -> io::Result<Next> {
         if peer::hear(request, &self.stopping, PATIENCE)? == Heard::Nothing {
             return Ok(Next::Done);
         }

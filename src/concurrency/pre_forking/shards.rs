@@ -35,7 +35,8 @@ impl Shards {
         }
         Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "these shards are of another transport than the server's",
+            "these shards are of another transport than the server's, which has to wait at that one \
+             alone: not beside others, and not offered to another process",
         ))
     }
 

@@ -64,7 +64,7 @@ where
     let number = control.begin()?;
     let (orders, hears) = (Arc::clone(&sheet), Arc::clone(&control));
     // Whoever connects when the worker is to end is not to wait for what it still has to do.
-    let let_go = child.letting_go(session.listener());
+    let let_go = child.letting_go(session.listeners());
     let heed = move || {
         orders.heed(&hears, number);
         if orders.leaves() {

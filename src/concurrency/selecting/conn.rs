@@ -255,23 +255,49 @@ impl State {
         room: &mut Room,
         waited: bool,
     ) -> Step {
+        let established = self.establish(request, room, waited);
+        // What that has said leaves, and from now on there may be reads that wait.
+        let said = self.leave_word(request, room);
+        match (established, said) {
+            (Some(Err(fault)), _) | (_, Err(fault)) => self.failed(worker, request, fault),
+            (None, Ok(())) => Step::Wait,
+            (Some(Ok(())), Ok(())) => match worker.set_up(request) {
+                Ok(()) => self.go(At::Exchanges),
+                Err(fault) => self.failed(worker, request, fault),
+            },
+        }
+    }
+
+    /// The request's second stage; none, where it has to wait for the peer.
+    fn establish<R: Selectable>(
+        &mut self,
+        request: &mut R,
+        room: &mut Room,
+        waited: bool,
+    ) -> Option<Result<(), Fault>> {
         // Nothing is read before the second stage, but what that waits for.
         let stirred = !waited && mem::take(&mut self.stirred);
+        room.opening = true;
         let looked = self.look(request, room, Stage::Establish);
         self.stirred |= stirred;
         match looked {
-            Ok(Progress::Sending) => return Step::Wait,
+            Ok(Progress::Sending) => return None,
             Ok(Progress::Receiving | Progress::Ended) => {}
-            Err(fault) => return self.failed(worker, request, fault),
+            Err(fault) => return Some(Err(fault)),
         }
-        match worker.open(request) {
-            Ok(()) => self.go(At::Exchanges),
-            Err(fault) if fault.is_early() => {
-                self.at = At::Opening { waited: true };
-                Step::Wait
-            }
-            Err(fault) => self.failed(worker, request, fault),
+        let established = step(Stage::Establish, || request.establish());
+        if established.as_ref().is_err_and(Fault::is_early) {
+            self.at = At::Opening { waited: true };
+            return None;
         }
+        Some(established)
+    }
+
+    fn leave_word<R: Selectable>(&mut self, request: &mut R, room: &mut Room) -> Result<(), Fault> {
+        (room.stirred, room.opening) = (false, false);
+        let progress = step(Stage::Establish, || request.advance(room))?;
+        self.sending = progress == Progress::Sending;
+        Ok(())
     }
 
     fn exchange<R: Selectable, H: Handler<R>>(

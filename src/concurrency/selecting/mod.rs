@@ -113,7 +113,7 @@ struct Bounds {
 impl Bounds {
     fn room(self, spare: Vec<u8>) -> Room {
         let Self { input, replies } = self;
-        Room { input, replies, stirred: false, more: false, spare }
+        Room { input, replies, stirred: false, more: false, opening: false, spare }
     }
 }
 

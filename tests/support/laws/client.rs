@@ -25,6 +25,8 @@ pub enum Wire {
     Udp,
     UnixStream,
     UnixDatagram,
+    /// TCP beside another transport, and among several.
+    Beside,
 }
 
 impl Wire {
@@ -35,7 +37,7 @@ impl Wire {
     fn socket(self, home: &std::path::Path) -> io::Result<Socket> {
         let kind = if self.is_packet() { Type::DGRAM } else { Type::STREAM };
         match self {
-            Self::Tcp | Self::Udp => {
+            Self::Tcp | Self::Udp | Self::Beside => {
                 let socket = Socket::new(Domain::IPV4, kind, None)?;
                 socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
                 Ok(socket)
@@ -147,7 +149,8 @@ impl Client {
 
     /// Goes away with a reset, where the transport has such a thing.
     pub fn abort(self) -> io::Result<()> {
-        if self.wire == Wire::Tcp { self.socket.set_linger(Some(Duration::ZERO)) } else { Ok(()) }
+        let resets = matches!(self.wire, Wire::Tcp | Wire::Beside);
+        if resets { self.socket.set_linger(Some(Duration::ZERO)) } else { Ok(()) }
     }
 
     /// Reads what the server had to say, which it has said by now, and says how that is wrong. A

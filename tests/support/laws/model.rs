@@ -447,7 +447,7 @@ reference! {
 }
 
 pub fn wires() -> impl Strategy<Value = Wire> {
-    select(vec![Wire::Tcp, Wire::Udp, Wire::UnixStream, Wire::UnixDatagram])
+    select(vec![Wire::Tcp, Wire::Udp, Wire::UnixStream, Wire::UnixDatagram, Wire::Beside])
 }
 
 pub fn scripts() -> impl Strategy<Value = Script> {

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use socket2::SockAddr;
 use socketserver::{
-    Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Outcome, Portable, PreForking,
-    Running, Selectable, Selecting, Server, StopHandle, Tcp, ThreadPool, Threading, Transport, Udp,
-    UnixDatagram, UnixStream,
+    Beside, Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Many, Outcome, Portable,
+    PreForking, Running, Selectable, Selecting, Server, StopHandle, Tcp, ThreadPool, Threading,
+    Transport, Udp, UnixDatagram, UnixStream,
 };
 
 use super::WATCHDOG;
@@ -53,6 +53,13 @@ pub fn build(world: &Arc<World>, setting: &Setting) -> io::Result<Box<dyn Rig>> 
         }
         Wire::UnixStream => streams(world, setting, UnixStream::options().bind(path)?, unix),
         Wire::UnixDatagram => with(world, setting, UnixDatagram::options().bind(path)?, unix),
+        Wire::Beside => {
+            let tcp = || Tcp::options().bind("127.0.0.1:0");
+            let many = Many::new([tcp()?, tcp()?])?;
+            let address = ip(many.local_addr().map(|all| all[1]))?;
+            let transport = Beside::new(UnixStream::options().bind(path)?, many)?;
+            streams(world, setting, transport, address)
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
 use socketserver::{
-    Activity, Datagram, DatagramSocket, FailureKind, ForkedChild, Portable, Progress, Request,
-    Room, Selectable, Stage, StreamRequest, StreamSocket, Transport, Waiter,
+    Activity, Datagram, DatagramSocket, Either, FailureKind, ForkedChild, Portable, Progress,
+    Request, Room, Selectable, Stage, StreamRequest, StreamSocket, Transport, Waiter,
 };
 
 use super::client::Address;
@@ -58,6 +58,22 @@ impl<S: DatagramSocket, A: Address> Inner for Datagram<S, A> {
 
     fn packet(&self) -> Option<&[u8]> {
         Some(self.data())
+    }
+}
+
+impl<A: Inner, B: Inner> Inner for Either<A, B> {
+    fn from(&self) -> String {
+        match self {
+            Self::First(inner) => inner.from(),
+            Self::Second(inner) => inner.from(),
+        }
+    }
+
+    fn packet(&self) -> Option<&[u8]> {
+        match self {
+            Self::First(inner) => inner.packet(),
+            Self::Second(inner) => inner.packet(),
+        }
     }
 }
 

@@ -1,0 +1,34 @@
+//! Connections through proxies: `--proxy-from`.
+
+use std::io::{self, ErrorKind, Read};
+
+use socketserver::{Many, Network, Proxied, ProxiedRequest, Tcp, TcpRequest, from_networks};
+
+use crate::peer::Client;
+
+/// A server's end of these proxies.
+pub(crate) fn behind(tcp: Many<Tcp>, proxies: &[String]) -> io::Result<Proxied<Many<Tcp>>> {
+    let networks: Vec<Network> =
+        proxies.iter().map(|text| network(text)).collect::<Result<_, _>>()?;
+    Ok(Proxied::new(tcp, from_networks(networks)))
+}
+
+fn network(text: &str) -> io::Result<Network> {
+    text.parse().map_err(|error| {
+        io::Error::new(ErrorKind::InvalidInput, format!("--proxy-from {text:?}: {error}"))
+    })
+}
+
+impl Client for ProxiedRequest<TcpRequest> {
+    fn is_ahead(&mut self) -> bool {
+        self.get_mut().is_ahead()
+    }
+
+    fn send_from(&mut self, source: impl Read + Send + 'static) -> io::Result<()> {
+        self.get_mut().send_from(source)
+    }
+
+    fn name(&self) -> String {
+        self.peer().ip().to_string()
+    }
+}
