@@ -36,7 +36,8 @@ impl TlsConfig {
     ///
     /// Children of [`Forking`](crate::Forking) get the configuration with their connection. Those of
     /// [`ForkServer`](crate::ForkServer) come from a process that was forked when the server was
-    /// made, and never hear of another.
+    /// made, and never hear of another; nor do the workers of [`PreForking`](crate::PreForking) that
+    /// are there already.
     pub fn replace(&self, config: impl Into<Arc<ServerConfig>>) -> Arc<ServerConfig> {
         let config = config.into();
         let mut place = self.0.write().unwrap_or_else(PoisonError::into_inner);
