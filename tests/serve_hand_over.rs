@@ -15,7 +15,7 @@ use http_load::{Load, Way};
 use served::{STRATEGIES, Served, Tested};
 
 /// How often a process follows another, and how many answers are waited for before each.
-const TIMES: usize = 3;
+const TIMES: usize = 2;
 const SOME: u64 = 100;
 
 /// A server that others follow, all with these options.
@@ -28,7 +28,7 @@ impl Line {
     fn begin(dir: &Path, more: &[&str]) -> Tested<Self> {
         let meeting = dir.join("meeting");
         let meeting = meeting.to_str().ok_or("a name")?;
-        let options = ["--hand-over", meeting, "--whoami", "/whoami", "--quiet"];
+        let options = ["--hand-over", meeting, "--grace", "0.5", "--whoami", "/whoami", "--quiet"];
         let options: Vec<_> = options.iter().chain(more).map(ToString::to_string).collect();
         let now = Served::start(&options)?;
         Ok(Self { options, now })
@@ -47,7 +47,8 @@ impl Line {
 
     /// As many as there are to be, under a load of these clients; nobody is to be lost.
     fn follow_under(&mut self, way: &Way) -> Tested<http_load::Counts> {
-        // Two with a connection for each request, and two that stay.
+        // Two with a connection for each request, and two that keep theirs, which the server has told
+        // them they may: without a grace these are lost.
         let load = Load::begin([1, 1, 25, 25].map(|each| (way.clone(), each)));
         for _ in 0..TIMES {
             load.pass(SOME)?;
@@ -108,7 +109,7 @@ fn who_can_not_serve_takes_nothing_over() -> Tested {
     options.extend(["--transport", "unix"].map(String::from));
     let at = options.iter().position(|option| option == "127.0.0.1:0").ok_or("an address")?;
     options[at] = dir.path().join("other").to_string_lossy().into_owned();
-    let error = Served::start(&options).map(|other| other.address).expect_err("it serves");
+    let error = Served::start(&options).map(drop).expect_err("it serves");
     assert!(error.to_string().contains("not a Unix one"), "{error}");
     served::get(&line.now.address, "/whoami")?;
     line.stop()

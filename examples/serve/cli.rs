@@ -63,8 +63,9 @@ connection on a thread of its own.
                  server is to be sent requests, and with 503 once it is to end
   --whoami PATH  with files: a GET of this path is answered with the client's
                  address and port
-  --grace N      on a signal, connections are still taken for so many seconds,
-                 so that whoever asks --ready can send them elsewhere
+  --grace S      the end is announced so many seconds before: connections are
+                 taken meanwhile, so that whoever asks --ready can send them
+                 elsewhere, and those that last are told that they end
   --hand-over PATH
                  an upgrade without a gap: takes over the sockets of the serve
                  that was started with the same PATH, which then finishes what
@@ -250,8 +251,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
             Arg::Long("ready") => about.ready = Some(target(&mut parser, "--ready")?),
             Arg::Long("whoami") => about.whoami = Some(target(&mut parser, "--whoami")?),
             Arg::Long("grace") => {
-                let seconds = number(&mut parser, "--grace", u32::MAX)?;
-                grace = Some(Duration::from_secs(seconds.into()));
+                grace = Some(seconds(&mut parser, "--grace")?);
             }
             Arg::Long("hand-over") => meeting = Some(Meeting::at(file(&mut parser)?)?),
             Arg::Long("quiet") => quiet = true,
@@ -344,6 +344,14 @@ fn file(parser: &mut Parser) -> Result<PathBuf, String> {
 
 fn text(parser: &mut Parser) -> Result<String, String> {
     Ok(value(parser)?.to_string_lossy().into_owned())
+}
+
+fn seconds(parser: &mut Parser, option: &str) -> Result<Duration, String> {
+    let given = text(parser)?;
+    let time = given.parse().ok().and_then(|time| Duration::try_from_secs_f64(time).ok());
+    time.filter(|time| !time.is_zero()).ok_or_else(|| {
+        format!("{option} {given:?} has to be a number of seconds above 0, such as 2 or 0.5")
+    })
 }
 
 /// A path as it stands in the first line of a request.

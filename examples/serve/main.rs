@@ -272,7 +272,11 @@ where
     H: Handler<T::Request>,
 {
     let counters = C::TAKEN_ELSEWHERE.then(Counters::new).transpose()?;
-    let mut server = Server::new(transport, concurrency, Counted::new(handler))?;
+    let mut server = Server::with_stop(transport, concurrency, |stop| {
+        // Before anything is forked.
+        signals.know(stop);
+        Counted::new(handler)
+    })?;
     if let Some(counters) = &counters {
         server = server.counters(counters);
     }

@@ -51,6 +51,12 @@ impl Signals {
         Ok(Stopping { heard: self.heard.try_clone()?, server: Arc::clone(&self.server) })
     }
 
+    /// Tells those who ask whether the server is to stop by what they can know it.
+    pub(crate) fn know(&self, server: StopHandle) {
+        // There is one server.
+        let _ = self.server.set(server);
+    }
+
     /// Whether one has come.
     pub(crate) fn came(&self) -> bool {
         self.once.load(Ordering::SeqCst)
@@ -64,7 +70,6 @@ impl Signals {
 
     /// Has the first signal stop the server, and the second end the process at once.
     pub(crate) fn stop(&self, server: &StopHandle) -> io::Result<()> {
-        let _ = self.server.set(server.clone());
         for signal in [SIGTERM, SIGINT] {
             // Actions run in the order they are registered in: this one looks before the next sets.
             flag::register_conditional_shutdown(

@@ -20,6 +20,10 @@ use super::served::{Answer, LIMIT, Tested};
 /// How long a client pauses after each answer: the load is steady, and leaves the machine to others.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// Whoever has been silent for longer makes a new connection, as a client of HTTP has to that does
+/// not want to meet the end of one: a machine with other things to do keeps some waiting.
+const SILENT: Duration = Duration::from_millis(250);
+
 /// Where clients come to, and from where.
 #[derive(Debug, Clone)]
 pub enum Way {
@@ -148,6 +152,7 @@ fn client(way: &Way, each: u32, shared: &Shared) -> bool {
             Ok(answer) => answer,
             Err(error) => return failed(shared, format!("request {number}: {error}"), None),
         };
+        let answered = Instant::now();
         let replica = answer.field("x-replica").map(str::to_owned);
         if answer.status != 200 {
             return failed(shared, format!("request {number}: {}", answer.status), replica);
@@ -165,7 +170,9 @@ fn client(way: &Way, each: u32, shared: &Shared) -> bool {
         if paused.expect("no client panics").0.over {
             return false;
         }
-        if answer.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
+        let ends =
+            answer.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        if ends || answered.elapsed() > SILENT {
             break;
         }
     }
