@@ -146,6 +146,11 @@ impl<H> Worker<H> {
         self.shared.control.is_stopping(self.session)
     }
 
+    /// Whether it takes no further request: a stop that is announced has not ended it yet.
+    fn has_ended(&self) -> bool {
+        self.shared.control.has_ended(self.session)
+    }
+
     /// Establishes a request, handles it, reports its failure, shuts it down and closes it:
     /// Python's `finish_request` and all that stands around it in `process_request`.
     ///
@@ -375,12 +380,15 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        if self.handler().handle(request)? == Next::Done || self.is_stopping() {
+        // Where a stop that is announced comes in the middle, the peer may have been told that there
+        // will be another exchange. There is one, and in that one the handler can know better.
+        let known = self.is_stopping();
+        if self.handler().handle(request)? == Next::Done || known || self.has_ended() {
             return Ok(false);
         }
         request.next_exchange()?;
         // Once more: a drain cuts what is idle once, and may have looked before this was.
-        Ok(!self.is_stopping())
+        Ok(!self.has_ended())
     }
 
     /// Reports a failure; the request is still open.

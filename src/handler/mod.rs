@@ -31,7 +31,9 @@ pub enum Next {
     /// This exchange is done, and the connection may have another: call `handle` again. Between two
     /// exchanges the connection waits: on its thread or in its process, or under
     /// [`Selecting`](crate::Selecting) in a table, which costs neither. Once the server has been
-    /// asked to stop, it means the same as `Done`. At the end of the input a handler has to say
+    /// asked to stop, it means the same as `Done`; where a stop that is announced
+    /// ([`Drain::announce`](crate::Drain::announce)) has come in the middle of this exchange, after
+    /// the next one. At the end of the input a handler has to say
     /// `Done`.
     Again,
 }
