@@ -10,6 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::Arc;
 
+use nix::unistd::Pid;
+
 use crate::control::Control;
 use crate::event::{Event, Refusal};
 use crate::failure::{Cause, Failure, FailureKind, Stage, complain};
@@ -58,10 +60,9 @@ impl<R: Request> Job<R> {
         (&mut self.request, &mut self.ticket)
     }
 
-    /// Has the request's connection, where it has one, among those that a drain may cut.
+    /// Has the request among those that may be cut or listed.
     pub(crate) fn list(&mut self) {
-        let connection = self.request.connection();
-        if let Some((listed, activity)) = connection.and_then(|fd| self.ticket.list(fd)) {
+        if let Some((listed, activity)) = self.ticket.list(self.request.connection()) {
             self.listed = listed;
             self.request.watch(&activity);
         }
@@ -77,7 +78,7 @@ impl<R: Request> Job<R> {
     /// to be kept until that process has ended, and then given to
     /// [`Session::ended`](crate::Session::ended).
     pub fn hand_over(self) -> Ticket {
-        hand_over(&mut Some(self))
+        hand_over(&mut Some(self), None)
     }
 }
 
@@ -234,7 +235,8 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        self.ended(ticket, ending);
+        let was_cut = ending == Ending::Failed(FailureKind::Lost) && ticket.is_cut();
+        self.ended(ticket, if was_cut { Ending::Failed(FailureKind::Cut) } else { ending });
         for _ in 0..self.control().take_panics() {
             self.panicked();
         }
@@ -414,8 +416,11 @@ impl<H> Worker<H> {
     }
 }
 
-/// See [`Job::hand_over`]; the place is empty afterwards.
-pub(crate) fn hand_over<R: Request>(place: &mut Place<R>) -> Ticket {
+/// See [`Job::hand_over`], to a process whose id may be known; the place is empty afterwards.
+pub(crate) fn hand_over<R: Request>(place: &mut Place<R>, process: Option<Pid>) -> Ticket {
+    if let Some(job) = place {
+        job.ticket.move_to(process.map(|pid| pid.as_raw().unsigned_abs()));
+    }
     leave(place, R::close_request).0
 }
 

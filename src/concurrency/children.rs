@@ -40,6 +40,9 @@ pub(super) trait Children {
     /// What to wait for beside a request.
     fn ends(&mut self) -> Ends<'_>;
 
+    /// Sends SIGTERM to the one that is meant, if it has not been reaped.
+    fn cut(&mut self, is_meant: impl Fn(&Ticket) -> bool) -> io::Result<()>;
+
     /// Sends a signal to all.
     fn signal(&mut self, signal: Signal) -> io::Result<()>;
 }
@@ -70,6 +73,9 @@ where
     let ended = |ticket, ending| session.ended(ticket, ending);
     let mut place = None;
     loop {
+        for id in session.cuts() {
+            children.cut(|ticket| ticket.is_to_be_ended(id))?;
+        }
         if children.running() >= children.most() {
             if !wait_for_room(children, session)? {
                 return Ok(());

@@ -245,6 +245,13 @@ impl Children for Forking {
         Ends { watch, look_after }
     }
 
+    fn cut(&mut self, is_meant: impl Fn(&Ticket) -> bool) -> io::Result<()> {
+        if let Some(child) = self.children.iter().find(|child| is_meant(&child.ticket)) {
+            let _ = kill(child.pid, Signal::SIGTERM);
+        }
+        Ok(())
+    }
+
     /// Their numbers are theirs until they are reaped.
     fn signal(&mut self, signal: Signal) -> io::Result<()> {
         for child in &self.children {
@@ -267,7 +274,7 @@ impl<T: Transport, H: Handler<T::Request>> Start<T, H> for Forking {
         match started {
             Ok(pid) => {
                 // The connection is the child's now: it must not be shut down here.
-                let ticket = worker::hand_over(place);
+                let ticket = worker::hand_over(place, Some(pid));
                 self.children.push_back(Child { pid, ticket, end: None });
             }
             Err(error) => session.refuse_in(place, error),

@@ -238,8 +238,17 @@ impl Children for ForkServer {
         Ends { watch, look_after: None }
     }
 
+    fn cut(&mut self, is_meant: impl Fn(&Ticket) -> bool) -> io::Result<()> {
+        match self.children.iter().find(|(_, ticket)| is_meant(ticket)) {
+            Some((pid, _)) => {
+                self.way()?.send(&Order::signal(Signal::SIGTERM as i32, Some(*pid)), None)
+            }
+            None => Ok(()),
+        }
+    }
+
     fn signal(&mut self, signal: Signal) -> io::Result<()> {
-        self.way()?.send(&Order::signal(signal as i32), None)
+        self.way()?.send(&Order::signal(signal as i32, None), None)
     }
 }
 
@@ -262,7 +271,7 @@ impl<T: Portable, H: Handler<T::Request>> Start<T, H> for ForkServer {
         match started {
             Ok(pid) => {
                 // The connection is the child's now: it must not be shut down here.
-                self.children.push((pid, worker::hand_over(place)));
+                self.children.push((pid, worker::hand_over(place, Some(pid))));
                 Ok(())
             }
             Err(error) => {
