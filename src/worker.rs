@@ -10,8 +10,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::Arc;
 
-use nix::unistd::Pid;
-
 use crate::control::Control;
 use crate::event::{Event, Refusal};
 use crate::failure::{Cause, Failure, FailureKind, Stage, complain};
@@ -236,7 +234,8 @@ impl<H> Worker<H> {
         H: Handler<R>,
     {
         let was_cut = ending == Ending::Failed(FailureKind::Lost) && ticket.is_cut();
-        self.ended(ticket, if was_cut { Ending::Failed(FailureKind::Cut) } else { ending });
+        let ending = if was_cut { Ending::Failed(FailureKind::Cut) } else { ending };
+        self.ended(ticket, ending);
         for _ in 0..self.control().take_panics() {
             self.panicked();
         }
@@ -417,10 +416,8 @@ impl<H> Worker<H> {
 }
 
 /// See [`Job::hand_over`], to a process whose id may be known; the place is empty afterwards.
-pub(crate) fn hand_over<R: Request>(place: &mut Place<R>, process: Option<Pid>) -> Ticket {
-    if let Some(job) = place {
-        job.ticket.move_to(process.map(|pid| pid.as_raw().unsigned_abs()));
-    }
+pub(crate) fn hand_over<R: Request>(place: &mut Place<R>, process: Option<u32>) -> Ticket {
+    place.iter().for_each(|job| job.ticket.move_to(process));
     leave(place, R::close_request).0
 }
 

@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use crate::drain::{Closing, Due};
 use crate::failure::FailureKind;
@@ -160,6 +161,11 @@ pub(super) fn close<R, H: Handler<R>>(
 /// Whether there was no fork because of the threads that there are.
 pub(super) fn is_refusal(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<ForkRefused>())
+}
+
+/// A process id as `std` has it.
+pub(super) fn number(pid: Pid) -> u32 {
+    pid.as_raw().unsigned_abs()
 }
 
 /// `max_children`, if it is a number that anything can be served with.
