@@ -37,11 +37,14 @@ use crate::in_flight::{Cut, InFlight};
 ///
 /// It lies in memory that forked processes share, as far as it can.
 ///
-/// | | [`PreForking`](crate::PreForking) | [`Forking`](crate::Forking), [`ForkServer`](crate::ForkServer) |
-/// | --- | --- | --- |
-/// | suspend, resume, limits | from any process, for all: limits count in each worker by itself | from any process |
-/// | list | each worker has its own; the supervisor's is empty, and has the numbers of each: [`Counters::processes`](crate::Counters::processes) | the parent has all, with the processes that handle them; a child of `Forking` sees it as it was when it was forked, one of a `ForkServer` sees none |
-/// | cut | in the worker that has it | in the parent, and in a child of `Forking`: the process that handles it gets a SIGTERM |
+/// | | in a process of [`PreForking`](crate::PreForking) | in the parent of [`Forking`](crate::Forking) or [`ForkServer`](crate::ForkServer) | in a child of `Forking` |
+/// | --- | --- | --- | --- |
+/// | suspend, resume, limits | for all processes; limits count in each worker by itself | for the server | for the server |
+/// | list | a worker's own; the supervisor has none, but the numbers of each worker: [`Counters::processes`](crate::Counters::processes) | all, with the processes that handle them | as it was when the child was forked |
+/// | cut | a worker's own | all: the process that handles it gets a SIGTERM | the same of its siblings |
+///
+/// A child of a `ForkServer` has a copy from before its server had one: it lists nothing, and what it
+/// changes is seen when something else wakes the server.
 ///
 /// # What it costs
 ///
@@ -124,7 +127,8 @@ impl Live {
     /// same.
     ///
     /// A request that has a process of its own (`Forking`, `ForkServer`) is ended with that, by
-    /// SIGTERM, and has failed as `Cut`; a child that catches the signal goes on.
+    /// SIGTERM, and has failed as `Cut`; a child that catches the signal goes on. At most 13 of them
+    /// can wait to be seen by the parent at a time.
     ///
     /// Whether there was something to be cut: not where it has ended, was cut before, is a packet, or
     /// is of another process.
