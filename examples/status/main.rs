@@ -34,7 +34,7 @@ pub(crate) struct Watched {
 }
 
 fn main() -> ExitCode {
-    match asked().and_then(|(echo, page)| Ok(serve(&echo, &page)?)) {
+    match asked().map_err(io::Error::other).and_then(|(echo, page)| serve(&echo, &page)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("status: {error}");
