@@ -26,6 +26,10 @@
 //! [`Limits`]: crate::Limits
 //! [`Deadlines`]: crate::Deadlines
 //! [`Hangup`]: crate::Hangup
+//! [`Authenticated`]: crate::Authenticated
+//! [`Beside`]: crate::Beside
+//! [`Many`]: crate::Many
+//! [`Limits::penalty`]: crate::Limits::penalty
 //! [`StopAfterPanics`]: crate::StopAfterPanics
 //! [`CrashOnPanic`]: crate::CrashOnPanic
 //! [`event`]: crate::Handler::event

@@ -98,7 +98,6 @@ pub(crate) struct Cli {
     /// The networks of proxies.
     #[cfg_attr(not(feature = "proxy"), expect(dead_code, reason = "they are refused without"))]
     pub(crate) proxies: Vec<String>,
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "it is refused without"))]
     pub(crate) tls: Option<Certified>,
 }
 

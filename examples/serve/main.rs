@@ -224,7 +224,8 @@ where
     match cli.mode {
         Mode::Files => {
             let files = Files::new(&cli.dir, signals.heard()?, !cli.quiet)?;
-            let place = transport.local_addr()?.place();
+            let scheme = if cli.tls.is_some() { "https" } else { "http" };
+            let place = transport.local_addr()?.place(scheme);
             let folder = files.folder().display();
             note(&format!("{folder} at {place} (Ctrl-C stops it)"));
             run(transport, concurrency, files::deadlines().guard(files)?, &signals)
@@ -313,8 +314,8 @@ fn fail(code: u8, what: &str) -> ExitCode {
 trait Shown {
     fn shown(&self) -> Vec<OsString>;
 
-    /// The same for a browser, where there is such a thing.
-    fn place(&self) -> String;
+    /// The same for a browser, where there is such a thing, by a scheme.
+    fn place(&self, scheme: &str) -> String;
 }
 
 impl Shown for net::SocketAddr {
@@ -322,8 +323,8 @@ impl Shown for net::SocketAddr {
         vec![self.to_string().into()]
     }
 
-    fn place(&self) -> String {
-        format!("http://{self}/")
+    fn place(&self, scheme: &str) -> String {
+        format!("{scheme}://{self}/")
     }
 }
 
@@ -332,7 +333,7 @@ impl Shown for unix::SocketAddr {
         vec![self.as_pathname().map(Into::into).unwrap_or_default()]
     }
 
-    fn place(&self) -> String {
+    fn place(&self, _scheme: &str) -> String {
         self.as_pathname().map(|path| path.display().to_string()).unwrap_or_default()
     }
 }
@@ -342,7 +343,7 @@ impl<A: Shown> Shown for Vec<A> {
         self.iter().flat_map(A::shown).collect()
     }
 
-    fn place(&self) -> String {
-        self.iter().map(A::place).collect::<Vec<_>>().join(", ")
+    fn place(&self, scheme: &str) -> String {
+        self.iter().map(|address| address.place(scheme)).collect::<Vec<_>>().join(", ")
     }
 }

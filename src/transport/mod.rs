@@ -3,6 +3,7 @@
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod beside;
 mod claim;
+pub(crate) mod forward;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod gate;
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
