@@ -14,12 +14,13 @@ use socketserver::{
     Activity, AddressFamily, Amplifies, AssumeForkSafe, Beside, Bound, Closing, Counters,
     CrashOnPanic, Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Either, Ending,
     Event, Failure, FailureKind, ForkRefused, ForkServer, ForkedChild, Forking, Guarded, Handler,
-    HandlerFn, Hangup, Job, Limits, LineTooLong, Listeners, Many, Next, OnPanic, Options, Outcome,
-    PreForking, Progress, Puller, Refusal, Refuse, ReplyTooLong, Report, RequestTooLong, Room,
-    Running, Selecting, Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync,
-    Taken, Tcp, TcpRequest, TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket,
-    Truncation, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest,
-    Waiter, WhenFull, Worker, Workers, handler_fn,
+    HandlerFn, Hangup, Job, Limits, LineTooLong, Listeners, Live, Many, Next, OnPanic, Options,
+    Outcome, PoolSize, PreForking, ProcessCounts, Progress, Puller, Refusal, Refuse, ReplyTooLong,
+    Report, RequestTooLong, Room, Running, Selecting, Served, Server, Session, Stage,
+    StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest, TcpServer,
+    ThreadPool, Threading, ThreadingUdpServer, Ticket, Truncation, Udp, UdpRequest, UnixDatagram,
+    UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull, Worker, Workers,
+    handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -214,6 +215,10 @@ fn what_a_server_is_given_goes_anywhere() {
     assert_send_sync_debug::<Drain>();
     assert_send_sync_debug::<Counters>();
     assert_clone::<Counters>();
+    assert_send_sync_debug::<ProcessCounts>();
+    assert_send_sync_debug::<Live>();
+    assert_clone::<Live>();
+    assert_send_sync_debug::<Served>();
     assert_send_sync_debug::<StopAfterPanics<()>>();
     assert_send_sync_debug::<CrashOnPanic<()>>();
     #[cfg(feature = "log")]
@@ -243,6 +248,8 @@ fn strategies_are_plain_values() {
     assert_send_sync_debug::<PreForking<Sync>>();
     assert_send_sync_debug::<Workers>();
     assert_clone::<Workers>();
+    assert_send_sync_debug::<PoolSize>();
+    assert_clone::<PoolSize>();
     assert_send_sync_debug::<Selecting<Sync>>();
     assert_send_sync_debug::<Selecting<Threading>>();
     assert_clone::<Sync>();

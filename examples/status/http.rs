@@ -89,7 +89,7 @@ impl Answer {
         Self { status: "200 OK", kind, body: body.into() }
     }
 
-    pub(crate) fn wrong(status: &'static str, why: impl ToString) -> Self {
+    pub(crate) fn wrong(status: &'static str, why: &impl ToString) -> Self {
         Self { status, kind: "text/plain", body: why.to_string() }
     }
 

@@ -21,12 +21,12 @@ impl Page {
 
     fn answer(&self, asked: &Asked) -> Answer {
         if !asked.is_ours(self.address) {
-            return Answer::wrong("403 Forbidden", "this is for the page of this server alone");
+            return Answer::wrong("403 Forbidden", &"this is for the page of this server alone");
         }
         if asked.is_post {
             return match self.act(asked) {
                 Ok(()) => Answer::new("application/json", self.watched.state()),
-                Err(error) => Answer::wrong("400 Bad Request", error),
+                Err(error) => Answer::wrong("400 Bad Request", &error),
             };
         }
         match asked.path.as_str() {
@@ -34,7 +34,7 @@ impl Page {
             "/page.css" => Answer::new("text/css", include_str!("page.css")),
             "/page.js" => Answer::new("text/javascript", include_str!("page.js")),
             "/state" => Answer::new("application/json", self.watched.state()),
-            _ => Answer::wrong("404 Not Found", "there is no such page"),
+            _ => Answer::wrong("404 Not Found", &"there is no such page"),
         }
     }
 

@@ -132,6 +132,7 @@ impl Live {
     ///
     /// Whether there was something to be cut: not where it has ended, was cut before, is a packet, or
     /// is of another process.
+    #[expect(clippy::must_use_candidate, reason = "what has ended by itself is no less gone")]
     pub fn cut(&self, id: u64) -> bool {
         self.flights().any(|flight| {
             // In a child, the table is a copy: nothing in it is this process's to cut.
