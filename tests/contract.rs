@@ -6,10 +6,8 @@ use std::fmt::Debug;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use socketserver::{
     Activity, AddressFamily, Amplifies, AssumeForkSafe, Beside, Bound, Closing, Counters,
     CrashOnPanic, Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Either, Ending,

@@ -1,4 +1,4 @@
-//! A browser that does as it is told, over the DevTools protocol: messages of JSON, each ended by a
+//! A browser that does as it is told, over the `DevTools` protocol: messages of JSON, each ended by a
 //! zero byte, through two pipes.
 
 use std::fs;
