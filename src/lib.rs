@@ -36,6 +36,7 @@
 //! [`panicked`]: crate::Handler::panicked
 //! [`child_init`]: crate::Handler::child_init
 //! [`StopHandle`]: crate::StopHandle
+//! [`Live`]: crate::Live
 //! [`ReadLine`]: crate::ReadLine
 //! [`Tcp::from_socket`]: crate::Tcp::from_socket
 //! [`serve_forever`]: crate::Server::serve_forever
@@ -75,6 +76,7 @@ mod event;
 mod failure;
 mod handler;
 mod in_flight;
+mod live;
 mod request;
 mod running;
 mod server;
@@ -99,13 +101,13 @@ pub use authentication::{
     PeerCertificate, PeerCredentials, Users,
 };
 pub use concurrency::{
-    Concurrency, ForkServer, Forking, InWorker, PreForking, Shareable, Sync, ThreadPool, Threading,
-    Workers,
+    Concurrency, ForkServer, Forking, InWorker, PoolSize, PreForking, Shareable, Sync, ThreadPool,
+    Threading, Workers,
 };
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use concurrency::{InProcess, Selecting};
 pub use control::{StopHandle, Waiter};
-pub use counters::Counters;
+pub use counters::{Counters, ProcessCounts};
 pub use drain::{Closing, Drain, Due, Report};
 pub use event::{Event, Refusal};
 pub use failure::{Failure, FailureKind, Stage};
@@ -116,6 +118,7 @@ pub use handler::{
     handler_fn, line_missing,
 };
 pub use in_flight::{Activity, Ticket};
+pub use live::{Live, Served};
 pub use request::{
     Amplifies, Connection, Credentials, Datagram, DatagramSocket, DeadlinePassed, Deadlines,
     Either, Hangup, LineTooLong, Progress, ReadLine, ReplyTooLong, Request, RequestTooLong, Room,

@@ -58,10 +58,9 @@ impl<R: Request> Job<R> {
         (&mut self.request, &mut self.ticket)
     }
 
-    /// Has the request's connection, where it has one, among those that a drain may cut.
+    /// Has the request among those that may be cut or listed.
     pub(crate) fn list(&mut self) {
-        let connection = self.request.connection();
-        if let Some((listed, activity)) = connection.and_then(|fd| self.ticket.list(fd)) {
+        if let Some((listed, activity)) = self.ticket.list(self.request.connection()) {
             self.listed = listed;
             self.request.watch(&activity);
         }
@@ -77,7 +76,7 @@ impl<R: Request> Job<R> {
     /// to be kept until that process has ended, and then given to
     /// [`Session::ended`](crate::Session::ended).
     pub fn hand_over(self) -> Ticket {
-        hand_over(&mut Some(self))
+        hand_over(&mut Some(self), None)
     }
 }
 
@@ -239,6 +238,8 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
+        let was_cut = ending == Ending::Failed(FailureKind::Lost) && ticket.is_cut();
+        let ending = if was_cut { Ending::Failed(FailureKind::Cut) } else { ending };
         self.ended(ticket, ending);
         for _ in 0..self.control().take_panics() {
             self.panicked();
@@ -422,8 +423,9 @@ impl<H> Worker<H> {
     }
 }
 
-/// See [`Job::hand_over`]; the place is empty afterwards.
-pub(crate) fn hand_over<R: Request>(place: &mut Place<R>) -> Ticket {
+/// See [`Job::hand_over`], to a process whose id may be known; the place is empty afterwards.
+pub(crate) fn hand_over<R: Request>(place: &mut Place<R>, process: Option<u32>) -> Ticket {
+    place.iter().for_each(|job| job.ticket.move_to(process));
     leave(place, R::close_request).0
 }
 

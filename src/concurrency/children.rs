@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use crate::drain::{Closing, Due};
 use crate::failure::FailureKind;
@@ -40,6 +41,9 @@ pub(super) trait Children {
     /// What to wait for beside a request.
     fn ends(&mut self) -> Ends<'_>;
 
+    /// Sends SIGTERM to the one that is meant, if it has not been reaped.
+    fn cut(&mut self, is_meant: impl Fn(&Ticket) -> bool) -> io::Result<()>;
+
     /// Sends a signal to all.
     fn signal(&mut self, signal: Signal) -> io::Result<()>;
 }
@@ -70,6 +74,9 @@ where
     let ended = |ticket, ending| session.ended(ticket, ending);
     let mut place = None;
     loop {
+        for id in session.cuts() {
+            children.cut(|ticket| ticket.is_to_be_ended(id))?;
+        }
         if children.running() >= children.most() {
             if !wait_for_room(children, session)? {
                 return Ok(());
@@ -154,6 +161,11 @@ pub(super) fn close<R, H: Handler<R>>(
 /// Whether there was no fork because of the threads that there are.
 pub(super) fn is_refusal(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<ForkRefused>())
+}
+
+/// A process id as `std` has it.
+pub(super) fn number(pid: Pid) -> u32 {
+    pid.as_raw().unsigned_abs()
 }
 
 /// `max_children`, if it is a number that anything can be served with.

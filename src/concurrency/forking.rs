@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::Concurrency;
-use super::children::{self, Children, Ends, LOOK_AFTER, Start, is_refusal};
+use super::children::{self, Children, Ends, LOOK_AFTER, Start, is_refusal, number};
 use crate::drain::Closing;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
@@ -138,7 +138,7 @@ impl Forking {
 
     /// The process ids of the children that have not been reaped: Python's `active_children`.
     pub fn active_children(&self) -> impl Iterator<Item = u32> + '_ {
-        self.children.iter().map(|child| child.pid.as_raw().unsigned_abs())
+        self.children.iter().map(|child| number(child.pid))
     }
 
     /// Forgets the children of a process that the application has forked this one from: here, they
@@ -245,6 +245,13 @@ impl Children for Forking {
         Ends { watch, look_after }
     }
 
+    fn cut(&mut self, is_meant: impl Fn(&Ticket) -> bool) -> io::Result<()> {
+        if let Some(child) = self.children.iter().find(|child| is_meant(&child.ticket)) {
+            let _ = kill(child.pid, Signal::SIGTERM);
+        }
+        Ok(())
+    }
+
     /// Their numbers are theirs until they are reaped.
     fn signal(&mut self, signal: Signal) -> io::Result<()> {
         for child in &self.children {
@@ -267,7 +274,7 @@ impl<T: Transport, H: Handler<T::Request>> Start<T, H> for Forking {
         match started {
             Ok(pid) => {
                 // The connection is the child's now: it must not be shut down here.
-                let ticket = worker::hand_over(place);
+                let ticket = worker::hand_over(place, Some(number(pid)));
                 self.children.push_back(Child { pid, ticket, end: None });
             }
             Err(error) => session.refuse_in(place, error),

@@ -4,6 +4,7 @@ mod children;
 mod crew;
 mod fork_server;
 mod forking;
+mod pool_size;
 mod pre_forking;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod selecting;
@@ -14,6 +15,7 @@ mod threading;
 pub use crew::Shareable;
 pub use fork_server::ForkServer;
 pub use forking::Forking;
+pub use pool_size::PoolSize;
 pub use pre_forking::{InWorker, PreForking, Workers};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use selecting::{InProcess, Selecting};

@@ -13,6 +13,7 @@ use socket2::SockAddr;
 use super::packets::{Packets, Spare};
 use super::{Credentials, Request};
 use crate::failure::FailureKind;
+use crate::in_flight::Activity;
 use crate::sys::{self, Packet, Told};
 
 /// A packet of [`Udp`](crate::Udp).
@@ -237,6 +238,15 @@ impl<S, A> Datagram<S, A> {
 impl<S: DatagramSocket, A> Request for Datagram<S, A> {
     fn deliver(&mut self) -> io::Result<()> {
         self.flush()
+    }
+
+    fn watch(&mut self, activity: &Activity) {
+        let sender = self.sender();
+        if let Some(address) = sender.as_socket() {
+            activity.name(address);
+        } else if let Some(path) = sender.as_pathname() {
+            activity.name(path.display());
+        }
     }
 
     fn answer(&mut self, bytes: &[u8]) {

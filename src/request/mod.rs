@@ -127,7 +127,8 @@ pub trait Request: Sized {
     }
 
     /// Has the request say when it is idle, to a server that cuts off idle connections first when it
-    /// is closed. It is called once, before the request is handled, where `connection` has one.
+    /// is closed, and who its peer is, to a [`Live`](crate::Live). It is called once, before the
+    /// request is handled, where `connection` has one, or the server has a `Live`.
     fn watch(&mut self, _activity: &Activity) {}
 
     /// Says a last word to a peer whose request is not going to be handled, in the serve loop and

@@ -17,6 +17,7 @@ use super::held::PIECE;
 use super::watch::Watch;
 use super::wire::{self, Wire};
 use super::{Credentials, Request};
+use crate::failure::FailureKind;
 use crate::in_flight::Activity;
 
 /// A connection of [`Tcp`](crate::Tcp).
@@ -318,6 +319,14 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
             minders.answered = true;
         }
         Ok(())
+    }
+
+    fn classify(&self, error: &io::Error) -> FailureKind {
+        let activity = self.wire.minders.as_ref().and_then(|minders| minders.activity.as_ref());
+        if activity.is_some_and(Activity::is_cut) {
+            return FailureKind::Cut;
+        }
+        FailureKind::of_connection(error)
     }
 
     fn watch(&mut self, activity: &Activity) {

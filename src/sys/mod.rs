@@ -6,6 +6,7 @@
 //!   called in a signal handler.
 //! * `SharedWords`: atomic words that forked children share with their parent.
 //! * `cut_off`: the end of a connection that another thread reads from.
+//! * `peer_name`: who is at the other end of such a connection.
 //! * `Packet`: one datagram, received without waiting, with its sender, whether it was cut, and what
 //!   the kernel has been `ask`ed to say of it; `send`: the reply.
 //! * `receive_more`: what has come over a connection, into memory that need not be zeroed.
@@ -41,6 +42,7 @@ mod listener;
 mod parcel;
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
 mod passed;
+mod peer;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "queue_elsewhere.rs")]
 mod queue;
 mod receive;
@@ -67,6 +69,7 @@ pub(crate) use listener::{Listener, is_listener};
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
 pub(crate) use passed::take_passed;
+pub(crate) use peer::peer_name;
 pub(crate) use queue::Queue;
 pub(crate) use receive::{Packet, receive_more};
 #[cfg(any(target_os = "linux", target_os = "android"))]

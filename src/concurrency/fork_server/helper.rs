@@ -108,7 +108,7 @@ where
                 let started = self.start(number, parcel.length, parcel.descriptor);
                 self.tell(started);
             }
-            Some(Order::Signal(signal)) => self.signal(signal),
+            Some(Order::Signal(signal, child)) => self.signal(signal, child),
             // Nobody but the server speaks here; it waits for an answer all the same.
             None => self.tell(Report::Refused(libc::EPROTO)),
         }
@@ -157,9 +157,10 @@ where
     }
 
     /// Only this process knows that the numbers are still those of its children.
-    fn signal(&self, signal: i32) {
+    fn signal(&self, signal: i32, child: Option<Pid>) {
         if let Ok(signal) = Signal::try_from(signal) {
-            for child in &self.children {
+            let is_meant = |one: &&Pid| child.is_none_or(|child| child == **one);
+            for child in self.children.iter().filter(is_meant) {
                 let _ = kill(*child, signal);
             }
         }

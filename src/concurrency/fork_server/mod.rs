@@ -15,7 +15,7 @@ use socket2::SockRef;
 
 use self::message::{LONGEST, Order, REPORT, Report};
 use super::Concurrency;
-use super::children::{self, Children, Ends, Start};
+use super::children::{self, Children, Ends, Start, number};
 use crate::drain::Closing;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
@@ -126,13 +126,13 @@ impl ForkServer {
     /// The process ids of the children whose end the helper has not told yet. They are children of
     /// the helper: this process can't wait for them.
     pub fn active_children(&self) -> impl Iterator<Item = u32> + '_ {
-        self.children.iter().map(|(child, _)| child.as_raw().unsigned_abs())
+        self.children.iter().map(|(child, _)| number(*child))
     }
 
     /// The process id of the helper, once the server has been made.
     #[must_use]
     pub fn helper(&self) -> Option<u32> {
-        self.helper.as_ref().map(|helper| helper.pid.as_raw().unsigned_abs())
+        self.helper.as_ref().map(|helper| number(helper.pid))
     }
 
     fn way(&self) -> io::Result<&Helper> {
@@ -238,8 +238,17 @@ impl Children for ForkServer {
         Ends { watch, look_after: None }
     }
 
+    fn cut(&mut self, is_meant: impl Fn(&Ticket) -> bool) -> io::Result<()> {
+        match self.children.iter().find(|(_, ticket)| is_meant(ticket)) {
+            Some((pid, _)) => {
+                self.way()?.send(&Order::signal(Signal::SIGTERM as i32, Some(*pid)), None)
+            }
+            None => Ok(()),
+        }
+    }
+
     fn signal(&mut self, signal: Signal) -> io::Result<()> {
-        self.way()?.send(&Order::signal(signal as i32), None)
+        self.way()?.send(&Order::signal(signal as i32, None), None)
     }
 }
 
@@ -262,7 +271,7 @@ impl<T: Portable, H: Handler<T::Request>> Start<T, H> for ForkServer {
         match started {
             Ok(pid) => {
                 // The connection is the child's now: it must not be shut down here.
-                self.children.push((pid, worker::hand_over(place)));
+                self.children.push((pid, worker::hand_over(place, Some(number(pid)))));
                 Ok(())
             }
             Err(error) => {
