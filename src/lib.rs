@@ -69,8 +69,10 @@ mod counters;
 mod drain;
 mod event;
 mod failure;
+mod fault;
 mod handler;
 mod in_flight;
+mod packed;
 mod request;
 mod running;
 mod server;
@@ -95,8 +97,8 @@ pub use authentication::{
     PeerCertificate, PeerCredentials, Users,
 };
 pub use concurrency::{
-    Concurrency, ForkServer, Forking, InWorker, PreForking, Shareable, Sync, ThreadPool, Threading,
-    Workers,
+    Concurrency, FinishInChild, ForkServer, Forking, InWorker, PreForking, Shareable, Sync,
+    ThreadPool, Threading, Workers,
 };
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use concurrency::{InProcess, Selecting};
@@ -108,8 +110,8 @@ pub use failure::{Failure, FailureKind, Stage};
 #[cfg(feature = "log")]
 pub use handler::Logged;
 pub use handler::{
-    CrashOnPanic, Guarded, Handler, HandlerFn, Next, OnPanic, StopAfterPanics, frame_missing,
-    handler_fn, line_missing,
+    Begun, CrashOnPanic, Guarded, Handler, HandlerFn, InHalves, Next, OnPanic, StopAfterPanics,
+    frame_missing, handler_fn, line_missing,
 };
 pub use in_flight::{Activity, Ticket};
 pub use request::{
@@ -130,8 +132,8 @@ pub use sys::{AssumeForkSafe, ForkRefused, ForkedChild};
 pub use transport::Proxied;
 pub use transport::{
     AddressFamily, Bind, Bound, DatagramTransport, IpTransport, LocalAddr, Options, Portable,
-    StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram, UnixStream,
-    UnixTransport,
+    Resumable, StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram,
+    UnixStream, UnixTransport,
 };
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use transport::{Beside, Listeners, Many};
