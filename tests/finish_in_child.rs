@@ -6,7 +6,7 @@ mod support;
 
 use std::error::Error;
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::process::{self, ExitCode};
 use std::sync::mpsc;
 use std::thread;
@@ -21,6 +21,7 @@ use socketserver::{
 use support::net;
 use support::one_byte::tcp;
 use support::processes::no_child_is_left;
+use support::time::let_pass;
 use support::trace::Trace;
 use support::{alone, processes};
 
@@ -213,6 +214,8 @@ fn goes_on<C: Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
     for mut client in waiting {
         client.write_all(b"x")?;
         assert!(!is_here(&line(&mut client)?)?);
+        // Other children may have copies of it.
+        client.shutdown(Shutdown::Write)?;
     }
     assert_eq!(server.close()?.abandoned, 0);
     assert_eq!((counters.accepted(), counters.finished(), counters.failed()), (6, 6, 0));
@@ -263,7 +266,7 @@ fn full_house<C: Concurrency<Tcp, Obeys> + Limited>(_: C) -> Result {
     assert_eq!(server.handle_request_timeout(MOMENT)?, Outcome::TimedOut);
     first.write_all(b"x")?;
     assert!(!is_here(&line(&mut first)?)?);
-    drop(first);
+    first.shutdown(Shutdown::Write)?;
     assert_eq!(server.handle_request()?, Outcome::Handled);
     assert!(is_here(&line(&mut second)?)?);
     assert!(net::is_closed(second)?);
@@ -279,7 +282,7 @@ fn permits<C: Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
     let second = client(&server, "end\n")?;
     assert_eq!(server.handle_request_timeout(MOMENT)?, Outcome::TimedOut);
     first.write_all(b"x")?;
-    first.shutdown(std::net::Shutdown::Write)?;
+    first.shutdown(Shutdown::Write)?;
     first.read_to_end(&mut Vec::new())?;
     assert_eq!(server.handle_request()?, Outcome::Handled);
     assert!(net::is_closed(second)?);
@@ -295,11 +298,15 @@ fn stopped<C: Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
     server.serve_forever()?;
     assert_eq!(line(&mut waits)?, "waiting");
     assert!(counters.active() > 0);
-    let closed = thread::spawn(move || server.close());
-    waits.write_all(b"x")?;
-    assert!(!is_here(&line(&mut waits)?)?);
-    drop((waits, stops));
-    let report = closed.join().map_err(|_| "a panic")??;
+    drop(stops);
+    let client = thread::spawn(move || -> io::Result<String> {
+        let_pass(MOMENT);
+        waits.write_all(b"x")?;
+        line(&mut waits)
+    });
+    let report = server.close()?;
+    let said = client.join().map_err(|_| "a panic")??;
+    assert!(!is_here(&said)?);
     assert_eq!((report.cut, report.abandoned), (0, 0), "{report}");
     assert_eq!((counters.accepted(), counters.active()), (2, 0));
     assert!(no_child_is_left());

@@ -165,8 +165,9 @@ where
     let client = role::command(T::ROLE)?.arg(T::word(&server.local_addr()?)).spawn()?;
     assert_eq!(server.handle_request()?, Outcome::Handled);
     // Wherever it runs by now.
+    role::finished(client)?;
     server.close()?;
-    role::finished(client)
+    Ok(())
 }
 
 fn in_table<T, C>(strategy: C) -> Result
