@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use socketserver::{
     Begun, Concurrency, Connection, CrashOnPanic, FinishInChild, ForkServer, Forking, Handler,
-    Hangup, InHalves, LocalAddr, Next, Outcome, ReadLine, Resumable, Server, Tcp, TcpRequest, Udp,
+    Hangup, InHalves, Next, Outcome, ReadLine, Resumable, Server, Tcp, TcpRequest, Udp,
     UnixDatagram, UnixStream,
 };
 use support::alone;
