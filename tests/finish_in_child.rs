@@ -410,7 +410,7 @@ fn no_helper() -> Result {
     processes::signal(helper, Signal::SIGKILL)?;
     processes::peek(helper)?;
     let mut client = client(&server, "say\n>say\n")?;
-    let error = server.serve_forever().expect_err("nobody forks");
+    let error = server.handle_request().expect_err("nobody forks");
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     assert_eq!(inner, Some(&ForkRefused::HelperEnded), "{error}");
     assert!(is_here(&line(&mut client)?)?);
