@@ -12,7 +12,7 @@ use crate::authentication::Denied;
 pub enum Stage {
     /// The handler's [`verify_request`](crate::Handler::verify_request).
     Verify,
-    /// Nothing was there to run it: no thread, no process.
+    /// Nothing was there to run it, or its [second half](crate::InHalves): no thread, no process.
     Start,
     /// The request's own [`establish`](crate::Request::establish).
     Establish,

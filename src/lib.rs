@@ -74,9 +74,11 @@ mod counters;
 mod drain;
 mod event;
 mod failure;
+mod fault;
 mod handler;
 mod in_flight;
 mod live;
+mod packed;
 mod request;
 mod running;
 mod server;
@@ -101,8 +103,8 @@ pub use authentication::{
     PeerCertificate, PeerCredentials, Users,
 };
 pub use concurrency::{
-    Concurrency, ForkServer, Forking, InWorker, PoolSize, PreForking, Shareable, Sync, ThreadPool,
-    Threading, Workers,
+    Concurrency, FinishInChild, ForkServer, Forking, InWorker, PoolSize, PreForking, Shareable,
+    Sync, ThreadPool, Threading, Workers,
 };
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use concurrency::{InProcess, Selecting};
@@ -114,8 +116,8 @@ pub use failure::{Failure, FailureKind, Stage};
 #[cfg(feature = "log")]
 pub use handler::Logged;
 pub use handler::{
-    CrashOnPanic, Guarded, Handler, HandlerFn, Next, OnPanic, StopAfterPanics, frame_missing,
-    handler_fn, line_missing,
+    Begun, CrashOnPanic, Guarded, Handler, HandlerFn, InHalves, Next, OnPanic, StopAfterPanics,
+    frame_missing, handler_fn, line_missing,
 };
 pub use in_flight::{Activity, Ticket};
 pub use live::{Live, Served};
@@ -137,8 +139,8 @@ pub use sys::{AssumeForkSafe, ForkRefused, ForkedChild};
 pub use transport::Proxied;
 pub use transport::{
     AddressFamily, Bind, Bound, DatagramTransport, IpTransport, LocalAddr, Options, Portable,
-    StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram, UnixStream,
-    UnixTransport,
+    Resumable, StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram,
+    UnixStream, UnixTransport,
 };
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use transport::{Beside, Listeners, Many};

@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socketserver::{
-    Activity, AddressFamily, Amplifies, AssumeForkSafe, Beside, Bound, Closing, Counters,
+    Activity, AddressFamily, Amplifies, AssumeForkSafe, Begun, Beside, Bound, Closing, Counters,
     CrashOnPanic, Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Either, Ending,
-    Event, Failure, FailureKind, ForkRefused, ForkServer, ForkedChild, Forking, Guarded, Handler,
-    HandlerFn, Hangup, Job, Limits, LineTooLong, Listeners, Live, Many, Next, OnPanic, Options,
-    Outcome, PoolSize, PreForking, ProcessCounts, Progress, Puller, Refusal, Refuse, ReplyTooLong,
-    Report, RequestTooLong, Room, Running, Selecting, Served, Server, Session, Stage,
-    StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest, TcpServer,
-    ThreadPool, Threading, ThreadingUdpServer, Ticket, Truncation, Udp, UdpRequest, UnixDatagram,
-    UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull, Worker, Workers,
-    handler_fn,
+    Event, Failure, FailureKind, FinishInChild, ForkRefused, ForkServer, ForkedChild, Forking,
+    Guarded, Handler, HandlerFn, Hangup, Job, Limits, LineTooLong, Listeners, Live, Many, Next,
+    OnPanic, Options, Outcome, PoolSize, PreForking, ProcessCounts, Progress, Puller, Refusal,
+    Refuse, ReplyTooLong, Report, RequestTooLong, Room, Running, Selecting, Served, Server,
+    Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest,
+    TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket, Truncation, Udp, UdpRequest,
+    UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull, Worker,
+    Workers, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -113,6 +113,7 @@ macro_rules! for_the_lattice {
         $check::<Server<$transport, ThreadPool, Stateless>>();
         $check::<Server<$transport, Forking, Stateless>>();
         $check::<Server<$transport, ForkServer, Stateless>>();
+        $check::<Server<$transport, FinishInChild<Forking>, Stateless>>();
         $check::<Server<$transport, PreForking<Sync>, Stateless>>();
         $check::<Server<$transport, PreForking<Threading>, Stateless>>();
         $check::<Running<$transport, Sync, Stateless>>();
@@ -176,6 +177,7 @@ fn values_that_tell_what_happened_go_anywhere() {
     assert_send_sync_debug::<Outcome>();
     assert_send_sync_debug::<Ending>();
     assert_send_sync_debug::<Next>();
+    assert_send_sync_debug::<Begun<u8>>();
     assert_send_sync_debug::<Stage>();
     assert_send_sync_debug::<FailureKind>();
     assert_send_sync_debug::<Taken<TcpRequest>>();
@@ -243,6 +245,9 @@ fn strategies_are_plain_values() {
     assert_send_sync_debug::<ThreadPool>();
     assert_send_sync_debug::<Forking>();
     assert_send_sync_debug::<ForkServer>();
+    assert_send_sync_debug::<FinishInChild<Forking>>();
+    assert_send_sync_debug::<FinishInChild<ForkServer>>();
+    assert_eq!(size_of::<FinishInChild<Forking>>(), size_of::<Forking>());
     assert_send_sync_debug::<PreForking<Sync>>();
     assert_send_sync_debug::<Workers>();
     assert_clone::<Workers>();

@@ -12,7 +12,7 @@ use socket2::{SockAddr, SockRef};
 use super::message::{Answer, READY, TAKE};
 use crate::sys::{self, Bell, Interest, Listener, Selector};
 use crate::transport::{
-    Inheritable, LocalAddr, Portable, SocketFile, Transport, UnixDatagram, check_level,
+    Inheritable, LocalAddr, Portable, Resumable, SocketFile, Transport, UnixDatagram, check_level,
 };
 use crate::{ForkedChild, StopHandle, Waiter};
 
@@ -208,6 +208,20 @@ impl<T: Inheritable + Portable + AsFd> Portable for Offered<T> {
 
     fn is_from(&self, request: &T::Request) -> bool {
         self.inner.is_from(request)
+    }
+}
+
+impl<T: Inheritable + Resumable + AsFd> Resumable for Offered<T> {
+    fn suspend<'r>(
+        &self,
+        request: &'r T::Request,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<Option<BorrowedFd<'r>>> {
+        self.inner.suspend(request, bytes)
+    }
+
+    fn resume(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<T::Request> {
+        self.inner.resume(bytes, descriptor)
     }
 }
 

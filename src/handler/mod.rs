@@ -3,6 +3,7 @@
 mod closure;
 mod forward;
 mod guarded;
+mod halves;
 #[cfg(feature = "log")]
 mod logged;
 mod missing;
@@ -10,6 +11,8 @@ mod panics;
 
 pub use closure::{HandlerFn, handler_fn};
 pub use guarded::Guarded;
+use halves::forward_halves;
+pub use halves::{Begun, InHalves};
 #[cfg(feature = "log")]
 pub use logged::Logged;
 pub use missing::{frame_missing, line_missing};
@@ -270,7 +273,8 @@ pub trait Handler<R> {
     fn event(&self, _event: Event) {}
 
     /// Called in each process that [`Forking`](crate::Forking) or [`ForkServer`](crate::ForkServer)
-    /// has made for a request, before that is established, and in each that
+    /// has made for a request, before that is established, or by
+    /// [`FinishInChild`](crate::FinishInChild) for its second half, before that is handled, and in each that
     /// [`PreForking`](crate::PreForking) has made to serve, before it does. For what children must not share: random
     /// number generators are to be seeded anew here, or all children draw the same numbers. A panic
     /// here ends the child.

@@ -117,6 +117,17 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
         Some(Self { spare: Some(spare), read: 0, peer, packets: Arc::clone(packets) })
     }
 
+    /// How much of it has been read, and what has been written and not been sent.
+    pub(super) fn progress(&self) -> (usize, &[u8]) {
+        (self.read, &self.spare().output)
+    }
+
+    /// In another process, what it was in the one before.
+    pub(super) fn set_progress(&mut self, read: usize, output: &[u8]) {
+        self.read = self.data().len().min(read);
+        self.output().extend(output);
+    }
+
     /// Where a reply goes.
     pub(crate) fn sender(&self) -> &SockAddr {
         &self.spare().packet.sender

@@ -21,8 +21,10 @@ mod selectable;
 mod selected;
 mod spin;
 mod stream;
+mod suspended;
 #[cfg(feature = "tls")]
 mod tls;
+mod urgent;
 mod watch;
 mod wire;
 
@@ -44,6 +46,8 @@ pub(crate) use proxied::Terms;
 pub use proxied::{Proxiable, ProxiedRequest};
 #[cfg(feature = "proxy")]
 pub use proxy_header::{BadProxyHeader, ProxyHeader};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use selectable::Behind;
 pub use selectable::{Progress, ReplyTooLong, RequestTooLong, Room, Selectable};
 pub(crate) use stream::StreamSettings;
 pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};

@@ -79,6 +79,7 @@ pub(crate) struct StreamSettings {
     pub(crate) rbufsize: usize,
     pub(crate) wbufsize: usize,
     pub(crate) nodelay: bool,
+    pub(crate) urgent_in_line: bool,
     pub(crate) hangup: Hangup,
     pub(crate) spin: Option<Duration>,
 }
@@ -107,9 +108,10 @@ pub struct StreamRequest<S, A> {
     pub(super) writer: WriteBuffer,
     pub(super) timeout: Option<Duration>,
     nodelay: bool,
-    hangup: Hangup,
+    urgent_in_line: bool,
+    pub(super) hangup: Hangup,
     /// It is in the worker, where its peer may be waited for.
-    established: bool,
+    pub(super) established: bool,
     pub(super) detached: bool,
     /// It waits in a table, and is at its end.
     pub(super) leaving: bool,
@@ -120,7 +122,7 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     pub(crate) fn new(socket: S, peer: A, settings: StreamSettings) -> Self {
         let reader = ReadBuffer::new(settings.rbufsize);
         let writer = WriteBuffer::new(settings.wbufsize);
-        let StreamSettings { timeout, nodelay, hangup, spin, .. } = settings;
+        let StreamSettings { timeout, nodelay, urgent_in_line, hangup, spin, .. } = settings;
         Self {
             wire: Wire::new(socket, spin),
             peer,
@@ -128,6 +130,7 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
             writer,
             timeout,
             nodelay,
+            urgent_in_line,
             hangup,
             established: false,
             detached: false,
@@ -299,6 +302,9 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
         self.established = true;
         if self.nodelay {
             self.wire.socket.disable_nagle()?;
+        }
+        if self.urgent_in_line {
+            SockRef::from(&self.wire.socket).set_out_of_band_inline(true)?;
         }
         match self.timeout {
             None => Ok(()),

@@ -55,6 +55,8 @@ pub(super) struct Minders {
     pub(super) answered: bool,
     /// What the next read says.
     failed: Option<io::Error>,
+    /// The urgent byte that a table has come upon.
+    pub(super) urgent: Option<u8>,
     /// The end of a connection in a table.
     pub(super) lingering: Option<Lingering>,
 }

@@ -26,6 +26,7 @@
 //!   can be one.
 //! * `Queue`: the same among processes.
 //! * `Selector`: many descriptors waited for at once; `Selecting` is not there where it is not.
+//! * `is_at_mark`: where the urgent data of a connection stands.
 //! * `at_exit`: a function that runs when the process exits normally.
 #![expect(unsafe_code, reason = "the one audited module; every block states what it relies on")]
 
@@ -55,6 +56,7 @@ mod termination;
 mod threads;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "turns_elsewhere.rs")]
 mod turns;
+mod urgent;
 
 pub(crate) use address::{address_bytes, address_of};
 pub(crate) use bell::{Bell, poll};
@@ -73,7 +75,7 @@ pub(crate) use peer::peer_name;
 pub(crate) use queue::Queue;
 pub(crate) use receive::{Packet, receive_more};
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use selector::{Happenings, Interest, Selector};
+pub(crate) use selector::{Happening, Happenings, Interest, Selector};
 pub(crate) use send::send;
 pub(crate) use shared::SharedWords;
 pub(crate) use signals::{Caught, Quiet};
@@ -81,3 +83,4 @@ pub(crate) use termination::hear_terminations;
 pub(crate) use threads::Threads;
 pub use threads::{AssumeForkSafe, ForkRefused};
 pub(crate) use turns::{Turn, Turns, Woken};
+pub(crate) use urgent::is_at_mark;
