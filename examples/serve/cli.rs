@@ -81,8 +81,8 @@ connection on a thread of its own.
 Once bound it prints `LISTENING <address>` on stdout, a line for each address.
 Sockets that it was started with (LISTEN_FDS) take the place of those of --addr,
 and a service manager is told how it is (NOTIFY_SOCKET); that needs --features
-activation. On SIGTERM or SIGINT it takes nothing new, finishes what is in flight
-and exits with 0; a second signal ends it at once.
+activation. On SIGTERM or SIGINT it takes nothing new, finishes what is in
+flight and exits with 0; a second signal ends it at once.
 ";
 
 const OPTIONS: &str = "--transport, --strategy, --mode, --addr, --backlog, --bufsize, --workers, \
