@@ -72,6 +72,8 @@ mod failure;
 mod handler;
 mod in_flight;
 mod request;
+#[cfg(feature = "rpc")]
+pub mod rpc;
 mod running;
 mod server;
 mod session;
