@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --features rpc --example rpc -- --addr 127.0.0.1:0` prints where it listens,
 //! say at port 40123 (156 * 256 + 187), and then
-//! `rpcinfo -a 127.0.0.1.156.187 -T tcp 0x20000539 1` calls its null procedure.
+//! `rpcinfo -a 127.0.0.1.156.187 -T tcp 536872249 1` calls its null procedure.
 
 mod both;
 
@@ -143,8 +143,7 @@ fn two(cli: &Cli) -> io::Result<()> {
     let (tcp, udp) = bind(cli.addr)?;
     let at = tcp.local_addr()?;
     let packets = Server::new(udp, Sync, Rpc::new(Example))?;
-    let mut connections =
-        Server::new(tcp, Selecting::new(Sync), Rpc::new(Example))?.drain(drain());
+    let mut connections = Server::new(tcp, Selecting::new(Sync), Rpc::new(Example))?.drain(drain());
     let signals = Signals::new()?;
     signals.stop(&packets.stop_handle())?;
     signals.stop(&connections.stop_handle())?;

@@ -96,8 +96,8 @@ fn what_comes_through_proxies_goes_anywhere() {
 #[test]
 fn what_remote_procedures_are_made_of_goes_anywhere() {
     use socketserver::rpc::{
-        AuthStat, AuthSys, BadRecord, Bounded, Call, Credentials, Endpoint, Fault, Framing, Garbage,
-        NotACall, Protocol, Registered, Rpc,
+        AuthStat, AuthSys, BadRecord, Bounded, Call, Credentials, Endpoint, Fault, Framing,
+        Garbage, NotACall, Protocol, Registered, Rpc,
     };
     assert_send_sync_debug::<Rpc<()>>();
     assert_clone::<Rpc<()>>();

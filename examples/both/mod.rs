@@ -1,6 +1,7 @@
 //! A program of ONC RPC at one port, over TCP and UDP: what its examples have in common.
 
 #[path = "../serve/signals.rs"]
+#[allow(dead_code, reason = "the example it is of needs more of it")]
 mod signals;
 
 use std::io::{self, ErrorKind, Write};

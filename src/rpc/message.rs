@@ -60,7 +60,7 @@ pub(super) fn take_header(message: &mut &[u8]) -> Result<(u32, Result<Header, De
 }
 
 fn header(message: &mut &[u8]) -> Result<(u32, Result<Header, Denial>), Garbage> {
-    let (xid, kind, rpc_version) = Xdr::decode(message)?;
+    let (xid, kind, rpc_version): (u32, u32, u32) = Xdr::decode(message)?;
     if kind != CALL {
         return Err(Garbage);
     }

@@ -24,7 +24,10 @@ pub struct BadRecord {
 impl fmt::Display for BadRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let max = self.max;
-        write!(f, "a record of more than {max} bytes or {MOST_FRAGMENTS} fragments, or with an empty one")
+        write!(
+            f,
+            "a record of more than {max} bytes or {MOST_FRAGMENTS} fragments, or with an empty one"
+        )
     }
 }
 

@@ -59,8 +59,12 @@ impl<T: Transport> Registered<T> {
     {
         let endpoints = inner.endpoints()?;
         let owner = process::id();
-        let registration = Registration { rpcbind, program, versions, endpoints, owner };
-        registration.set().map_err(|error| registration.named(&error))?;
+        let mut registration = Registration { rpcbind, program, versions, endpoints, owner };
+        if let Err(error) = registration.set() {
+            // There is nothing to undo.
+            registration.endpoints.clear();
+            return Err(registration.named(&error));
+        }
         Ok(Self { registration, inner })
     }
 }
@@ -85,13 +89,21 @@ struct Registration {
 impl Registration {
     fn set(&self) -> io::Result<()> {
         let mut rpcbind = Rpcbind::connect(self.rpcbind)?;
-        for version in self.versions.clone() {
-            // What another process has left there would be in the way: rpcgen's servers do so too.
-            rpcbind.unset(self.program, version)?;
-            for endpoint in &self.endpoints {
-                if !rpcbind.set(self.program, version, *endpoint)? {
-                    return Err(io::Error::new(ErrorKind::PermissionDenied, "it does not want to"));
-                }
+        let set = self.versions.clone().try_for_each(|version| self.set_one(version, &mut rpcbind));
+        if set.is_err() {
+            // Not the half of it; where that fails, there is nobody to talk to.
+            let unset = |version| rpcbind.unset(self.program, version).map(drop);
+            let _ = self.versions.clone().try_for_each(unset);
+        }
+        set
+    }
+
+    fn set_one(&self, version: u32, rpcbind: &mut Rpcbind) -> io::Result<()> {
+        // What another process has left there would be in the way: rpcgen's servers do so too.
+        rpcbind.unset(self.program, version)?;
+        for endpoint in &self.endpoints {
+            if !rpcbind.set(self.program, version, *endpoint)? {
+                return Err(io::Error::new(ErrorKind::PermissionDenied, "it does not want to"));
             }
         }
         Ok(())

@@ -96,7 +96,7 @@ impl error::Error for Garbage {}
 pub struct Bounded<B, const MAX: usize>(B);
 
 macro_rules! bounded {
-    ($(<$T:ident>)? $held:ty) => {
+    ($held:ty $(, $T:ident)?) => {
         impl<$($T,)? const MAX: usize> Bounded<$held, MAX> {
             /// The value, unless it is longer.
             #[must_use]
@@ -108,7 +108,7 @@ macro_rules! bounded {
 }
 
 bounded!(String);
-bounded!(<T> Vec<T>);
+bounded!(Vec<T>, T);
 
 impl<B, const MAX: usize> Bounded<B, MAX> {
     /// The value, without its bound.

@@ -103,6 +103,7 @@ fn lengths_beyond_the_bound_end_the_connection() -> Result {
         let mut client = connect(at)?;
         client.write_all(&record(&longest))?;
         assert_eq!(next(&mut client)?, words([7, 1, 0, 0, 0, 4]));
+        drop(client);
         let most = u32::try_from(MOST)?;
         for beginning in [
             words([most + 1]),
@@ -125,11 +126,8 @@ fn lengths_beyond_the_bound_end_the_connection() -> Result {
 
 #[test]
 fn more_fragments_than_any_record_needs_end_the_connection() -> Result {
-    let server = |strategy| -> Result<_> {
-        let tcp = Tcp::options().bind("127.0.0.1:0")?;
-        Ok(Server::new(tcp, strategy, Rpc::new(Example))?.spawn()?)
-    };
-    let running = server(Threading::new())?;
+    let tcp = Tcp::options().bind("127.0.0.1:0")?;
+    let running = Server::new(tcp, Threading::new(), Rpc::new(Example))?.spawn()?;
     let mut client = connect(running.local_addr()?)?;
     client.write_all(&fragment(b"x", false).repeat(1024))?;
     assert!(is_closed(client)?);

@@ -6,9 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use socketserver::rpc::{
-    Call, Endpoint, Endpoints, Fault, Program, Protocol, Registered, Rpc,
-};
+use socketserver::rpc::{Call, Endpoint, Endpoints, Fault, Program, Protocol, Registered, Rpc};
 use socketserver::{LocalAddr, Running, Server, Sync, Tcp, Threading, Transport};
 
 use crate::Result;
@@ -62,8 +60,7 @@ type Runs = Running<Tcp, Threading, Rpc<Arc<Mapper>>>;
 fn mapper(mapper: Mapper) -> Result<(Arc<Mapper>, Runs, SocketAddr)> {
     let mapper = Arc::new(mapper);
     let tcp = Tcp::options().bind("127.0.0.1:0")?;
-    let running =
-        Server::new(tcp, Threading::new(), Rpc::new(Arc::clone(&mapper)))?.spawn()?;
+    let running = Server::new(tcp, Threading::new(), Rpc::new(Arc::clone(&mapper)))?.spawn()?;
     let at = running.local_addr()?;
     Ok((mapper, running, at))
 }
@@ -154,9 +151,11 @@ fn what_goes_wrong_is_said_when_it_is_made() -> Result {
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     assert!(error.to_string().contains(&free.to_string()), "{error}");
 
-    let (_, running, rpcbind) = mapper(Mapper { refuses: true, ..Mapper::default() })?;
+    let (mapper, running, rpcbind) = mapper(Mapper { refuses: true, ..Mapper::default() })?;
     let error = Registered::new(both()?, rpcbind, PROGRAM, 2..=2).map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    // Nothing of it is left.
+    assert_eq!(mapper.heard().last(), Some(&(2, (PROGRAM, 2, 0, 0))));
     running.close()?;
     Ok(())
 }

@@ -1,15 +1,15 @@
 //! Every status that there is, byte by byte, over both.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use socketserver::Threading;
 
 use crate::Result;
-use crate::caller::{call, over_tcp, over_udp, words};
+use crate::caller::{call, next, over_tcp, over_udp, record, words};
 use crate::program::{PROGRAM, serve};
-use crate::support::net::{connect, is_closed, packets};
+use crate::support::net::{connect, is_closed, packet, packets};
 
 /// The same is answered over a connection and to a packet.
 fn answered(message: &[u8], wanted: &[u8]) -> Result {
@@ -88,11 +88,12 @@ fn the_caller_is_known_by_its_address() -> Result {
     let (running, tcp, udp) = serve(Threading::new())?;
     let seen = |port: SocketAddr| words([7, 1, 0, 0, 0, 0, port.port().into(), 3]);
     let mut client = connect(tcp)?;
-    std::io::Write::write_all(&mut client, &crate::caller::record(&call(7, PROGRAM, 3, 5)))?;
-    assert_eq!(crate::caller::next(&mut client)?, seen(client.local_addr()?));
+    client.write_all(&record(&call(7, PROGRAM, 3, 5)))?;
+    assert_eq!(next(&mut client)?, seen(client.local_addr()?));
+    drop(client);
     let client = packets()?;
     client.send_to(&call(7, PROGRAM, 3, 5), udp)?;
-    let reply = crate::support::net::packet(&client)?;
+    let reply = packet(&client)?;
     assert_eq!(reply, seen(client.local_addr()?));
     running.close()?;
     Ok(())
@@ -107,16 +108,15 @@ fn what_is_no_call_is_not_answered() -> Result {
     let verifier = words([7, 0, 2, PROGRAM, 2, 0, 0, 0, 0, 4]);
     let endless = words([7, 0, 2, PROGRAM, 2, 0, 1, u32::MAX, 0, 0]);
     let beginnings = (0..whole.len()).map(|length| whole[..length].to_vec());
-    // Another version's number is all that can be missing.
     for message in beginnings.chain([reply, verifier, endless]) {
         let mut client = connect(tcp)?;
-        std::io::Write::write_all(&mut client, &crate::caller::record(&message))?;
+        client.write_all(&record(&message))?;
         assert!(is_closed(client)?, "{message:?}");
         let client = packets()?;
         client.send_to(&message, udp)?;
         // The answer to the next one is the first that comes.
         client.send_to(&call(8, PROGRAM, 2, 0), udp)?;
-        let first = crate::support::net::packet(&client)?;
+        let first = packet(&client)?;
         assert_eq!(first, words([8, 1, 0, 0, 0, 0]), "{message:?}");
         client.set_read_timeout(Some(Duration::from_millis(1)))?;
         let more = client.recv(&mut [0; 100]).map_err(|error| error.kind());

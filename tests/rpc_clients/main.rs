@@ -20,7 +20,8 @@ use served::{Served, Tested};
 /// The strategies that the example offers.
 const STRATEGIES: [&str; 5] = ["sync", "threading", "thread-pool", "forking", "selecting"];
 
-const PROGRAM: &str = "0x20000539";
+/// 0x20000539, as rpcinfo(8) knows no other digits.
+const PROGRAM: &str = "536872249";
 
 fn main() -> ExitCode {
     let mut trials = Vec::new();
@@ -35,9 +36,8 @@ fn main() -> ExitCode {
     trials.push(trial("rpcinfo_asks_the_port_mapper".into(), &rpcbind, || {
         registered("portmap --addr 127.0.0.1:111 >/dev/null &")
     }));
-    trials.push(trial("rpcbind_takes_registrations".into(), &rpcbind, || {
-        registered("rpcbind -f &")
-    }));
+    trials
+        .push(trial("rpcbind_takes_registrations".into(), &rpcbind, || registered("rpcbind -f &")));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -86,13 +86,14 @@ fn asks(strategy: &str) -> Tested {
     // A universal address: the port is its last two numbers.
     let at = format!("127.0.0.1.{}.{}", port >> 8, port & 255);
     for over in ["tcp", "udp"] {
-        let ask = |more: &[&str]| tool::run(&[&["rpcinfo", "-a", &at, "-T", over][..], more].concat());
+        let ask =
+            |more: &[&str]| tool::run(&[&["rpcinfo", "-a", &at, "-T", over][..], more].concat());
         has(&ask(&[PROGRAM, "1"])?, "program 536872249 version 1 ready and waiting")?;
         // Without a version it asks for the lowest and the highest, by one that there is not.
         has(&ask(&[PROGRAM])?, "program 536872249 version 1 ready and waiting")?;
         let wrong = ask(&[PROGRAM, "2"]).err().ok_or("version 2 is there")?.to_string();
         has(&wrong, "low version = 1, high version = 1")?;
-        let wrong = ask(&["0x20000538", "1"]).err().ok_or("another program is there")?.to_string();
+        let wrong = ask(&["536872248", "1"]).err().ok_or("another program is there")?.to_string();
         has(&wrong, "Program unavailable")?;
     }
     stop(served)
