@@ -9,13 +9,13 @@ mod served;
 mod tool;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::Signal;
 
-use served::{Served, Tested};
+use served::{Served, Tested, example};
 
 /// The strategies that the example offers.
 const STRATEGIES: [&str; 5] = ["sync", "threading", "thread-pool", "forking", "selecting"];
@@ -58,11 +58,6 @@ fn trial(
 ) -> Trial {
     let trial = Trial::test(name, || run().map_err(|error| Failed::from(error.to_string())));
     trial.with_ignored_flag(lack.is_some()).with_kind(lack.clone().unwrap_or_default())
-}
-
-/// One of the crate's examples, which is built beside the tests.
-fn example(name: &str) -> Tested<PathBuf> {
-    Ok(served::program()?.with_file_name(name))
 }
 
 fn start(strategy: &str) -> Tested<Served> {
@@ -131,7 +126,8 @@ fn calls(strategy: &str) -> Tested {
 /// A port mapper at port 111 of a network of its own, where the example registers, is found by its
 /// number over both, and is gone when it has ended.
 fn registered(mapper: &str) -> Tested {
-    let folder = example("")?;
+    let rpc = example("rpc")?;
+    let folder = rpc.parent().ok_or("it is in no folder")?;
     let script = format!(
         "set -e; ip link set lo up; mount -t tmpfs none /run; PATH=$PATH:{folder}
          mapper=; server=; trap 'kill $server $mapper 2>/dev/null' EXIT
