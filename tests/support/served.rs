@@ -42,7 +42,7 @@ pub fn program() -> Tested<PathBuf> {
     example("serve")
 }
 
-/// Another of the crate's examples, which is built in the same way.
+/// Another one of them.
 pub fn example(name: &str) -> Tested<PathBuf> {
     let test = env::current_exe()?;
     let profile = test.ancestors().nth(2).ok_or("the test is in no target directory")?;
