@@ -61,10 +61,11 @@ pub(crate) fn both() -> Result<Both> {
     Ok(Beside::new(tcp, Udp::options().bind("127.0.0.1:0")?)?)
 }
 
+/// A server that runs.
+pub(crate) type Runs<C> = Running<Both, C, Rpc<Example>>;
+
 /// A server that runs, and where it listens over TCP and UDP.
-pub(crate) fn serve<C>(
-    strategy: C,
-) -> Result<(Running<Both, C, Rpc<Example>>, SocketAddr, SocketAddr)>
+pub(crate) fn serve<C>(strategy: C) -> Result<(Runs<C>, SocketAddr, SocketAddr)>
 where
     C: Concurrency<Both, Rpc<Example>> + Send + 'static,
 {
