@@ -80,6 +80,8 @@ mod in_flight;
 mod live;
 mod packed;
 mod request;
+#[cfg(feature = "rpc")]
+pub mod rpc;
 mod running;
 mod server;
 mod session;
