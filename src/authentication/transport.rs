@@ -77,6 +77,10 @@ where
         self.inner.is_level_triggered()
     }
 
+    fn is_in_memory(&self) -> bool {
+        self.inner.is_in_memory()
+    }
+
     fn server_close(self) -> io::Result<()> {
         self.inner.server_close()
     }

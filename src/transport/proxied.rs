@@ -167,6 +167,10 @@ impl<T: Transport<Request: Proxiable>> Transport for Proxied<T> {
         self.inner.is_level_triggered()
     }
 
+    fn is_in_memory(&self) -> bool {
+        self.inner.is_in_memory()
+    }
+
     fn server_close(self) -> io::Result<()> {
         self.inner.server_close()
     }
