@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::mem;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -21,7 +20,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 const LAST_TRIES: u32 = 8;
 
 pub(crate) struct Clerk {
-    store: Option<Box<dyn Store>>,
+    link: Link,
     /// None, where there will be no more.
     rows: Option<Sender<Held>>,
     ends: Channel<End>,
@@ -34,16 +33,13 @@ pub(crate) struct Clerk {
     news: bool,
     /// When to look although there are no news.
     look: Instant,
-    /// When the database may be looked for again, and the pause after that.
-    again: Instant,
-    pause: Duration,
 }
 
 impl Clerk {
     pub(crate) fn new(rows: Sender<Held>, ends: Channel<End>) -> Self {
         let now = Instant::now();
         Self {
-            store: None,
+            link: Link { store: None, again: now, pause: PAUSES.0 },
             rows: Some(rows),
             ends,
             hand: HashMap::new(),
@@ -51,8 +47,6 @@ impl Clerk {
             settled: now,
             news: true,
             look: now,
-            again: now,
-            pause: PAUSES.0,
         }
     }
 
@@ -60,12 +54,13 @@ impl Clerk {
     pub(crate) fn work(&mut self, terms: &Terms, selector: &Selector, post: &Post) -> bool {
         self.news |= selector.has_news();
         self.collect(post);
-        if Instant::now() < self.again {
+        if Instant::now() < self.link.again {
             return false;
         }
         let done = self.settle(terms, selector).and_then(|()| self.claim(terms, selector));
         done.unwrap_or_else(|error| {
-            self.lose(&error, selector);
+            self.link.lose(&error, selector);
+            self.news = true;
             false
         })
     }
@@ -91,7 +86,7 @@ impl Clerk {
         if self.unsettled.is_empty() || !enough && self.settled.elapsed() < terms.interval {
             return Ok(());
         }
-        self.store(terms, selector)?.settle(&self.unsettled, terms.retry)?;
+        self.link.store(terms, selector)?.settle(&self.unsettled, terms.retry)?;
         self.unsettled.clear();
         self.settled = Instant::now();
         Ok(())
@@ -102,14 +97,13 @@ impl Clerk {
         let now = Instant::now();
         let wants = terms.batch.div_ceil(2) <= room && (self.news || self.look <= now);
         let Some(rows) = self.rows.clone().filter(|_| wants) else { return Ok(false) };
-        let store = self.store(terms, selector)?;
+        let store = self.link.store(terms, selector)?;
         let claims = store.claim(room, terms.lease)?;
         if let Some(news) = store.news() {
             selector.listen(news)?;
         }
         (self.news, self.look) = (claims.len() == room, Instant::now() + terms.interval);
         if terms.until_empty && claims.is_empty() && self.hand.is_empty() {
-            let store = self.store(terms, selector)?;
             if store.count()?.open == 0 {
                 self.rows = None;
             }
@@ -124,13 +118,59 @@ impl Clerk {
         Ok(come)
     }
 
+    /// Gives claims back, and writes down all that has ended. What can't be is done once more by
+    /// whoever claims the rows when their lease is over.
+    pub(crate) fn close(&mut self, left: &[Claim], terms: &Terms, post: &Post) {
+        self.rows = None;
+        self.collect(post);
+        let mut pause = PAUSES.0;
+        for _ in 0..LAST_TRIES {
+            let Err(error) = self.try_close(left, terms) else { return };
+            crate::note(&format!("the database, at the end: {error}"));
+            self.link.store = None;
+            std::thread::sleep(pause);
+            pause *= 2;
+        }
+    }
+
+    fn try_close(&mut self, left: &[Claim], terms: &Terms) -> io::Result<()> {
+        if left.is_empty() && self.unsettled.is_empty() {
+            return Ok(());
+        }
+        let mut store = match self.link.store.take() {
+            Some(store) => store,
+            None => terms.database.open()?,
+        };
+        store.release(left)?;
+        store.settle(&self.unsettled, terms.retry)?;
+        self.unsettled.clear();
+        self.link.store = Some(store);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Clerk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clerk").field("hand", &self.hand.len()).finish_non_exhaustive()
+    }
+}
+
+/// The connection with the database, while there is one.
+struct Link {
+    store: Option<Box<dyn Store>>,
+    /// When the database may be looked for again, and the pause after that.
+    again: Instant,
+    pause: Duration,
+}
+
+impl Link {
     fn store(&mut self, terms: &Terms, selector: &Selector) -> io::Result<&mut Box<dyn Store>> {
         if self.store.is_none() {
             let store = terms.database.open()?;
             if let Some(news) = store.news() {
                 selector.listen(news)?;
             }
-            (self.store, self.pause, self.news) = (Some(store), PAUSES.0, true);
+            (self.store, self.pause) = (Some(store), PAUSES.0);
         }
         self.store.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
@@ -144,42 +184,6 @@ impl Clerk {
         self.store = None;
         self.again = Instant::now() + self.pause;
         self.pause = PAUSES.1.min(2 * self.pause);
-    }
-
-    /// Gives claims back, and writes down all that has ended. What can't be is done once more by
-    /// whoever claims the rows when their lease is over.
-    pub(crate) fn close(&mut self, left: &[Claim], terms: &Terms, post: &Post) {
-        self.rows = None;
-        self.collect(post);
-        let mut pause = PAUSES.0;
-        for _ in 0..LAST_TRIES {
-            let Err(error) = self.try_close(left, terms) else { return };
-            crate::note(&format!("the database, at the end: {error}"));
-            self.store = None;
-            std::thread::sleep(pause);
-            pause *= 2;
-        }
-    }
-
-    fn try_close(&mut self, left: &[Claim], terms: &Terms) -> io::Result<()> {
-        if left.is_empty() && self.unsettled.is_empty() {
-            return Ok(());
-        }
-        let mut store = match self.store.take() {
-            Some(store) => store,
-            None => terms.database.open()?,
-        };
-        store.release(left)?;
-        store.settle(&self.unsettled, terms.retry)?;
-        self.unsettled.clear();
-        self.store = Some(store);
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Clerk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Clerk").field("hand", &self.hand.len()).finish_non_exhaustive()
     }
 }
 
@@ -199,8 +203,8 @@ impl Selector {
         Ok(Self(epoll))
     }
 
-    pub(crate) fn epoll(&self) -> &Epoll {
-        &self.0
+    pub(crate) fn descriptor(&self) -> &OwnedFd {
+        &self.0.0
     }
 
     /// Has the database tell once more. (What it has told stays unread until the next query.)

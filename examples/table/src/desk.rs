@@ -5,13 +5,13 @@
 //! when half of them have ended.
 
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::TrySendError;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::sys::epoll::Epoll;
 use socketserver::{Channel, Sender, Transport};
 
 use crate::clerk::{Clerk, Selector};
@@ -97,7 +97,7 @@ impl Desk {
     }
 
     /// Does what there is to do; where no rows have come of it, returns what to wait at.
-    pub(crate) fn work(&self) -> io::Result<Option<&Epoll>> {
+    pub(crate) fn work(&self) -> io::Result<Option<&OwnedFd>> {
         let office = match self.office.get() {
             Some(office) => office,
             None => {
@@ -107,7 +107,7 @@ impl Desk {
             }
         };
         let come = self.at(office).work(&self.terms, &office.selector, &self.post);
-        Ok((!come).then(|| office.selector.epoll()))
+        Ok((!come).then(|| office.selector.descriptor()))
     }
 
     /// What is to be done from time to time: called in the serve loop.

@@ -101,7 +101,9 @@ fn under<C: Concurrency<Rows, Worker>>(
     server.close()?;
     // What has ended while it was closed, in children.
     desk.finish();
-    stops.into_iter().for_each(|stop| drop(low_level::unregister(stop)));
+    for stop in stops {
+        low_level::unregister(stop);
+    }
     Ok(())
 }
 

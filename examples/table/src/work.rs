@@ -38,11 +38,11 @@ impl Work {
             }
             _ => {}
         }
-        match &self.output {
+        if let Some(mut output) = self.output.as_ref() {
             // One write to the end of the file: all processes may have it.
-            Some(mut output) => output.write_all(format!("{}\n", claim.id).as_bytes()),
-            None => Ok(()),
+            output.write_all(format!("{}\n", claim.id).as_bytes())?;
         }
+        Ok(())
     }
 }
 

@@ -82,14 +82,14 @@ impl Store for Sqlite {
 
     fn claim(&mut self, most: usize, lease: Duration) -> io::Result<Vec<Claim>> {
         let (now, most) = (now(), i64::try_from(most).unwrap_or(i64::MAX));
-        let mut claimed = || {
+        let claimed = || {
             let mut claim = self.0.prepare_cached(CLAIM)?;
             let rows = claim.query_map(params![now, now + millis(lease), most], |row| {
                 Ok(Claim { id: row.get(0)?, number: row.get(1)?, body: row.get(2)? })
             })?;
-            rows.collect()
+            rows.collect::<Result<_, _>>()
         };
-        claimed().map_err(io::Error::other)
+        claimed().map_err(|error: rusqlite::Error| io::Error::other(error))
     }
 
     fn settle(&mut self, ends: &[End], retry: Retry) -> io::Result<()> {
