@@ -46,8 +46,9 @@ fn run(asked: &Asked) -> io::Result<()> {
     if asked.command == Command::Help {
         return say(cli::HELP);
     }
-    // A connection must not be there when a process is forked, so this one is not kept.
-    terms.database.open()?.create()?;
+    // Whether it can be had is said now. (A connection must not be there when a process is forked, so
+    // this one is not kept.)
+    drop(terms.database.open()?);
     match asked.command {
         Command::Serve => {
             serve(asked, terms)?;

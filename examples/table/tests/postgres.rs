@@ -5,14 +5,11 @@
 mod support;
 
 use std::env;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use support::cluster::Cluster;
 use support::crew::Crew;
-use support::{Count, Outcome, end_well, handled};
-use wait_timeout::ChildExt;
+use support::{Count, Outcome, Served, handled};
 
 #[test]
 fn neither_killed_processes_nor_a_killed_database_lose_a_row() -> Outcome {
@@ -49,18 +46,15 @@ fn rows_wake_whoever_waits_for_some() -> Outcome {
     table.fill(1, "{}")?;
     for strategy in ["sync", "thread-pool", "forking", "pre-forking"] {
         // Nobody looks by the clock.
-        let words = ["serve", "--interval", "3600000", "--batch", "1", "--strategy", strategy];
-        let mut child = table.command(&words).spawn()?;
+        let words = ["--interval", "3600000", "--batch", "1", "--strategy", strategy];
+        let mut served = Served::start(&table, &words)?;
         let before = table.count()?.rows;
         for round in 1..=3 {
             // Any client of the database may add rows.
             cluster.say("INSERT INTO requests (body) VALUES ('by psql')")?;
-            while table.count()?.finished < before + round {
-                assert_eq!(child.wait_timeout(Duration::from_millis(20))?, None, "{strategy}");
-            }
+            served.has_finished(before + round).map_err(|error| format!("{strategy}: {error}"))?;
         }
-        kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGTERM)?;
-        end_well(&mut child).map_err(|error| format!("{strategy}: {error}"))?;
+        served.stop().map_err(|error| format!("{strategy}: {error}"))?;
     }
     Ok(())
 }

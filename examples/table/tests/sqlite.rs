@@ -3,13 +3,9 @@
 mod support;
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use support::crew::Crew;
-use support::{Count, Outcome, Table, end_well, handled};
-use wait_timeout::ChildExt;
+use support::{Count, Outcome, Served, Table, end_well, handled};
 
 const STRATEGIES: [&str; 8] = [
     "sync",
@@ -76,13 +72,10 @@ fn a_stop_gives_back_what_nobody_has_begun_with() -> Outcome {
         let output = output.to_str().unwrap_or_default();
         // Far too many for the time there is, and a lease that nobody waits for.
         table.fill(2000, "sleep 5")?;
-        let words = ["serve", "--lease", "3600", "--interval", "20", "--output", output];
-        let mut child = table.command(&[&words[..], &["--strategy", strategy]].concat()).spawn()?;
-        while table.count()?.finished == 0 {
-            assert_eq!(child.wait_timeout(Duration::from_millis(20))?, None, "{strategy}");
-        }
-        kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGTERM)?;
-        end_well(&mut child).map_err(|error| format!("{strategy}: {error}"))?;
+        let words = ["--lease", "3600", "--interval", "20", "--output", output];
+        let mut served = Served::start(&table, &[&words[..], &["--strategy", strategy]].concat())?;
+        served.has_finished(1).map_err(|error| format!("{strategy}: {error}"))?;
+        served.stop().map_err(|error| format!("{strategy}: {error}"))?;
         let count = table.count()?;
         assert!(count.open > 0, "{strategy}: {count:?}");
         assert_eq!(count.finished + count.open, 2000, "{strategy}: {count:?}");
@@ -97,15 +90,12 @@ fn a_stop_gives_back_what_nobody_has_begun_with() -> Outcome {
 #[test]
 fn rows_that_come_later_are_found() -> Outcome {
     let (_folder, table) = table()?;
-    let mut child = table.command(&["serve", "--interval", "20"]).spawn()?;
+    let mut served = Served::start(&table, &["--interval", "20"])?;
     for round in 1..=3 {
         table.fill(10, "{}")?;
-        while table.count()?.finished < 10 * round {
-            assert_eq!(child.wait_timeout(Duration::from_millis(20))?, None);
-        }
+        served.has_finished(10 * round)?;
     }
-    kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGTERM)?;
-    end_well(&mut child)
+    served.stop()
 }
 
 #[test]

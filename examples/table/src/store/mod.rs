@@ -31,6 +31,7 @@ pub(crate) enum Database {
 }
 
 impl Database {
+    /// Opens the table; where there is none, makes one.
     pub(crate) fn open(&self) -> io::Result<Box<dyn Store>> {
         Ok(match self {
             Self::Sqlite(path) => Box::new(Sqlite::open(path)?),
@@ -69,9 +70,6 @@ pub(crate) struct Retry {
 
 /// A table of requests.
 pub(crate) trait Store: Send {
-    /// Makes the table, where there is none.
-    fn create(&mut self) -> io::Result<()>;
-
     /// Adds so many rows; `{}` in the body is the number of each.
     fn fill(&mut self, count: i64, body: &str) -> io::Result<()>;
 

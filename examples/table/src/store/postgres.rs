@@ -128,6 +128,11 @@ impl Postgres {
         let (client, connection) = answer(&runtime, config.connect_raw(stream, NoTls))?;
         // It ends with the runtime; its errors are those of the queries.
         runtime.spawn(async move { connection.await.unwrap_or_default() });
+        // Replacing a trigger would wait for all who write.
+        let asked = client.query_one("SELECT to_regclass('requests') IS NULL", &[]);
+        if answer(&runtime, asked)?.get(0) {
+            answer(&runtime, client.batch_execute(CREATE))?;
+        }
         answer(&runtime, client.batch_execute("LISTEN requests"))?;
         let [claim, finish, fail, release] = [CLAIM, FINISH, FAIL, RELEASE];
         Ok(Self {
@@ -157,15 +162,6 @@ fn said(error: Error) -> io::Error {
 }
 
 impl Store for Postgres {
-    fn create(&mut self) -> io::Result<()> {
-        // Only where it is not there, as replacing a trigger waits for all who write.
-        let asked = self.client.query_one("SELECT to_regclass('requests') IS NULL", &[]);
-        if answer(&self.runtime, asked)?.get(0) {
-            answer(&self.runtime, self.client.batch_execute(CREATE))?;
-        }
-        Ok(())
-    }
-
     fn fill(&mut self, count: i64, body: &str) -> io::Result<()> {
         answer(&self.runtime, self.client.execute(FILL, &[&count, &body])).map(drop)
     }

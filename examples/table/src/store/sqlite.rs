@@ -57,6 +57,7 @@ impl Sqlite {
             connection.busy_timeout(PATIENCE)?;
             // Readers and the writer don't wait for each other.
             connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.execute_batch(CREATE)?;
             Ok(connection)
         });
         opened.map(Self).map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
@@ -72,10 +73,6 @@ fn now() -> i64 {
 }
 
 impl Store for Sqlite {
-    fn create(&mut self) -> io::Result<()> {
-        self.0.execute_batch(CREATE).map_err(io::Error::other)
-    }
-
     fn fill(&mut self, count: i64, body: &str) -> io::Result<()> {
         self.0.execute(FILL, params![count, body]).map(drop).map_err(io::Error::other)
     }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
@@ -136,9 +136,8 @@ fn programs() -> Option<PathBuf> {
     let mut debian: Vec<_> = debian.map(|version| version.path().join("bin")).collect();
     debian.sort();
     let mut folders = std::env::split_paths(&path).chain(debian.into_iter().rev());
-    folders.find(|folder: &PathBuf| has(folder, "initdb") && has(folder, "postgres"))
-}
-
-fn has(folder: &Path, program: &str) -> bool {
-    folder.join(program).is_file()
+    // What stands in the path may be links.
+    let initdb = folders.find_map(|folder| fs::canonicalize(folder.join("initdb")).ok())?;
+    let folder = initdb.parent()?;
+    ["postgres", "psql"].iter().all(|name| folder.join(name).is_file()).then(|| folder.into())
 }

@@ -10,14 +10,16 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use wait_timeout::ChildExt;
 
 pub type Outcome = Result<(), Box<dyn Error>>;
 
 /// Far beyond what anything here needs, so that only a hang reaches it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where the table is: what every call of the program says.
 #[derive(Clone)]
@@ -76,6 +78,45 @@ impl Table {
             return Err(format!("not a report: {said}").into());
         };
         Ok(Count { rows, open, finished, again, reclaimed, aside })
+    }
+}
+
+/// A process that serves until it is told to end, or dropped.
+pub struct Served {
+    table: Table,
+    child: Child,
+}
+
+impl Served {
+    pub fn start(table: &Table, words: &[&str]) -> Result<Self, Box<dyn Error>> {
+        let child = table.command(&[&["serve"], words].concat()).spawn()?;
+        Ok(Self { table: table.clone(), child })
+    }
+
+    /// Waits until so many rows are finished.
+    pub fn has_finished(&mut self, rows: u64) -> Outcome {
+        let late = Instant::now() + PATIENCE;
+        while self.table.count()?.finished < rows {
+            if let Some(status) = self.child.wait_timeout(Duration::from_millis(20))? {
+                return Err(format!("it has ended: {status}").into());
+            }
+            if late < Instant::now() {
+                return Err(format!("{rows} are not finished: {:?}", self.table.count()?).into());
+            }
+        }
+        Ok(())
+    }
+
+    pub fn stop(mut self) -> Outcome {
+        kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGTERM)?;
+        end_well(&mut self.child)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
