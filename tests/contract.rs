@@ -3,18 +3,20 @@
 
 use std::error::Error;
 use std::fmt::Debug;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpStream, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use socketserver::{
-    Activity, AddressFamily, Amplifies, AssumeForkSafe, Beside, Bound, Closing, Counters,
+    Activity, AddressFamily, Amplifies, AssumeForkSafe, Begun, Beside, Bound, Closing, Counters,
     CrashOnPanic, Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Either, Ending,
-    Event, Failure, FailureKind, ForkRefused, ForkServer, ForkedChild, Forking, Guarded, Handler,
-    HandlerFn, Hangup, Job, Limits, LineTooLong, Listeners, Many, Next, OnPanic, Options, Outcome,
-    PreForking, Progress, Puller, Refusal, Refuse, ReplyTooLong, Report, RequestTooLong, Room,
-    Running, Selecting, Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync,
-    Taken, Tcp, TcpRequest, ThreadPool, Threading, Ticket, Truncation, Udp, UdpRequest,
+    Event, Failure, FailureKind, FinishInChild, ForkRefused, ForkServer, ForkedChild, Forking,
+    Guarded, Handler, HandlerFn, Hangup, Job, Limits, LineTooLong, Listeners, Live, Many, Next,
+    OnPanic, Options, Outcome, PoolSize, PreForking, ProcessCounts, Progress, Puller, Refusal,
+    Refuse, ReplyTooLong, Report, RequestTooLong, Room, Running, Selecting, Served, Server,
+    Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest,
+    TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket, Truncation, Udp, UdpRequest,
     UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull, Worker,
     Workers, handler_fn,
 };
@@ -111,6 +113,7 @@ macro_rules! for_the_lattice {
         $check::<Server<$transport, ThreadPool, Stateless>>();
         $check::<Server<$transport, Forking, Stateless>>();
         $check::<Server<$transport, ForkServer, Stateless>>();
+        $check::<Server<$transport, FinishInChild<Forking>, Stateless>>();
         $check::<Server<$transport, PreForking<Sync>, Stateless>>();
         $check::<Server<$transport, PreForking<Threading>, Stateless>>();
         $check::<Running<$transport, Sync, Stateless>>();
@@ -189,6 +192,7 @@ fn values_that_tell_what_happened_go_anywhere() {
     assert_send_sync_debug::<Outcome>();
     assert_send_sync_debug::<Ending>();
     assert_send_sync_debug::<Next>();
+    assert_send_sync_debug::<Begun<u8>>();
     assert_send_sync_debug::<Stage>();
     assert_send_sync_debug::<FailureKind>();
     assert_send_sync_debug::<Taken<TcpRequest>>();
@@ -226,6 +230,10 @@ fn what_a_server_is_given_goes_anywhere() {
     assert_send_sync_debug::<Drain>();
     assert_send_sync_debug::<Counters>();
     assert_clone::<Counters>();
+    assert_send_sync_debug::<ProcessCounts>();
+    assert_send_sync_debug::<Live>();
+    assert_clone::<Live>();
+    assert_send_sync_debug::<Served>();
     assert_send_sync_debug::<StopAfterPanics<()>>();
     assert_send_sync_debug::<CrashOnPanic<()>>();
     #[cfg(feature = "log")]
@@ -252,9 +260,14 @@ fn strategies_are_plain_values() {
     assert_send_sync_debug::<ThreadPool>();
     assert_send_sync_debug::<Forking>();
     assert_send_sync_debug::<ForkServer>();
+    assert_send_sync_debug::<FinishInChild<Forking>>();
+    assert_send_sync_debug::<FinishInChild<ForkServer>>();
+    assert_eq!(size_of::<FinishInChild<Forking>>(), size_of::<Forking>());
     assert_send_sync_debug::<PreForking<Sync>>();
     assert_send_sync_debug::<Workers>();
     assert_clone::<Workers>();
+    assert_send_sync_debug::<PoolSize>();
+    assert_clone::<PoolSize>();
     assert_send_sync_debug::<Selecting<Sync>>();
     assert_send_sync_debug::<Selecting<Threading>>();
     assert_clone::<Sync>();
@@ -351,4 +364,50 @@ fn what_moves_to_other_threads_weighs_a_pointer_and_a_number() {
     assert_eq!(size_of::<Worker<Heavy>>(), size_of::<Worker<Stateless>>());
     assert_eq!(size_of::<Session<Udp, Heavy>>(), size_of::<Session<Tcp, Stateless>>());
     assert_eq!(size_of::<StopHandle>(), size_of::<usize>() + size_of::<u64>());
+}
+
+/// Answers with the letter it was made with.
+struct Letter(u8);
+
+impl<R: Write> Handler<R> for Letter {
+    fn handle(&self, request: &mut R) -> io::Result<Next> {
+        request.write_all(&[self.0])?;
+        Ok(Next::Done)
+    }
+}
+
+#[test]
+fn handlers_behind_a_box_serve() -> io::Result<()> {
+    let closure = handler_fn(|conn: &mut TcpRequest| conn.write_all(b"b"));
+    let handlers: [Box<dyn Handler<TcpRequest>>; 2] = [Box::new(Letter(b'a')), Box::new(closure)];
+    for (handler, letter) in handlers.into_iter().zip(["a", "b"]) {
+        let mut server: TcpServer<_> = Server::bind("127.0.0.1:0", handler)?;
+        let mut client = TcpStream::connect(server.local_addr()?)?;
+        assert_eq!(server.handle_request()?, Outcome::Handled);
+        let mut said = String::new();
+        client.read_to_string(&mut said)?;
+        assert_eq!(said, letter);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_shared_handler_serves_two_servers_on_threads() -> io::Result<()> {
+    type Shared = Arc<dyn Handler<UdpRequest> + Send + std::marker::Sync>;
+    let handler: Shared = Arc::new(Letter(b'x'));
+    let running = [0; 2].map(|_| {
+        ThreadingUdpServer::bind("127.0.0.1:0", Arc::clone(&handler)).and_then(Server::spawn)
+    });
+    for running in running {
+        let running = running?;
+        let client = UdpSocket::bind("127.0.0.1:0")?;
+        client.set_read_timeout(Some(Duration::from_secs(30)))?;
+        client.send_to(b"?", running.local_addr()?)?;
+        let mut said = [0; 8];
+        let length = client.recv(&mut said)?;
+        assert_eq!(&said[..length], b"x");
+        running.stop();
+        running.join()?.close()?;
+    }
+    Ok(())
 }

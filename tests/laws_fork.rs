@@ -1,4 +1,4 @@
-//! The laws under `Forking`, `ForkServer` and `PreForking`, and one story under every strategy: in processes with one thread.
+//! The laws under `Forking`, `ForkServer`, `FinishInChild` and `PreForking`, and one story under every strategy: in processes with one thread.
 
 mod support;
 
@@ -12,7 +12,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 use support::alone;
-use support::laws::model::{Forks, Mixin, Model, Setting, Transition, scripts, sent, wires};
+use support::laws::mixin::Mixin;
+use support::laws::model::{Forks, Model, Setting, Transition, scripts, sent, wires};
 use support::laws::system::{Laws, run};
 use support::laws::{config, hush_scripted_panics};
 
@@ -66,6 +67,8 @@ fn a_script_has_one_story() -> Result<(), Box<dyn Error>> {
             Mixin::Forking,
             Mixin::ForkingOne,
             Mixin::ForkServer,
+            Mixin::FinishInChild,
+            Mixin::FinishInChildOfHelper,
             Mixin::PreForking,
             Mixin::PreForkingPool,
             Mixin::PreForkingSelecting,

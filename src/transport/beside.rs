@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::gate::Gate;
-use super::{LocalAddr, Portable, Transport};
+use super::{LocalAddr, Portable, Resumable, Transport};
 use crate::request::Either;
 use crate::{ForkedChild, Waiter};
 
@@ -151,6 +151,34 @@ impl<A: Portable + AsFd, B: Portable + AsFd> Portable for Beside<A, B> {
         match request {
             Either::First(request) => self.first.is_from(request),
             Either::Second(request) => self.second.is_from(request),
+        }
+    }
+}
+
+/// The same byte before it.
+impl<A: Resumable + AsFd, B: Resumable + AsFd> Resumable for Beside<A, B> {
+    fn suspend<'r>(
+        &self,
+        request: &'r Self::Request,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<Option<BorrowedFd<'r>>> {
+        match request {
+            Either::First(request) => {
+                bytes.push(0);
+                self.first.suspend(request, bytes)
+            }
+            Either::Second(request) => {
+                bytes.push(1);
+                self.second.suspend(request, bytes)
+            }
+        }
+    }
+
+    fn resume(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<Self::Request> {
+        match bytes.split_first() {
+            Some((0, bytes)) => self.first.resume(bytes, descriptor).map(Either::First),
+            Some((1, bytes)) => self.second.resume(bytes, descriptor).map(Either::Second),
+            _ => Err(ErrorKind::InvalidData.into()),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod beside;
 mod channel;
 mod claim;
+pub(crate) mod forward;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod gate;
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
@@ -15,6 +16,7 @@ mod options;
 mod portable;
 #[cfg(feature = "proxy")]
 mod proxied;
+mod resumable;
 mod socket_file;
 mod tcp;
 #[cfg(feature = "tls")]
@@ -41,6 +43,7 @@ pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTranspor
 pub use portable::Portable;
 #[cfg(feature = "proxy")]
 pub use proxied::Proxied;
+pub use resumable::Resumable;
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
 pub use socket_file::SocketFile;
 pub use tcp::Tcp;

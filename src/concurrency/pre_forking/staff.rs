@@ -83,6 +83,7 @@ impl Staff {
         C: Concurrency<T, H>,
     {
         (self.in_a_row, self.pause, self.exhausted) = (0, None, false);
+        let mut changes = session.changes();
         loop {
             self.workers.hush();
             self.reap(session)?;
@@ -93,6 +94,9 @@ impl Staff {
             }
             if session.is_stopping() {
                 self.tell(ASK);
+            }
+            if mem::replace(&mut changes, session.changes()) != changes {
+                self.tell(LOOK);
             }
             if self.exhausted && self.members.is_empty() {
                 return Ok(());

@@ -78,6 +78,9 @@ where
     if sheet.is_told() {
         heed();
     }
+    if let Some(counters) = &counters {
+        counters.assign();
+    }
     worker.handler().child_init();
     let (counted, bell) = (Arc::clone(&sheet), workers.clone());
     let share = Share::new(control.bell(), move || {

@@ -15,9 +15,9 @@ use super::places::{Next, Places, Token};
 use crate::control::Waiter;
 use crate::failure::Stage;
 use crate::handler::Handler;
-use crate::request::{Request, Room, Selectable};
+use crate::request::{Behind, Request, Room, Selectable};
 use crate::session::Session;
-use crate::sys::{Bell, Happenings, Interest, Selector};
+use crate::sys::{Bell, Happening, Happenings, Interest, Selector};
 use crate::transport::Transport;
 use crate::worker::{Fault, Worker};
 
@@ -238,13 +238,24 @@ where
                     self.nudge.drain();
                     places.awake();
                 }
-                number => places.stir(Token::of(number), happening.has_more()),
+                number => places.stir(Token::of(number), behind(happening)),
             }
         }
         places.take_turns();
         drop(places);
         self.after_wait(heard);
         Ok(())
+    }
+}
+
+/// What there may be behind a short read, by what has happened.
+fn behind(happening: Happening) -> Behind {
+    if happening.is_urgent() {
+        Behind::Urgent
+    } else if happening.is_last() {
+        Behind::Something
+    } else {
+        Behind::Nothing
     }
 }
 

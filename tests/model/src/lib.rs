@@ -18,6 +18,8 @@ extern crate platform as nix;
 extern crate platform as parking_lot;
 extern crate platform as std;
 
+mod admission;
+mod authentication;
 #[path = "../../../src/control/mod.rs"]
 mod control;
 #[path = "../../../src/counters/mod.rs"]
@@ -31,6 +33,7 @@ mod failure;
 mod handler;
 #[path = "../../../src/in_flight/mod.rs"]
 mod in_flight;
+mod live;
 mod sys;
 mod tests;
 #[path = "../../../src/transport/wakeup.rs"]

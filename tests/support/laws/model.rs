@@ -9,83 +9,11 @@ use proptest_state_machine::ReferenceStateMachine;
 use socketserver::Stage;
 
 use super::client::{LENGTH, Wire, heard};
+use super::mixin::Mixin;
 use super::script::{Heard, How, Script};
 
 pub const MOST_CLIENTS: usize = 10;
 const MOST_HANDLES: usize = 8;
-
-/// A strategy, by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mixin {
-    Sync,
-    Threading,
-    /// With a thread for each client, which ends when it waits.
-    ThreadPool,
-    /// With one thread.
-    ThreadPoolOne,
-    /// Of packets, for which it is not, `Sync`.
-    Selecting,
-    SelectingThreads,
-    SelectingPool,
-    Forking,
-    /// With one child at a time.
-    ForkingOne,
-    ForkServer,
-    /// One process, which serves as `Sync` does.
-    PreForking,
-    /// The same with a pool, as `ThreadPool`.
-    PreForkingPool,
-    /// The same with a table.
-    PreForkingSelecting,
-    /// `Forking` in a process with several threads, which refuses every request.
-    ForkingRefused,
-}
-
-impl Mixin {
-    /// Whether it needs a process with one thread.
-    pub fn forks(self) -> bool {
-        self.hands_over() || self.has_workers()
-    }
-
-    /// Whether a process beside that of the server takes the requests.
-    fn has_workers(self) -> bool {
-        matches!(self, Self::PreForking | Self::PreForkingPool | Self::PreForkingSelecting)
-    }
-
-    /// Whether each request goes to a process of its own.
-    pub fn hands_over(self) -> bool {
-        matches!(self, Self::Forking | Self::ForkingOne | Self::ForkServer)
-    }
-
-    /// Whether a peer that is slow holds all others.
-    fn is_serial(self) -> bool {
-        matches!(
-            self,
-            Self::Sync
-                | Self::ThreadPoolOne
-                | Self::ForkingOne
-                | Self::PreForking
-                | Self::PreForkingSelecting
-                | Self::Selecting
-                | Self::SelectingThreads
-                | Self::SelectingPool
-        )
-    }
-
-    /// Whether `handle_request` returns when its request has been handled.
-    pub fn handles_here(self) -> bool {
-        self.has_workers()
-            || matches!(
-                self,
-                Self::Sync
-                    | Self::ThreadPool
-                    | Self::ThreadPoolOne
-                    | Self::Selecting
-                    | Self::SelectingThreads
-                    | Self::SelectingPool
-            )
-    }
-}
 
 /// What a case is about.
 #[derive(Debug, Clone)]
@@ -313,7 +241,8 @@ impl Model {
             Transition::Join => self.running && self.stop && self.flows(),
             Transition::Serve => !self.running && (self.stop || self.can_be_stopped_by_handler()),
             Transition::HandleRequest => {
-                let waits = self.setting.mixin.handles_here();
+                let mixin = self.setting.mixin;
+                let waits = mixin.handles_here() || mixin.begins_here();
                 !self.running && self.flows() && !(waits && self.has_holding())
             }
         }
@@ -440,6 +369,8 @@ reference! {
         Mixin::Forking,
         Mixin::ForkingOne,
         Mixin::ForkServer,
+        Mixin::FinishInChild,
+        Mixin::FinishInChildOfHelper,
         Mixin::PreForking,
         Mixin::PreForkingPool,
         Mixin::PreForkingSelecting,

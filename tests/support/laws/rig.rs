@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 
 use socket2::SockAddr;
 use socketserver::{
-    Beside, Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Many, Outcome, Portable,
-    PreForking, Running, Selectable, Selecting, Server, StopHandle, Tcp, ThreadPool, Threading,
-    Transport, Udp, UnixDatagram, UnixStream,
+    Beside, Concurrency, Drain, FinishInChild, ForkServer, Forking, Limits, LocalAddr, Many,
+    Outcome, PreForking, Resumable, Running, Selectable, Selecting, Server, StopHandle, Tcp,
+    ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream,
 };
 
 use super::WATCHDOG;
 use super::client::Wire;
-use super::model::{MOST_CLIENTS, Mixin, Setting};
+use super::mixin::Mixin;
+use super::model::{MOST_CLIENTS, Setting};
 use super::teller::Teller;
 use super::watched::{Inner, Visit, Watched};
 use super::world::World;
@@ -70,7 +71,7 @@ fn streams<T>(
     address: SockAddr,
 ) -> io::Result<Box<dyn Rig>>
 where
-    T: Portable<Request: Inner + Selectable + Send> + AsFd + Send + Sync + 'static,
+    T: Resumable<Request: Inner + Selectable + Send> + AsFd + Send + Sync + 'static,
 {
     match setting.mixin {
         Mixin::Selecting => {
@@ -98,7 +99,7 @@ fn with<T>(
     address: SockAddr,
 ) -> io::Result<Box<dyn Rig>>
 where
-    T: Portable<Request: Inner + Send> + Send + Sync + 'static,
+    T: Resumable<Request: Inner + Send> + Send + Sync + 'static,
 {
     match setting.mixin {
         Mixin::Sync | Mixin::Selecting | Mixin::SelectingThreads | Mixin::SelectingPool => {
@@ -117,6 +118,12 @@ where
             boxed(world, setting, transport, address, Forking::new().max_children(1)?)
         }
         Mixin::ForkServer => boxed(world, setting, transport, address, ForkServer::new()),
+        Mixin::FinishInChild => {
+            boxed(world, setting, transport, address, FinishInChild::new(Forking::new()))
+        }
+        Mixin::FinishInChildOfHelper => {
+            boxed(world, setting, transport, address, FinishInChild::new(ForkServer::new()))
+        }
         Mixin::PreForking | Mixin::PreForkingSelecting => {
             let strategy = PreForking::new(1, socketserver::Sync)?;
             boxed(world, setting, transport, address, strategy)

@@ -1,62 +1,15 @@
-//! Handlers behind pointers: they serve, and every hook reaches them.
+//! Pointers to a handler pass every hook on.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, UdpSocket};
+use std::io;
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use socketserver::{
-    Event, Failure, Handler, Next, OnPanic, Outcome, Server, Sync, TcpRequest, TcpServer,
-    ThreadingUdpServer, Udp, UdpRequest, handler_fn,
+    Event, Failure, Handler, Next, OnPanic, Outcome, Server, Sync, Udp, UdpRequest,
 };
-
-/// Answers with the letter it was made with.
-struct Letter(u8);
-
-impl<R: Write> Handler<R> for Letter {
-    fn handle(&self, request: &mut R) -> io::Result<Next> {
-        request.write_all(&[self.0])?;
-        Ok(Next::Done)
-    }
-}
-
-#[test]
-fn handlers_behind_a_box_serve() -> io::Result<()> {
-    let closure = handler_fn(|conn: &mut TcpRequest| conn.write_all(b"b"));
-    let handlers: [Box<dyn Handler<TcpRequest>>; 2] = [Box::new(Letter(b'a')), Box::new(closure)];
-    for (handler, letter) in handlers.into_iter().zip(["a", "b"]) {
-        let mut server: TcpServer<_> = Server::bind("127.0.0.1:0", handler)?;
-        let mut client = TcpStream::connect(server.local_addr()?)?;
-        assert_eq!(server.handle_request()?, Outcome::Handled);
-        let mut said = String::new();
-        client.read_to_string(&mut said)?;
-        assert_eq!(said, letter);
-    }
-    Ok(())
-}
-
-#[test]
-fn a_shared_handler_serves_two_servers_on_threads() -> io::Result<()> {
-    type Shared = Arc<dyn Handler<UdpRequest> + Send + std::marker::Sync>;
-    let handler: Shared = Arc::new(Letter(b'x'));
-    let running = [0; 2].map(|_| {
-        ThreadingUdpServer::bind("127.0.0.1:0", Arc::clone(&handler)).and_then(Server::spawn)
-    });
-    for running in running {
-        let running = running?;
-        let client = UdpSocket::bind("127.0.0.1:0")?;
-        client.set_read_timeout(Some(Duration::from_secs(30)))?;
-        client.send_to(b"?", running.local_addr()?)?;
-        let mut said = [0; 8];
-        let length = client.recv(&mut said)?;
-        assert_eq!(&said[..length], b"x");
-        running.stop();
-        running.join()?.close()?;
-    }
-    Ok(())
-}
 
 /// Notes which of its hooks are called.
 #[derive(Default)]
