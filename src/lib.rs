@@ -124,10 +124,10 @@ pub use handler::{
 pub use in_flight::{Activity, Ticket};
 pub use live::{Live, Served};
 pub use request::{
-    Amplifies, Connection, Credentials, Datagram, DatagramSocket, DeadlinePassed, Deadlines,
-    Either, Hangup, LineTooLong, Progress, ReadLine, ReplyTooLong, Request, RequestTooLong, Room,
-    Selectable, StreamRequest, StreamSocket, TcpRequest, Truncation, UdpRequest,
-    UnixDatagramRequest, UnixStreamRequest,
+    Amplifies, ChannelRequest, Connection, Credentials, Datagram, DatagramSocket, DeadlinePassed,
+    Deadlines, Either, Hangup, LineTooLong, Progress, ReadLine, ReplyTooLong, Request,
+    RequestTooLong, Room, Selectable, StreamRequest, StreamSocket, TcpRequest, Truncation,
+    UdpRequest, UnixDatagramRequest, UnixStreamRequest,
 };
 #[cfg(feature = "proxy")]
 pub use request::{BadProxyHeader, Proxiable, ProxiedRequest, ProxyHeader};
@@ -140,9 +140,9 @@ pub use sys::{AssumeForkSafe, ForkRefused, ForkedChild};
 #[cfg(feature = "proxy")]
 pub use transport::Proxied;
 pub use transport::{
-    AddressFamily, Bind, Bound, DatagramTransport, IpTransport, LocalAddr, Options, Portable,
-    Resumable, StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram,
-    UnixStream, UnixTransport,
+    AddressFamily, Bind, Bound, Channel, DatagramTransport, IpTransport, LocalAddr, Options,
+    Portable, Resumable, Sender, StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp,
+    UnixDatagram, UnixStream, UnixTransport,
 };
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use transport::{Beside, Listeners, Many};

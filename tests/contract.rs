@@ -162,6 +162,21 @@ fn servers_and_transports_go_to_any_thread() {
 }
 
 #[test]
+fn a_channel_goes_where_its_jobs_go() {
+    use socketserver::{Channel, ChannelRequest, Sender};
+    assert_send_sync_debug::<Channel<u8>>();
+    assert_send_sync_debug::<Sender<u8>>();
+    assert_send_sync_debug::<ChannelRequest<u8>>();
+    assert_clone::<Channel<String>>();
+    // What is sent need be no more than `Send`, nor has it to be printed.
+    assert_send::<Sender<std::cell::Cell<u8>>>();
+    assert_sync::<Channel<std::cell::Cell<u8>>>();
+    assert_debug::<Sender<fn()>>();
+    assert_not!(Channel<std::rc::Rc<u8>>: Send);
+    assert_eq!(size_of::<ChannelRequest<u64>>(), size_of::<u64>());
+}
+
+#[test]
 fn requests_go_to_any_thread() {
     assert_send_sync_debug::<TcpRequest>();
     assert_send_sync_debug::<UdpRequest>();

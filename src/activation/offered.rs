@@ -180,6 +180,10 @@ impl<T: Inheritable + AsFd> Transport for Offered<T> {
         true
     }
 
+    fn is_in_memory(&self) -> bool {
+        self.inner.is_in_memory()
+    }
+
     fn server_close(self) -> io::Result<()> {
         if self.is_handed_over() {
             self.disown();

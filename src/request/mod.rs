@@ -2,6 +2,7 @@
 
 mod allowance;
 mod buffer;
+mod channel;
 mod connection;
 mod credentials;
 mod datagram;
@@ -29,6 +30,7 @@ mod watch;
 mod wire;
 
 pub use allowance::Amplifies;
+pub use channel::ChannelRequest;
 pub use connection::Connection;
 pub use credentials::Credentials;
 pub use datagram::{Datagram, DatagramSocket, UdpRequest, UnixDatagramRequest};

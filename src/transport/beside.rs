@@ -105,6 +105,10 @@ impl<A: Transport + AsFd, B: Transport + AsFd> Transport for Beside<A, B> {
         true
     }
 
+    fn is_in_memory(&self) -> bool {
+        self.first.is_in_memory() || self.second.is_in_memory()
+    }
+
     fn server_close(self) -> io::Result<()> {
         let first = self.first.server_close();
         self.second.server_close().and(first)

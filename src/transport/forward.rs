@@ -11,6 +11,10 @@ macro_rules! forward_transport {
             self.inner.is_level_triggered()
         }
 
+        fn is_in_memory(&self) -> bool {
+            self.inner.is_in_memory()
+        }
+
         fn server_close(self) -> ::std::io::Result<()> {
             self.inner.server_close()
         }

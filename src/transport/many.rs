@@ -185,6 +185,10 @@ impl<T: Transport + AsFd> Transport for Many<T> {
         true
     }
 
+    fn is_in_memory(&self) -> bool {
+        self.iter().any(T::is_in_memory)
+    }
+
     fn server_close(self) -> io::Result<()> {
         // Whoever else has them is about to change them, and closes them then.
         let Some(Members { places, .. }) = Arc::into_inner(self.members) else { return Ok(()) };

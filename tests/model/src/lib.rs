@@ -1,5 +1,5 @@
 //! Model checking of what the library's threads tell each other: the stop, the permits, the places
-//! of connections, and the end.
+//! of connections, the wake-up of a channel, and the end.
 //!
 //! The files of the library stand here as they are (`#[path]`), on a [`platform`] whose threads,
 //! atomics, locks, descriptors and time are a model's. Loom runs each test once for every order in
@@ -36,4 +36,6 @@ mod in_flight;
 mod live;
 mod sys;
 mod tests;
+#[path = "../../../src/transport/wakeup.rs"]
+mod wakeup;
 mod worker;
