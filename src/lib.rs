@@ -27,6 +27,10 @@
 //! [`Deadlines`]: crate::Deadlines
 //! [`Hangup`]: crate::Hangup
 //! [`Authenticated`]: crate::Authenticated
+//! [`Channel`]: crate::Channel
+//! [`Counters`]: crate::Counters
+//! [`FinishInChild`]: crate::FinishInChild
+//! [`Live`]: crate::Live
 //! [`Beside`]: crate::Beside
 //! [`Many`]: crate::Many
 //! [`Limits::penalty`]: crate::Limits::penalty

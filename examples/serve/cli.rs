@@ -95,7 +95,7 @@ const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
 
 /// What the user wants.
 pub(crate) enum Asked {
-    Serve(Cli),
+    Serve(Box<Cli>),
     Help,
 }
 
@@ -283,7 +283,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     if served {
         check_dir(&dir)?;
     }
-    Ok(Asked::Serve(Cli {
+    Ok(Asked::Serve(Box::new(Cli {
         endpoint,
         addressed,
         strategy,
@@ -298,7 +298,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
         meeting,
         proxies,
         tls,
-    }))
+    })))
 }
 
 fn check_proxies(proxies: &[String], endpoint: &Endpoint) -> Result<(), String> {

@@ -99,7 +99,7 @@ as_inside!(<R, A: Authenticate<R>> AuthenticatedRequest<R, A>, |it: &Self| it.ge
 #[cfg(feature = "tls")]
 as_inside!(<R> crate::request::TlsRequest<R>, |it: &Self| it.get_ref().caller());
 
-/// Where the proxy says that the caller is.
+// Where the proxy says that the caller is.
 #[cfg(feature = "proxy")]
 as_inside!(<R> crate::request::ProxiedRequest<R>, |it: &Self| {
     it.header().map_or_else(|| it.get_ref().caller(), |header| header.source())
