@@ -79,7 +79,7 @@ pub(crate) use selector::{Happening, Happenings, Interest, Selector};
 pub(crate) use send::send;
 pub(crate) use shared::SharedWords;
 pub(crate) use signals::{Caught, Quiet};
-pub(crate) use termination::hear_terminations;
+pub(crate) use termination::{hear_terminations, is_child_of};
 pub(crate) use threads::Threads;
 pub use threads::{AssumeForkSafe, ForkRefused};
 pub(crate) use turns::{Turn, Turns, Woken};
