@@ -65,7 +65,7 @@ fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
 fn hear(told: &UnixDatagram) -> Result<(u32, u32, String), Box<dyn Error>> {
     let mut bytes = [0; 64];
     let length = told.recv(&mut bytes)?;
-    let text = str::from_utf8(&bytes[..length])?;
+    let text = std::str::from_utf8(&bytes[..length])?;
     let mut words = text.split(' ');
     let mut next = || words.next().unwrap_or_default();
     Ok((next().parse()?, next().parse()?, next().to_owned()))
