@@ -27,6 +27,10 @@
 //! [`Deadlines`]: crate::Deadlines
 //! [`Hangup`]: crate::Hangup
 //! [`Authenticated`]: crate::Authenticated
+//! [`Channel`]: crate::Channel
+//! [`Counters`]: crate::Counters
+//! [`FinishInChild`]: crate::FinishInChild
+//! [`Live`]: crate::Live
 //! [`Beside`]: crate::Beside
 //! [`Many`]: crate::Many
 //! [`Limits::penalty`]: crate::Limits::penalty
@@ -80,6 +84,8 @@ mod in_flight;
 mod live;
 mod packed;
 mod request;
+#[cfg(feature = "rpc")]
+pub mod rpc;
 mod running;
 mod server;
 mod session;

@@ -91,6 +91,29 @@ fn what_comes_through_proxies_goes_anywhere() {
     }
 }
 
+#[cfg(feature = "rpc")]
+#[test]
+fn what_remote_procedures_are_made_of_goes_anywhere() {
+    use socketserver::rpc::{
+        AuthStat, AuthSys, BadRecord, Bounded, Call, Credentials, Endpoint, Fault, Framing,
+        Garbage, NotACall, Protocol, Registered, Rpc,
+    };
+    assert_send_sync_debug::<Rpc<()>>();
+    assert_clone::<Rpc<()>>();
+    assert_send_sync_debug::<Registered<Tcp>>();
+    assert_send_sync_debug::<Call<'_>>();
+    assert_send_sync_debug::<Credentials>();
+    assert_send_sync_debug::<AuthSys>();
+    assert_send_sync_debug::<Bounded<String, 1>>();
+    assert_send_sync_debug::<Framing>();
+    assert_send_sync_debug::<(Endpoint, Protocol)>();
+    assert_send_sync_debug::<AuthStat>();
+    assert_error::<Fault>();
+    assert_error::<Garbage>();
+    assert_error::<NotACall>();
+    assert_error::<BadRecord>();
+}
+
 /// A handler with nothing in it.
 struct Stateless;
 

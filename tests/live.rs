@@ -200,6 +200,7 @@ fn cuts<C: Concurrency<Looked, Lines> + Send + 'static>(strategy: C) -> Result {
     assert_ne!(seen.live.list()[0].id, id);
     exchange(&other, b"three\n")?;
     drop(other);
+    eventually("it has ended too", || seen.counters.active() == 0)?;
     let report = seen.running.close()?;
     assert_eq!(report.cut, 0, "the end of the server has cut nothing: {report}");
     Ok(())

@@ -81,8 +81,8 @@ connection on a thread of its own.
 Once bound it prints `LISTENING <address>` on stdout, a line for each address.
 Sockets that it was started with (LISTEN_FDS) take the place of those of --addr,
 and a service manager is told how it is (NOTIFY_SOCKET); that needs --features
-activation. On SIGTERM or SIGINT it takes nothing new, finishes what is in flight
-and exits with 0; a second signal ends it at once.
+activation. On SIGTERM or SIGINT it takes nothing new, finishes what is in
+flight and exits with 0; a second signal ends it at once.
 ";
 
 const OPTIONS: &str = "--transport, --strategy, --mode, --addr, --backlog, --bufsize, --workers, \
@@ -95,7 +95,7 @@ const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
 
 /// What the user wants.
 pub(crate) enum Asked {
-    Serve(Cli),
+    Serve(Box<Cli>),
     Help,
 }
 
@@ -283,7 +283,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     if served {
         check_dir(&dir)?;
     }
-    Ok(Asked::Serve(Cli {
+    Ok(Asked::Serve(Box::new(Cli {
         endpoint,
         addressed,
         strategy,
@@ -298,7 +298,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
         meeting,
         proxies,
         tls,
-    }))
+    })))
 }
 
 fn check_proxies(proxies: &[String], endpoint: &Endpoint) -> Result<(), String> {

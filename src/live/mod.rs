@@ -50,7 +50,8 @@ use crate::in_flight::{Cut, InFlight};
 ///
 /// A server without one pays nothing for it. With one, a request has a place in a table, as it has
 /// with a [`Drain`](crate::Drain), and no system call more; a list asks the system for the addresses
-/// of those that it has not seen before.
+/// of those that it has not seen before. Where each request has a process of its own, its address is
+/// asked for when it is handed over: one call, and two over a Unix socket.
 ///
 /// # Examples
 ///

@@ -150,7 +150,12 @@ where
     fn arrival(&self) -> Option<Box<Conn<T::Request>>> {
         let mut entrance = self.entrance.lock();
         match entrance.as_mut()?.take_next(&self.selector, self.interest()) {
-            Ok(Some(job)) => Some(Box::new(Conn::new(job))),
+            Ok(Some(job)) => {
+                if entrance.as_ref()?.is_busy() {
+                    self.places.lock().arrival();
+                }
+                Some(Box::new(Conn::new(job)))
+            }
             Ok(None) if !entrance.as_ref()?.is_over() => None,
             ended => {
                 if let Some(entrance) = entrance.take() {
