@@ -40,8 +40,9 @@ impl Wakeup {
     }
 
     fn look_again<V>(&self, take: impl Fn() -> Option<V>) -> Option<V> {
-        self.dozes.store(true, SeqCst);
+        // In this order: the ring of whoever ends the dozing from here on is not silenced.
         self.bell.drain();
+        self.dozes.store(true, SeqCst);
         fence(SeqCst);
         let found = take();
         if found.is_some() {

@@ -133,10 +133,10 @@ impl Desk {
             None => Err(TrySendError::Disconnected(end)),
         };
         // The desk is in another process.
-        if let Err(TrySendError::Disconnected(end) | TrySendError::Full(end)) = sent {
-            if let Err(error) = self.post.send(&end) {
-                crate::note(&format!("row {}: its end can't be told: {error}", end.id));
-            }
+        if let Err(TrySendError::Disconnected(end) | TrySendError::Full(end)) = sent
+            && let Err(error) = self.post.send(&end)
+        {
+            crate::note(&format!("row {}: its end can't be told: {error}", end.id));
         }
         if self.closed.load(SeqCst) {
             self.finish();

@@ -19,7 +19,7 @@ pub struct Crew {
 /// Five times a second.
 const BETWEEN: Duration = Duration::from_millis(200);
 /// Far beyond what any of them needs.
-const MOST_KILLS: usize = 3000;
+const MOST_KILLS: usize = 600;
 
 impl Crew {
     pub fn start(
