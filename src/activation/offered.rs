@@ -11,6 +11,7 @@ use socket2::{SockAddr, SockRef};
 
 use super::message::{Answer, READY, TAKE};
 use crate::sys::{self, Bell, Interest, Listener, Selector};
+use crate::transport::forward::forward_portable;
 use crate::transport::{
     Inheritable, LocalAddr, Portable, Resumable, SocketFile, Transport, UnixDatagram, check_level,
 };
@@ -198,21 +199,7 @@ impl<T: Inheritable + AsFd> Transport for Offered<T> {
 }
 
 impl<T: Inheritable + Portable + AsFd> Portable for Offered<T> {
-    fn pack<'r>(
-        &self,
-        request: &'r T::Request,
-        bytes: &mut Vec<u8>,
-    ) -> io::Result<Option<BorrowedFd<'r>>> {
-        self.inner.pack(request, bytes)
-    }
-
-    fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<T::Request> {
-        self.inner.unpack(bytes, descriptor)
-    }
-
-    fn is_from(&self, request: &T::Request) -> bool {
-        self.inner.is_from(request)
-    }
+    forward_portable!(requests as they are);
 }
 
 impl<T: Inheritable + Resumable + AsFd> Resumable for Offered<T> {
