@@ -29,8 +29,12 @@ pub(crate) trait Stream:
 {
 }
 
-impl Stream for Tcp {}
-impl Stream for UnixStream {}
+impl<T> Stream for T
+where
+    T: Reach<Request: BufRead + Write + Connection + Send, Addr: Send + Sync, Client: Client>,
+    T: Send + Sync + 'static,
+{
+}
 
 /// Its client.
 pub(crate) trait Client: Peer + Send + Sized + 'static {

@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod ledger;
+pub mod mixin;
 pub mod model;
 pub mod remains;
 pub mod rig;

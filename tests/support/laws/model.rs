@@ -9,83 +9,11 @@ use proptest_state_machine::ReferenceStateMachine;
 use socketserver::Stage;
 
 use super::client::{LENGTH, Wire, heard};
+use super::mixin::Mixin;
 use super::script::{Heard, How, Script};
 
 pub const MOST_CLIENTS: usize = 10;
 const MOST_HANDLES: usize = 8;
-
-/// A strategy, by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mixin {
-    Sync,
-    Threading,
-    /// With a thread for each client, which ends when it waits.
-    ThreadPool,
-    /// With one thread.
-    ThreadPoolOne,
-    /// Of packets, for which it is not, `Sync`.
-    Selecting,
-    SelectingThreads,
-    SelectingPool,
-    Forking,
-    /// With one child at a time.
-    ForkingOne,
-    ForkServer,
-    /// One process, which serves as `Sync` does.
-    PreForking,
-    /// The same with a pool, as `ThreadPool`.
-    PreForkingPool,
-    /// The same with a table.
-    PreForkingSelecting,
-    /// `Forking` in a process with several threads, which refuses every request.
-    ForkingRefused,
-}
-
-impl Mixin {
-    /// Whether it needs a process with one thread.
-    pub fn forks(self) -> bool {
-        self.hands_over() || self.has_workers()
-    }
-
-    /// Whether a process beside that of the server takes the requests.
-    fn has_workers(self) -> bool {
-        matches!(self, Self::PreForking | Self::PreForkingPool | Self::PreForkingSelecting)
-    }
-
-    /// Whether each request goes to a process of its own.
-    pub fn hands_over(self) -> bool {
-        matches!(self, Self::Forking | Self::ForkingOne | Self::ForkServer)
-    }
-
-    /// Whether a peer that is slow holds all others.
-    fn is_serial(self) -> bool {
-        matches!(
-            self,
-            Self::Sync
-                | Self::ThreadPoolOne
-                | Self::ForkingOne
-                | Self::PreForking
-                | Self::PreForkingSelecting
-                | Self::Selecting
-                | Self::SelectingThreads
-                | Self::SelectingPool
-        )
-    }
-
-    /// Whether `handle_request` returns when its request has been handled.
-    pub fn handles_here(self) -> bool {
-        self.has_workers()
-            || matches!(
-                self,
-                Self::Sync
-                    | Self::ThreadPool
-                    | Self::ThreadPoolOne
-                    | Self::Selecting
-                    | Self::SelectingThreads
-                    | Self::SelectingPool
-            )
-    }
-}
 
 /// What a case is about.
 #[derive(Debug, Clone)]
@@ -234,6 +162,10 @@ impl Peer {
         .collect();
         if self.end == End::Aborted && self.script.answers(true) {
             stories.push(Script::Fails(Stage::Deliver, How::Gone).story(heard, packet));
+        }
+        let opens = setting.wire.has_opening() && self.script.needs() > Heard::Nothing;
+        if self.end == End::Aborted && opens {
+            stories.push(Script::Fails(Stage::Establish, How::Gone).story(heard, packet));
         }
         stories
     }
@@ -400,13 +332,13 @@ pub struct Threads;
 pub struct Forks;
 
 macro_rules! reference {
-    ($($name:ty: $mixins:expr;)*) => {$(
+    ($($name:ty: $wires:expr, $mixins:expr;)*) => {$(
         impl ReferenceStateMachine for $name {
             type State = Model;
             type Transition = Transition;
 
             fn init_state() -> BoxedStrategy<Model> {
-                init_state($mixins)
+                init_state($wires, $mixins)
             }
 
             fn transitions(state: &Model) -> BoxedStrategy<Transition> {
@@ -426,7 +358,7 @@ macro_rules! reference {
 }
 
 reference! {
-    Threads: vec![
+    Threads: Wire::all(), vec![
         Mixin::Sync,
         Mixin::Threading,
         Mixin::ThreadPool,
@@ -436,7 +368,7 @@ reference! {
         Mixin::SelectingPool,
         Mixin::ForkingRefused,
     ];
-    Forks: vec![
+    Forks: wires_without_threads(), vec![
         Mixin::Forking,
         Mixin::ForkingOne,
         Mixin::ForkServer,
@@ -446,8 +378,9 @@ reference! {
     ];
 }
 
-pub fn wires() -> impl Strategy<Value = Wire> {
-    select(vec![Wire::Tcp, Wire::Udp, Wire::UnixStream, Wire::UnixDatagram, Wire::Beside])
+/// Those whose clients leave the process the one thread that it can be forked from.
+pub fn wires_without_threads() -> Vec<Wire> {
+    Wire::all().into_iter().filter(|wire| !wire.is_tls()).collect()
 }
 
 pub fn scripts() -> impl Strategy<Value = Script> {
@@ -458,8 +391,8 @@ pub fn sent() -> impl Strategy<Value = usize> {
     prop_oneof![2 => Just(LENGTH), 1 => 0..LENGTH]
 }
 
-fn init_state(mixins: Vec<Mixin>) -> BoxedStrategy<Model> {
-    let setting = (wires(), select(mixins), proptest::bool::weighted(0.3), any::<bool>());
+fn init_state(wires: Vec<Wire>, mixins: Vec<Mixin>) -> BoxedStrategy<Model> {
+    let setting = (select(wires), select(mixins), proptest::bool::weighted(0.3), any::<bool>());
     let setting = setting.prop_map(|(wire, mixin, hooks_panic, books)| {
         Model::new(Setting { wire, mixin, hooks_panic, books })
     });

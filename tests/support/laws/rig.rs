@@ -1,6 +1,7 @@
 //! A server of any transport and strategy, behind one object.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -9,15 +10,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::SockAddr;
+#[cfg(feature = "proxy")]
+use socketserver::Proxied;
+#[cfg(feature = "tls")]
+use socketserver::Tls;
 use socketserver::{
-    Beside, Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Many, Outcome, Portable,
-    PreForking, Running, Selectable, Selecting, Server, StopHandle, Tcp, ThreadPool, Threading,
-    Transport, Udp, UnixDatagram, UnixStream,
+    Authenticated, Beside, Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Many,
+    Outcome, Portable, PreForking, Running, Selectable, Selecting, Server, StopHandle, Tcp,
+    ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream, Users,
 };
 
+use super::super::net::Reach;
 use super::WATCHDOG;
 use super::client::Wire;
-use super::model::{MOST_CLIENTS, Mixin, Setting};
+use super::mixin::Mixin;
+use super::model::{MOST_CLIENTS, Setting};
 use super::teller::Teller;
 use super::watched::{Inner, Visit, Watched};
 use super::world::World;
@@ -39,13 +46,9 @@ pub trait Rig {
 pub fn build(world: &Arc<World>, setting: &Setting) -> io::Result<Box<dyn Rig>> {
     let path = world.place.path().join("s");
     let unix = SockAddr::unix(&path)?;
-    let ip = |address: io::Result<std::net::SocketAddr>| address.map(SockAddr::from);
+    let ip = |address: io::Result<SocketAddr>| address.map(SockAddr::from);
     match setting.wire {
-        Wire::Tcp => {
-            let transport = Tcp::options().bind("127.0.0.1:0")?;
-            let address = ip(transport.local_addr())?;
-            streams(world, setting, transport, address)
-        }
+        Wire::Tcp => over_ip::<Tcp>(world, setting),
         Wire::Udp => {
             let transport = Udp::options().bind("127.0.0.1:0")?;
             let address = ip(transport.local_addr())?;
@@ -60,7 +63,30 @@ pub fn build(world: &Arc<World>, setting: &Setting) -> io::Result<Box<dyn Rig>> 
             let transport = Beside::new(UnixStream::options().bind(path)?, many)?;
             streams(world, setting, transport, address)
         }
+        Wire::Users => {
+            let users = Users::new().uid(nix::unistd::geteuid().as_raw());
+            let transport = Authenticated::new(UnixStream::options().bind(path)?, users);
+            streams(world, setting, transport, unix)
+        }
+        #[cfg(feature = "proxy")]
+        Wire::Proxied => over_ip::<Proxied<Tcp>>(world, setting),
+        #[cfg(feature = "tls")]
+        Wire::Tls => over_ip::<Tls<Tcp>>(world, setting),
+        #[cfg(all(feature = "proxy", feature = "tls"))]
+        Wire::TlsProxied => over_ip::<Tls<Proxied<Tcp>>>(world, setting),
+        #[cfg(not(all(feature = "proxy", feature = "tls")))]
+        _ => Err(io::ErrorKind::Unsupported.into()),
     }
+}
+
+fn over_ip<T>(world: &Arc<World>, setting: &Setting) -> io::Result<Box<dyn Rig>>
+where
+    T: Reach<Addr = SocketAddr> + Portable<Request: Inner + Selectable + Send>,
+    T: AsFd + Send + Sync + 'static,
+{
+    let transport = T::open(world.place.path())?;
+    let address = transport.local_addr()?.into();
+    streams(world, setting, transport, address)
 }
 
 fn streams<T>(
