@@ -72,9 +72,8 @@ pub(crate) fn pages(strategy: &'static str) -> Tested {
     let rig = Rig::start(strategy, "files", false)?;
     let (address, config) = (&rig.served.address, Arc::new(rig.servers.client(&BOTH, None)?));
     let alone = median(address, &config)?;
-    let before = held(rig.served.id())?;
     let silent = say_nothing(address)?;
-    until("all are taken", LIMIT, || Ok(held(rig.served.id())? >= before + CLIENTS))?;
+    until("all are taken", LIMIT, || Ok(held(rig.served.id())? >= CLIENTS))?;
     let beside = median(address, &config)?;
     println!(
         "{strategy}: a page of {} bytes takes {beside:.1?} beside {CLIENTS} silent clients, \

@@ -161,7 +161,7 @@ fn play_wrapped(scripts: &[Script]) -> Result {
 
 #[test]
 fn the_same_comes_back_under_every_strategy() -> Result {
-    let config = ProptestConfig { cases: 16, failure_persistence: None, ..Default::default() };
+    let config = ProptestConfig { cases: 10, failure_persistence: None, ..Default::default() };
     let played = TestRunner::new(config).run(&vec(script(), 1..4), |scripts| {
         let played = || {
             play::<Tcp, _>(Selecting::new(OneByOne), &scripts)?;

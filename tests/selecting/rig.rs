@@ -8,7 +8,7 @@ use std::os::unix::net as unix;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use socketserver::{
     Concurrency, Connection, Counters, Failure, Handler, Next, ReadLine, Report, Running, Server,
-    Tcp, UnixStream, line_missing,
+    line_missing,
 };
 use tempfile::TempDir;
 
