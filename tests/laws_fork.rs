@@ -1,4 +1,4 @@
-//! The laws under `Forking`, `ForkServer` and `PreForking`, and one story under every strategy: in processes with one thread.
+//! The laws under `Forking`, `ForkServer`, `FinishInChild` and `PreForking`, and one story under every strategy: in processes with one thread.
 
 mod support;
 
@@ -71,6 +71,8 @@ fn a_script_has_one_story() -> Result<(), Box<dyn Error>> {
             Mixin::Forking,
             Mixin::ForkingOne,
             Mixin::ForkServer,
+            Mixin::FinishInChild,
+            Mixin::FinishInChildOfHelper,
             Mixin::PreForking,
             Mixin::PreForkingPool,
             Mixin::PreForkingSelecting,

@@ -1,4 +1,4 @@
-//! The strategies, by name.
+//! The strategies that the laws hold for.
 
 /// A strategy, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,10 @@ pub enum Mixin {
     /// With one child at a time.
     ForkingOne,
     ForkServer,
+    /// Requests are finished in a child when their message has been heard.
+    FinishInChild,
+    /// The same, of a helper.
+    FinishInChildOfHelper,
     /// One process, which serves as `Sync` does.
     PreForking,
     /// The same with a pool, as `ThreadPool`.
@@ -30,7 +34,7 @@ pub enum Mixin {
 impl Mixin {
     /// Whether it needs a process with one thread.
     pub fn forks(self) -> bool {
-        self.hands_over() || self.has_workers()
+        self.hands_over() || self.has_workers() || self.begins_here()
     }
 
     /// Whether a process beside that of the server takes the requests.
@@ -43,11 +47,18 @@ impl Mixin {
         matches!(self, Self::Forking | Self::ForkingOne | Self::ForkServer)
     }
 
+    /// Whether a request may go to a process of its own when it has been begun.
+    pub fn begins_here(self) -> bool {
+        matches!(self, Self::FinishInChild | Self::FinishInChildOfHelper)
+    }
+
     /// Whether a peer that is slow holds all others.
     pub fn is_serial(self) -> bool {
         matches!(
             self,
             Self::Sync
+                | Self::FinishInChild
+                | Self::FinishInChildOfHelper
                 | Self::ThreadPoolOne
                 | Self::ForkingOne
                 | Self::PreForking

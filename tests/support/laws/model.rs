@@ -245,7 +245,8 @@ impl Model {
             Transition::Join => self.running && self.stop && self.flows(),
             Transition::Serve => !self.running && (self.stop || self.can_be_stopped_by_handler()),
             Transition::HandleRequest => {
-                let waits = self.setting.mixin.handles_here();
+                let mixin = self.setting.mixin;
+                let waits = mixin.handles_here() || mixin.begins_here();
                 !self.running && self.flows() && !(waits && self.has_holding())
             }
         }
@@ -372,6 +373,8 @@ reference! {
         Mixin::Forking,
         Mixin::ForkingOne,
         Mixin::ForkServer,
+        Mixin::FinishInChild,
+        Mixin::FinishInChildOfHelper,
         Mixin::PreForking,
         Mixin::PreForkingPool,
         Mixin::PreForkingSelecting,

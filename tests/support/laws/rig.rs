@@ -15,9 +15,10 @@ use socketserver::Proxied;
 #[cfg(feature = "tls")]
 use socketserver::Tls;
 use socketserver::{
-    Authenticated, Beside, Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Many,
-    Outcome, Portable, PreForking, Running, Selectable, Selecting, Server, StopHandle, Tcp,
-    ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream, Users,
+    Authenticated, Beside, Concurrency, Drain, FinishInChild, ForkServer, Forking, Limits,
+    LocalAddr, Many, Outcome, Portable, PreForking, Resumable, Running, Selectable, Selecting,
+    Server, StopHandle, Tcp, ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream,
+    Users,
 };
 
 use super::super::net::Reach;
@@ -48,20 +49,28 @@ pub fn build(world: &Arc<World>, setting: &Setting) -> io::Result<Box<dyn Rig>> 
     let unix = SockAddr::unix(&path)?;
     let ip = |address: io::Result<SocketAddr>| address.map(SockAddr::from);
     match setting.wire {
-        Wire::Tcp => over_ip::<Tcp>(world, setting),
+        Wire::Tcp => {
+            let transport = Tcp::options().bind("127.0.0.1:0")?;
+            let address = ip(transport.local_addr())?;
+            resumable(world, setting, transport, address, streams)
+        }
         Wire::Udp => {
             let transport = Udp::options().bind("127.0.0.1:0")?;
             let address = ip(transport.local_addr())?;
-            with(world, setting, transport, address)
+            resumable(world, setting, transport, address, with)
         }
-        Wire::UnixStream => streams(world, setting, UnixStream::options().bind(path)?, unix),
-        Wire::UnixDatagram => with(world, setting, UnixDatagram::options().bind(path)?, unix),
+        Wire::UnixStream => {
+            resumable(world, setting, UnixStream::options().bind(path)?, unix, streams)
+        }
+        Wire::UnixDatagram => {
+            resumable(world, setting, UnixDatagram::options().bind(path)?, unix, with)
+        }
         Wire::Beside => {
             let tcp = || Tcp::options().bind("127.0.0.1:0");
             let many = Many::new([tcp()?, tcp()?])?;
             let address = ip(many.local_addr().map(|all| all[1]))?;
             let transport = Beside::new(UnixStream::options().bind(path)?, many)?;
-            streams(world, setting, transport, address)
+            resumable(world, setting, transport, address, streams)
         }
         Wire::Users => {
             let users = Users::new().uid(nix::unistd::geteuid().as_raw());
@@ -77,6 +86,24 @@ pub fn build(world: &Arc<World>, setting: &Setting) -> io::Result<Box<dyn Rig>> 
         #[cfg(not(all(feature = "proxy", feature = "tls")))]
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
+}
+
+/// Those whose requests can be sent to another process when they have been begun.
+fn resumable<T>(
+    world: &Arc<World>,
+    setting: &Setting,
+    transport: T,
+    address: SockAddr,
+    otherwise: fn(&Arc<World>, &Setting, T, SockAddr) -> io::Result<Box<dyn Rig>>,
+) -> io::Result<Box<dyn Rig>>
+where
+    T: Resumable<Request: Inner + Send> + Send + Sync + 'static,
+{
+    if setting.mixin == Mixin::FinishInChildOfHelper {
+        let strategy = FinishInChild::new(ForkServer::new());
+        return boxed(world, setting, transport, address, strategy);
+    }
+    otherwise(world, setting, transport, address)
 }
 
 fn over_ip<T>(world: &Arc<World>, setting: &Setting) -> io::Result<Box<dyn Rig>>
@@ -143,6 +170,10 @@ where
             boxed(world, setting, transport, address, Forking::new().max_children(1)?)
         }
         Mixin::ForkServer => boxed(world, setting, transport, address, ForkServer::new()),
+        // What can't be sent on has a child that has all memory.
+        Mixin::FinishInChild | Mixin::FinishInChildOfHelper => {
+            boxed(world, setting, transport, address, FinishInChild::new(Forking::new()))
+        }
         Mixin::PreForking | Mixin::PreForkingSelecting => {
             let strategy = PreForking::new(1, socketserver::Sync)?;
             boxed(world, setting, transport, address, strategy)

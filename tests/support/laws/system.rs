@@ -104,7 +104,8 @@ impl System {
         let client = newest.filter(|_| taken > 0).map(|entry| entry.client);
         // Under the others it is not known yet.
         let mixin = model.setting.mixin;
-        let at_once = mixin.handles_here() || mixin == Mixin::ForkingRefused;
+        let begun_here = mixin.begins_here() && outcome == Outcome::Failed;
+        let at_once = mixin.handles_here() || mixin == Mixin::ForkingRefused || begun_here;
         let has_failed = |client| {
             at_once && story(&entries, client).iter().any(|event| event.starts_with("handle_error"))
         };
@@ -205,8 +206,11 @@ impl System {
             }
         }
         self.check_counters(model, &entries);
-        let handed_over = model.setting.mixin.hands_over();
-        let forked = if handed_over { count(name_of(Stage::Establish)) } else { 0 };
+        let forked = match model.setting.mixin {
+            mixin if mixin.hands_over() => count(name_of(Stage::Establish)),
+            mixin if mixin.begins_here() => self.world.handed_over.load(SeqCst),
+            _ => 0,
+        };
         assert_eq!(count(COPY_CLOSED), forked, "copies closed: {entries:?}");
         let served = count("get_request") - self.taken_once;
         assert_eq!(count("service_actions"), served, "one for each that was taken: {entries:?}");

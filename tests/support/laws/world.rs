@@ -27,6 +27,8 @@ pub struct World {
     pub homes: TempDir,
     /// How many requests have been taken.
     pub taken: AtomicUsize,
+    /// How many of them have been begun, and been given to somebody who finishes them.
+    pub handed_over: AtomicUsize,
     /// Whether a serve loop went on although it should have stopped.
     pub overdue: AtomicBool,
     pub counters: Counters,
@@ -52,6 +54,7 @@ impl World {
             place: tempfile::tempdir()?,
             homes: tempfile::tempdir()?,
             taken: AtomicUsize::new(0),
+            handed_over: AtomicUsize::new(0),
             overdue: AtomicBool::new(false),
             counters: Counters::new()?,
             events: Ledger::new()?,
