@@ -74,7 +74,7 @@ fn features_that_are_not_used_weigh_nothing() {
     }
     weigh! {
         TcpRequest: 200,
-        UnixStreamRequest: 280,
+        UnixStreamRequest: 288,
         UdpRequest: 56,
         UnixDatagramRequest: 144,
         Tcp: 112,

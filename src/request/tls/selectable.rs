@@ -71,10 +71,7 @@ impl<R: TlsStream> TlsRequest<R> {
             }
             match self.receive(false).and_then(|_| self.process()) {
                 Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    // Without an exchange to come, nothing else takes it along.
-                    return self.taken.is_empty() && self.send().is_err() || self.ended;
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return self.ended,
                 Err(_) => return true,
             }
         }
