@@ -1,6 +1,11 @@
 //! Transports that wrap one of the four, as a test meets them.
 
-use std::io::{self, Write};
+use std::io;
+#[cfg(feature = "tls")]
+use std::io::Write;
+#[cfg(feature = "proxy")]
+use std::net::SocketAddr;
+#[cfg(any(feature = "proxy", feature = "tls"))]
 use std::net::TcpStream;
 use std::os::unix::net as unix;
 use std::path::Path;
@@ -11,7 +16,10 @@ use socketserver::{Proxied, Tcp};
 #[cfg(feature = "tls")]
 use socketserver::{Tls, TlsStream};
 
-use super::net::{PATIENCE, Reach, all};
+#[cfg(feature = "tls")]
+use super::net::PATIENCE;
+use super::net::{Reach, all};
+#[cfg(feature = "tls")]
 use super::relay::{Relay, server_config};
 
 /// Lets in the user that this process runs as.
@@ -41,7 +49,7 @@ impl Reach for Proxied<Tcp> {
         Ok(Self::new(Tcp::open(dir)?, |_| true))
     }
 
-    fn send(to: &std::net::SocketAddr, dir: &Path, bytes: &[u8]) -> io::Result<TcpStream> {
+    fn send(to: &SocketAddr, dir: &Path, bytes: &[u8]) -> io::Result<TcpStream> {
         let header = b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 80\r\n";
         Tcp::send(to, dir, &[header, bytes].concat())
     }
