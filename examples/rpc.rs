@@ -144,12 +144,11 @@ fn two(cli: &Cli) -> io::Result<()> {
     let at = tcp.local_addr()?;
     let packets = Server::new(udp, Sync, Rpc::new(Example))?;
     let mut connections = Server::new(tcp, Selecting::new(Sync), Rpc::new(Example))?.drain(drain());
-    let signals = Signals::new()?;
-    signals.stop(&packets.stop_handle())?;
-    signals.stop(&connections.stop_handle())?;
+    Signals::new()?.stop(&connections.stop_handle())?;
     let packets = packets.spawn()?;
     announce(at)?;
     connections.serve_forever()?;
+    // Packets are answered until here; none takes long.
     connections.close()?;
     packets.close().map(drop)
 }
