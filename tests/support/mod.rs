@@ -3,6 +3,8 @@
 
 pub mod alone;
 pub mod apart;
+#[path = "tls/authority.rs"]
+pub mod authority;
 pub mod edge;
 pub mod footprint;
 pub mod gate;

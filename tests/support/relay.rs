@@ -15,10 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::{ClientConfig, ClientConnection, ServerConfig};
 use socket2::SockRef;
 
-#[path = "tls/authority.rs"]
-mod authority;
-
-use authority::{Authority, BOTH};
+use super::authority::{Authority, BOTH};
 
 const NAME: &str = "server.example";
 /// So much is taken at a time of what is said in the clear.

@@ -88,13 +88,15 @@ pub fn build(world: &Arc<World>, setting: &Setting) -> io::Result<Box<dyn Rig>> 
     }
 }
 
+type Build<T> = fn(&Arc<World>, &Setting, T, SockAddr) -> io::Result<Box<dyn Rig>>;
+
 /// Those whose requests can be sent to another process when they have been begun.
 fn resumable<T>(
     world: &Arc<World>,
     setting: &Setting,
     transport: T,
     address: SockAddr,
-    otherwise: fn(&Arc<World>, &Setting, T, SockAddr) -> io::Result<Box<dyn Rig>>,
+    otherwise: Build<T>,
 ) -> io::Result<Box<dyn Rig>>
 where
     T: Resumable<Request: Inner + Send> + Send + Sync + 'static,
