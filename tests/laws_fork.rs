@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 use support::alone;
 use support::laws::mixin::Mixin;
-use support::laws::model::{Forks, Model, Setting, Transition, scripts, sent, wires};
+use support::laws::model::{
+    Forks, Model, Setting, Transition, scripts, sent, wires_without_threads,
+};
 use support::laws::system::{Laws, run};
 use support::laws::{config, hush_scripted_panics};
 
@@ -42,7 +45,8 @@ fn forking_servers_keep_the_laws() -> Result<(), Box<dyn Error>> {
 /// Law 2 by itself: not what a table says that the story is, but that it is the same.
 fn a_script_has_one_story() -> Result<(), Box<dyn Error>> {
     let (_, mut runner) = runner(32);
-    let cases = (wires(), any::<(bool, bool)>(), vec((scripts(), sent()), 1..6));
+    let wires = select(wires_without_threads());
+    let cases = (wires, any::<(bool, bool)>(), vec((scripts(), sent()), 1..6));
     let result = runner.run(&cases, |(wire, (hooks_panic, books), clients)| {
         let mut transitions = Vec::new();
         for (number, (script, sent)) in clients.into_iter().enumerate() {

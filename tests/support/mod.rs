@@ -3,14 +3,19 @@
 
 pub mod alone;
 pub mod apart;
+#[path = "tls/authority.rs"]
+pub mod authority;
+pub mod edge;
 pub mod footprint;
 pub mod gate;
 pub mod laws;
 pub mod lines;
 pub mod net;
 pub mod one_byte;
+pub mod pieces;
 pub mod processes;
 pub mod proxy;
+pub mod relay;
 pub mod role;
 pub mod signals;
 pub mod slow;

@@ -1,7 +1,7 @@
-//! Clients of the four transports, driven by hand.
+//! Clients of the transports, driven by hand.
 
 use std::cell::Cell;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::os::unix::net as unix;
@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::super::proxy::{addresses, v2};
+use super::super::relay::Relay;
 use super::WATCHDOG;
 use super::script::{Heard, Script};
 use super::world::{Guest, World};
@@ -27,9 +29,43 @@ pub enum Wire {
     UnixDatagram,
     /// TCP beside another transport, and among several.
     Beside,
+    /// `Authenticated<UnixStream, Users>`.
+    Users,
+    /// `Proxied<Tcp>`.
+    Proxied,
+    /// `Tls<Tcp>`.
+    Tls,
+    /// `Tls<Proxied<Tcp>>`.
+    TlsProxied,
 }
 
 impl Wire {
+    /// Those that this build has.
+    pub fn all() -> Vec<Self> {
+        let (proxy, tls) = (cfg!(feature = "proxy"), cfg!(feature = "tls"));
+        let mut all =
+            vec![Self::Tcp, Self::Udp, Self::UnixStream, Self::UnixDatagram, Self::Beside];
+        all.push(Self::Users);
+        let optional = [(Self::Proxied, proxy), (Self::Tls, tls), (Self::TlsProxied, proxy && tls)];
+        all.extend(optional.into_iter().filter(|(_, is_there)| *is_there).map(|(wire, _)| wire));
+        all
+    }
+
+    /// Whether a client has a thread of its own, which speaks TLS for it.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::TlsProxied)
+    }
+
+    fn is_proxied(self) -> bool {
+        matches!(self, Self::Proxied | Self::TlsProxied)
+    }
+
+    /// Whether the peer has to do something before its request is established, and may be gone
+    /// instead.
+    pub fn has_opening(self) -> bool {
+        self.is_tls() || self.is_proxied()
+    }
+
     pub fn is_packet(self) -> bool {
         matches!(self, Self::Udp | Self::UnixDatagram)
     }
@@ -37,12 +73,12 @@ impl Wire {
     fn socket(self, home: &std::path::Path) -> io::Result<Socket> {
         let kind = if self.is_packet() { Type::DGRAM } else { Type::STREAM };
         match self {
-            Self::Tcp | Self::Udp | Self::Beside => {
+            Self::Tcp | Self::Udp | Self::Beside | Self::Proxied | Self::Tls | Self::TlsProxied => {
                 let socket = Socket::new(Domain::IPV4, kind, None)?;
                 socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
                 Ok(socket)
             }
-            Self::UnixStream | Self::UnixDatagram => {
+            Self::UnixStream | Self::UnixDatagram | Self::Users => {
                 let socket = Socket::new(Domain::UNIX, kind, None)?;
                 socket.bind(&SockAddr::unix(home)?)?;
                 Ok(socket)
@@ -83,8 +119,25 @@ pub fn heard(sent: usize) -> Heard {
     }
 }
 
+/// Who a client says that it is when it comes as a proxy.
+pub fn name_of_client(number: usize) -> SocketAddr {
+    let number = u8::try_from(number).unwrap();
+    SocketAddr::from(([192, 0, 2, number], 4000 + u16::from(number)))
+}
+
+/// A header of either version.
+fn header(number: usize) -> Vec<u8> {
+    let name = name_of_client(number);
+    if number % 2 == 0 {
+        return v2(0x21, 0x11, &addresses(&name.to_string(), "198.51.100.1:80"));
+    }
+    format!("PROXY TCP4 {} 198.51.100.1 {} 80\r\n", name.ip(), name.port()).into_bytes()
+}
+
 pub struct Client {
     socket: Socket,
+    /// What stands between that and the server.
+    relay: Option<Relay>,
     wire: Wire,
     script: Script,
     number: usize,
@@ -114,10 +167,20 @@ impl Client {
             }
         };
         socket.connect(server)?;
+        if wire.is_proxied() {
+            (&socket).write_all(&header(guest.client))?;
+        }
+        let (socket, relay) = if wire.is_tls() {
+            let (clear, relay) = Relay::start(socket.into())?;
+            (clear.into(), Some(relay))
+        } else {
+            (socket, None)
+        };
         socket.set_read_timeout(Some(WATCHDOG))?;
         world.ends().insert(socket.as_raw_fd());
         let (Guest { client: number, script }, checked) = (guest, Cell::new(false));
-        Ok(Self { socket, wire, script, number, sent: 0, checked, world: Arc::clone(world) })
+        let world = Arc::clone(world);
+        Ok(Self { socket, relay, wire, script, number, sent: 0, checked, world })
     }
 
     fn body(&self) -> String {
@@ -149,7 +212,7 @@ impl Client {
 
     /// Goes away with a reset, where the transport has such a thing.
     pub fn abort(self) -> io::Result<()> {
-        let resets = matches!(self.wire, Wire::Tcp | Wire::Beside);
+        let resets = matches!(self.wire, Wire::Tcp | Wire::Beside | Wire::Proxied);
         if resets { self.socket.set_linger(Some(Duration::ZERO)) } else { Ok(()) }
     }
 
@@ -161,8 +224,19 @@ impl Client {
         let wanted = if answered { self.body().trim_end().to_owned() } else { String::new() };
         let got = if self.wire.is_packet() { self.packet(answered) } else { self.rest(answered) };
         match got {
-            Ok(got) if got == wanted => Ok(()),
+            Ok(got) if got == wanted => self.check_farewell(all_heard),
             other => Err(format!("client {} wanted {wanted:?} and got {other:?}", self.number)),
+        }
+    }
+
+    /// Over TLS, the end is a clean one where all went well, and only there.
+    fn check_farewell(&self, all_heard: bool) -> Result<(), String> {
+        let well = all_heard && self.script.answers(true);
+        match &self.relay {
+            Some(relay) if relay.was_clean() != well => {
+                Err(format!("client {}: a clean end: {}", self.number, !well))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -195,5 +269,10 @@ fn is_gone(error: &io::Error) -> bool {
 impl Drop for Client {
     fn drop(&mut self) {
         self.world.ends().remove(&self.socket.as_raw_fd());
+        if let Some(relay) = self.relay.take() {
+            // The server's end of it may have come.
+            let _ = self.socket.shutdown(Shutdown::Both);
+            relay.join();
+        }
     }
 }

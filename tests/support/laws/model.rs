@@ -163,6 +163,10 @@ impl Peer {
         if self.end == End::Aborted && self.script.answers(true) {
             stories.push(Script::Fails(Stage::Deliver, How::Gone).story(heard, packet));
         }
+        let opens = setting.wire.has_opening() && self.script.needs() > Heard::Nothing;
+        if self.end == End::Aborted && opens {
+            stories.push(Script::Fails(Stage::Establish, How::Gone).story(heard, packet));
+        }
         stories
     }
 }
@@ -329,13 +333,13 @@ pub struct Threads;
 pub struct Forks;
 
 macro_rules! reference {
-    ($($name:ty: $mixins:expr;)*) => {$(
+    ($($name:ty: $wires:expr, $mixins:expr;)*) => {$(
         impl ReferenceStateMachine for $name {
             type State = Model;
             type Transition = Transition;
 
             fn init_state() -> BoxedStrategy<Model> {
-                init_state($mixins)
+                init_state($wires, $mixins)
             }
 
             fn transitions(state: &Model) -> BoxedStrategy<Transition> {
@@ -355,7 +359,7 @@ macro_rules! reference {
 }
 
 reference! {
-    Threads: vec![
+    Threads: Wire::all(), vec![
         Mixin::Sync,
         Mixin::Threading,
         Mixin::ThreadPool,
@@ -365,7 +369,7 @@ reference! {
         Mixin::SelectingPool,
         Mixin::ForkingRefused,
     ];
-    Forks: vec![
+    Forks: wires_without_threads(), vec![
         Mixin::Forking,
         Mixin::ForkingOne,
         Mixin::ForkServer,
@@ -377,8 +381,9 @@ reference! {
     ];
 }
 
-pub fn wires() -> impl Strategy<Value = Wire> {
-    select(vec![Wire::Tcp, Wire::Udp, Wire::UnixStream, Wire::UnixDatagram, Wire::Beside])
+/// Those whose clients leave the process the one thread that it can be forked from.
+pub fn wires_without_threads() -> Vec<Wire> {
+    Wire::all().into_iter().filter(|wire| !wire.is_tls()).collect()
 }
 
 pub fn scripts() -> impl Strategy<Value = Script> {
@@ -389,8 +394,8 @@ pub fn sent() -> impl Strategy<Value = usize> {
     prop_oneof![2 => Just(LENGTH), 1 => 0..LENGTH]
 }
 
-fn init_state(mixins: Vec<Mixin>) -> BoxedStrategy<Model> {
-    let setting = (wires(), select(mixins), proptest::bool::weighted(0.3), any::<bool>());
+fn init_state(wires: Vec<Wire>, mixins: Vec<Mixin>) -> BoxedStrategy<Model> {
+    let setting = (select(wires), select(mixins), proptest::bool::weighted(0.3), any::<bool>());
     let setting = setting.prop_map(|(wire, mixin, hooks_panic, books)| {
         Model::new(Setting { wire, mixin, hooks_panic, books })
     });

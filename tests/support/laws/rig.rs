@@ -1,6 +1,7 @@
 //! A server of any transport and strategy, behind one object.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -9,12 +10,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::SockAddr;
+#[cfg(feature = "proxy")]
+use socketserver::Proxied;
+#[cfg(feature = "tls")]
+use socketserver::Tls;
 use socketserver::{
-    Beside, Concurrency, Drain, FinishInChild, ForkServer, Forking, Limits, LocalAddr, Many,
-    Outcome, PreForking, Resumable, Running, Selectable, Selecting, Server, StopHandle, Tcp,
-    ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream,
+    Authenticated, Beside, Concurrency, Drain, FinishInChild, ForkServer, Forking, Limits,
+    LocalAddr, Many, Outcome, Portable, PreForking, Resumable, Running, Selectable, Selecting,
+    Server, StopHandle, Tcp, ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream,
+    Users,
 };
 
+use super::super::net::Reach;
 use super::WATCHDOG;
 use super::client::Wire;
 use super::mixin::Mixin;
@@ -40,28 +47,75 @@ pub trait Rig {
 pub fn build(world: &Arc<World>, setting: &Setting) -> io::Result<Box<dyn Rig>> {
     let path = world.place.path().join("s");
     let unix = SockAddr::unix(&path)?;
-    let ip = |address: io::Result<std::net::SocketAddr>| address.map(SockAddr::from);
+    let ip = |address: io::Result<SocketAddr>| address.map(SockAddr::from);
     match setting.wire {
         Wire::Tcp => {
             let transport = Tcp::options().bind("127.0.0.1:0")?;
             let address = ip(transport.local_addr())?;
-            streams(world, setting, transport, address)
+            resumable(world, setting, transport, address, streams)
         }
         Wire::Udp => {
             let transport = Udp::options().bind("127.0.0.1:0")?;
             let address = ip(transport.local_addr())?;
-            with(world, setting, transport, address)
+            resumable(world, setting, transport, address, with)
         }
-        Wire::UnixStream => streams(world, setting, UnixStream::options().bind(path)?, unix),
-        Wire::UnixDatagram => with(world, setting, UnixDatagram::options().bind(path)?, unix),
+        Wire::UnixStream => {
+            resumable(world, setting, UnixStream::options().bind(path)?, unix, streams)
+        }
+        Wire::UnixDatagram => {
+            resumable(world, setting, UnixDatagram::options().bind(path)?, unix, with)
+        }
         Wire::Beside => {
             let tcp = || Tcp::options().bind("127.0.0.1:0");
             let many = Many::new([tcp()?, tcp()?])?;
             let address = ip(many.local_addr().map(|all| all[1]))?;
             let transport = Beside::new(UnixStream::options().bind(path)?, many)?;
-            streams(world, setting, transport, address)
+            resumable(world, setting, transport, address, streams)
         }
+        Wire::Users => {
+            let users = Users::new().uid(nix::unistd::geteuid().as_raw());
+            let transport = Authenticated::new(UnixStream::options().bind(path)?, users);
+            streams(world, setting, transport, unix)
+        }
+        #[cfg(feature = "proxy")]
+        Wire::Proxied => over_ip::<Proxied<Tcp>>(world, setting),
+        #[cfg(feature = "tls")]
+        Wire::Tls => over_ip::<Tls<Tcp>>(world, setting),
+        #[cfg(all(feature = "proxy", feature = "tls"))]
+        Wire::TlsProxied => over_ip::<Tls<Proxied<Tcp>>>(world, setting),
+        #[cfg(not(all(feature = "proxy", feature = "tls")))]
+        _ => Err(io::ErrorKind::Unsupported.into()),
     }
+}
+
+type Build<T> = fn(&Arc<World>, &Setting, T, SockAddr) -> io::Result<Box<dyn Rig>>;
+
+/// Those whose requests can be sent to another process when they have been begun.
+fn resumable<T>(
+    world: &Arc<World>,
+    setting: &Setting,
+    transport: T,
+    address: SockAddr,
+    otherwise: Build<T>,
+) -> io::Result<Box<dyn Rig>>
+where
+    T: Resumable<Request: Inner + Send> + Send + Sync + 'static,
+{
+    if setting.mixin == Mixin::FinishInChildOfHelper {
+        let strategy = FinishInChild::new(ForkServer::new());
+        return boxed(world, setting, transport, address, strategy);
+    }
+    otherwise(world, setting, transport, address)
+}
+
+fn over_ip<T>(world: &Arc<World>, setting: &Setting) -> io::Result<Box<dyn Rig>>
+where
+    T: Reach<Addr = SocketAddr> + Portable<Request: Inner + Selectable + Send>,
+    T: AsFd + Send + Sync + 'static,
+{
+    let transport = T::open(world.place.path())?;
+    let address = transport.local_addr()?.into();
+    streams(world, setting, transport, address)
 }
 
 fn streams<T>(
@@ -71,7 +125,7 @@ fn streams<T>(
     address: SockAddr,
 ) -> io::Result<Box<dyn Rig>>
 where
-    T: Resumable<Request: Inner + Selectable + Send> + AsFd + Send + Sync + 'static,
+    T: Portable<Request: Inner + Selectable + Send> + AsFd + Send + Sync + 'static,
 {
     match setting.mixin {
         Mixin::Selecting => {
@@ -99,7 +153,7 @@ fn with<T>(
     address: SockAddr,
 ) -> io::Result<Box<dyn Rig>>
 where
-    T: Resumable<Request: Inner + Send> + Send + Sync + 'static,
+    T: Portable<Request: Inner + Send> + Send + Sync + 'static,
 {
     match setting.mixin {
         Mixin::Sync | Mixin::Selecting | Mixin::SelectingThreads | Mixin::SelectingPool => {
@@ -118,11 +172,9 @@ where
             boxed(world, setting, transport, address, Forking::new().max_children(1)?)
         }
         Mixin::ForkServer => boxed(world, setting, transport, address, ForkServer::new()),
-        Mixin::FinishInChild => {
+        // What can't be sent on has a child that has all memory.
+        Mixin::FinishInChild | Mixin::FinishInChildOfHelper => {
             boxed(world, setting, transport, address, FinishInChild::new(Forking::new()))
-        }
-        Mixin::FinishInChildOfHelper => {
-            boxed(world, setting, transport, address, FinishInChild::new(ForkServer::new()))
         }
         Mixin::PreForking | Mixin::PreForkingSelecting => {
             let strategy = PreForking::new(1, socketserver::Sync)?;

@@ -1,17 +1,25 @@
 //! A transport around one of the crate's, whose requests tell the ledger what is done to them.
 
 use std::io::{self, BufRead, Read, Write};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
+#[cfg(feature = "proxy")]
+use socketserver::ProxiedRequest;
+#[cfg(feature = "tls")]
+use socketserver::TlsRequest;
 use socketserver::{
-    Activity, Datagram, DatagramSocket, Either, FailureKind, ForkedChild, Portable, Progress,
-    Request, Resumable, Room, Selectable, Stage, StreamRequest, StreamSocket, Transport, Waiter,
+    Activity, AuthenticatedRequest, Connection, Datagram, DatagramSocket, Either, FailureKind,
+    ForkedChild, HasIdentity, PeerCredentials, Portable, Progress, Request, Resumable, Room,
+    Selectable, Stage, StreamRequest, StreamSocket, Transport, Users, Waiter,
 };
 
 use super::client::Address;
+#[cfg(feature = "proxy")]
+use super::client::name_of_client;
 use super::panic_if;
 use super::script::{Script, name_of};
 use super::world::{Guest, World};
@@ -23,10 +31,14 @@ pub struct Watched<T> {
 
 /// A request on its way through the server.
 pub struct Visit<R> {
-    /// Taken out when it is closed.
+    /// Taken out when it is at its end.
     inner: Option<R>,
+    /// At its end, for which a table may have something to wait for.
+    leaving: Option<R>,
     pub serial: usize,
     pub guest: Guest,
+    /// Its second stage has begun, which may be gone on with several times.
+    opening: bool,
     /// What the peer's first line said.
     pub heard: Option<Script>,
     pub world: Arc<World>,
@@ -38,16 +50,19 @@ pub trait Inner: Request + BufRead + Write {
     fn from(&self) -> String;
 
     /// The packet, for one that has all its bytes.
-    fn packet(&self) -> Option<&[u8]>;
+    fn packet(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// Whether it knows all that it has to of this client when it is established.
+    fn knows(&self, _client: usize) -> bool {
+        true
+    }
 }
 
 impl<S: StreamSocket, A: Address> Inner for StreamRequest<S, A> {
     fn from(&self) -> String {
         self.peer().text()
-    }
-
-    fn packet(&self) -> Option<&[u8]> {
-        None
     }
 }
 
@@ -77,6 +92,41 @@ impl<A: Inner, B: Inner> Inner for Either<A, B> {
     }
 }
 
+/// Those of the user that this process runs as.
+impl<R: Inner + Connection + PeerCredentials> Inner for AuthenticatedRequest<R, Users> {
+    fn from(&self) -> String {
+        self.get_ref().from()
+    }
+
+    fn knows(&self, client: usize) -> bool {
+        let own = nix::unistd::geteuid().as_raw();
+        self.identity().is_ok_and(|user| user.uid == own) && self.get_ref().knows(client)
+    }
+}
+
+/// Before it is established, its peer is the proxy: the client that names itself by another address.
+#[cfg(feature = "proxy")]
+impl<S: StreamSocket> Inner for ProxiedRequest<StreamRequest<S, std::net::SocketAddr>> {
+    fn from(&self) -> String {
+        self.peer().text()
+    }
+
+    fn knows(&self, client: usize) -> bool {
+        *self.peer() == name_of_client(client)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl<R: Inner + Connection> Inner for TlsRequest<R> {
+    fn from(&self) -> String {
+        self.get_ref().from()
+    }
+
+    fn knows(&self, client: usize) -> bool {
+        self.is_encrypted() && self.get_ref().knows(client)
+    }
+}
+
 impl<T: Transport<Request: Inner>> Transport for Watched<T> {
     type Request = Visit<T::Request>;
 
@@ -85,7 +135,15 @@ impl<T: Transport<Request: Inner>> Transport for Watched<T> {
         let guest = self.world.guest(&inner.from()).unwrap();
         let serial = self.world.taken.fetch_add(1, SeqCst) + 1;
         let world = Arc::clone(&self.world);
-        let visit = Visit { inner: Some(inner), serial, guest, heard: None, world };
+        let visit = Visit {
+            inner: Some(inner),
+            leaving: None,
+            serial,
+            guest,
+            opening: false,
+            heard: None,
+            world,
+        };
         visit.record("get_request");
         Ok(Some(visit))
     }
@@ -156,7 +214,10 @@ impl<T: Transport<Request: Inner>> Watched<T> {
         let script = Script::parse(std::str::from_utf8(word).unwrap()).unwrap();
         let guest = Guest { client, script };
         let world = Arc::clone(&self.world);
-        (Visit { inner: None, serial, guest, heard: None, world }, rest)
+        (
+            Visit { inner: None, leaving: None, serial, guest, opening: false, heard: None, world },
+            rest,
+        )
     }
 }
 
@@ -198,9 +259,14 @@ impl<R: Inner> Visit<R> {
 
 impl<R: Inner> Request for Visit<R> {
     fn establish(&mut self) -> io::Result<()> {
-        self.record(name_of(Stage::Establish));
-        self.guest.script.act(Stage::Establish)?;
-        self.inner().establish()
+        if !mem::replace(&mut self.opening, true) {
+            self.record(name_of(Stage::Establish));
+            self.guest.script.act(Stage::Establish)?;
+        }
+        let client = self.guest.client;
+        let inner = self.inner();
+        inner.establish()?;
+        if inner.knows(client) { Ok(()) } else { Err(io::Error::other("not known")) }
     }
 
     fn deliver(&mut self) -> io::Result<()> {
@@ -210,7 +276,7 @@ impl<R: Inner> Request for Visit<R> {
     }
 
     fn connection(&self) -> Option<BorrowedFd<'_>> {
-        self.inner.as_ref().and_then(Request::connection)
+        self.inner.as_ref().or(self.leaving.as_ref()).and_then(Request::connection)
     }
 
     fn watch(&mut self, activity: &Activity) {
@@ -223,7 +289,8 @@ impl<R: Inner> Request for Visit<R> {
 
     fn shutdown_request(&mut self) {
         self.record("shutdown_request");
-        if let Some(mut inner) = self.inner.take() {
+        self.leaving = self.inner.take();
+        if let Some(inner) = &mut self.leaving {
             inner.shutdown_request();
         }
         self.record("closed");
@@ -240,7 +307,8 @@ impl<R: Inner> Request for Visit<R> {
 
 impl<R: Inner + Selectable> Selectable for Visit<R> {
     fn advance(&mut self, room: &mut Room) -> io::Result<Progress> {
-        self.inner.as_mut().map_or(Ok(Progress::Ended), |inner| inner.advance(room))
+        let inner = self.inner.as_mut().or(self.leaving.as_mut());
+        inner.map_or(Ok(Progress::Ended), |inner| inner.advance(room))
     }
 
     fn input(&self) -> &[u8] {
@@ -248,7 +316,7 @@ impl<R: Inner + Selectable> Selectable for Visit<R> {
     }
 
     fn until(&mut self) -> Option<Instant> {
-        self.inner.as_mut()?.until()
+        self.inner.as_mut().or(self.leaving.as_mut())?.until()
     }
 }
 
