@@ -17,6 +17,8 @@ thread_local! {
     static LARGEST: Cell<usize> = const { Cell::new(0) };
     static HELD: Cell<usize> = const { Cell::new(0) };
     static MOST_HELD: Cell<usize> = const { Cell::new(0) };
+    /// How often memory was asked for.
+    static TIMES: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Watching;
@@ -25,6 +27,7 @@ struct Watching;
 static ALLOCATOR: Watching = Watching;
 
 fn got(size: usize) {
+    TIMES.set(TIMES.get() + 1);
     LARGEST.set(LARGEST.get().max(size));
     HELD.set(HELD.get().wrapping_add(size));
     MOST_HELD.set(MOST_HELD.get().max(HELD.get()));
@@ -199,6 +202,26 @@ fn forged_lengths_in_messages_get_no_memory() {
             memory_for(&[mark, message.clone()].concat(), 8192, Framing::Records, 65_536);
         assert!(held <= message.len() + SMALL, "{held} bytes for {message:?}");
     }
+}
+
+/// Of a thread all calls but the first are answered in the memory that is there, as long as a call has
+/// come as a whole.
+#[test]
+fn a_call_gets_no_memory_of_its_own() -> io::Result<()> {
+    let message = words(&[7, 0, 2, 1, 1, 0, 0, 0, 0, 0]);
+    let record = [words(&[0x8000_0000 | 40]), message.clone()].concat().repeat(100);
+    let rpc = Rpc::new(Greedy);
+    let times = |input: &mut Input<'_>| {
+        let before = TIMES.get();
+        rpc.handle(input).map(|_| TIMES.get() - before)
+    };
+    let mut connection = Input(&record, 8192, Framing::Records);
+    assert!(times(&mut connection)? > 0);
+    for call in 1..100 {
+        assert_eq!(times(&mut connection)?, 0, "call {call}");
+        assert_eq!(times(&mut Input(&message, 8192, Framing::Packet))?, 0, "packet {call}");
+    }
+    Ok(())
 }
 
 #[test]

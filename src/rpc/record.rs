@@ -74,15 +74,21 @@ pub(super) fn missing(input: &[u8], max: usize) -> usize {
     0
 }
 
-/// Reads the next record, with its fragments joined; none at the end of the input.
+/// The record that `input` begins with, where it is all there, and in one fragment: as it stands there,
+/// behind its mark.
+pub(super) fn whole(input: &[u8], max: usize) -> Option<&[u8]> {
+    let (mark, behind) = input.split_first_chunk()?;
+    let fragment = Fragment::new(*mark);
+    let fits = fragment.last && fragment.fits(0, max);
+    behind.get(..fragment.length).filter(|_| fits)
+}
+
+/// Reads the next record, with its fragments joined.
 ///
 /// # Errors
 ///
-/// [`BadRecord`], `UnexpectedEof` where the input ends within one, and what reading says.
-pub(super) fn read(from: &mut impl BufRead, max: usize) -> io::Result<Option<Vec<u8>>> {
-    if is_at_end(from)? {
-        return Ok(None);
-    }
+/// [`BadRecord`], `UnexpectedEof` where the input ends within one or before, and what reading says.
+pub(super) fn read(from: &mut impl BufRead, max: usize) -> io::Result<Vec<u8>> {
     let mut record = Vec::new();
     for _ in 0..MOST_FRAGMENTS {
         let mut mark = [0; 4];
@@ -93,13 +99,18 @@ pub(super) fn read(from: &mut impl BufRead, max: usize) -> io::Result<Option<Vec
         }
         join(&mut record, from, fragment.length)?;
         if fragment.last {
-            return Ok(Some(record));
+            return Ok(record);
         }
     }
     Err(io::Error::new(ErrorKind::InvalidData, BadRecord { max }))
 }
 
-fn is_at_end(from: &mut impl BufRead) -> io::Result<bool> {
+/// Waits for the next record; whether the input is at its end instead.
+///
+/// # Errors
+///
+/// What reading says.
+pub(super) fn is_at_end(from: &mut impl BufRead) -> io::Result<bool> {
     loop {
         match from.fill_buf() {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

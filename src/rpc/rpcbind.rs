@@ -60,7 +60,7 @@ impl Rpcbind {
         mapping.encode(&mut call);
         record::mark(&mut call)?;
         self.0.get_mut().write_all(&call)?;
-        let reply = record::read(&mut self.0, LONGEST_REPLY)?.ok_or(ErrorKind::UnexpectedEof)?;
+        let reply = record::read(&mut self.0, LONGEST_REPLY)?;
         let mut success = Vec::new();
         message::put_success(xid, &mut success);
         let refused = || io::Error::new(ErrorKind::InvalidData, "it has not run the procedure");

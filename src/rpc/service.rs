@@ -1,5 +1,6 @@
 //! Programs, and the handler that calls them.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -120,6 +121,24 @@ impl<P: Program> Rpc<P> {
         Ok(())
     }
 
+    /// Takes the next record, and appends the reply to what is in it. Most records have come as a whole,
+    /// and are not copied.
+    fn answer_record(
+        &self,
+        request: &mut impl RpcRequest,
+        caller: Option<SocketAddr>,
+        reply: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        if let Some(record) = record::whole(request.fill_buf()?, self.max_record) {
+            let (length, answered) = (record.len(), self.answer(record, caller, reply));
+            request.consume(record::ROOM.len() + length);
+            answered?;
+        } else {
+            self.answer(&record::read(request, self.max_record)?, caller, reply)?;
+        }
+        Ok(())
+    }
+
     fn run(&self, call: &mut Call<'_>) -> Result<(), Fault> {
         let versions = self.program.versions(call.program()).ok_or(Fault::ProgUnavail)?;
         if !versions.contains(&call.version()) {
@@ -137,26 +156,43 @@ impl<R: RpcRequest, P: Program> Handler<R> for Rpc<P> {
     fn handle(&self, request: &mut R) -> io::Result<Next> {
         let caller = request.caller();
         match request.framing() {
-            Framing::Packet => {
-                let mut reply = Vec::new();
-                self.answer(request.fill_buf()?, caller, &mut reply)?;
-                request.write_all(&reply)?;
+            Framing::Packet => with_room(|reply| {
+                self.answer(request.fill_buf()?, caller, reply)?;
+                request.write_all(reply)?;
                 Ok(Next::Done)
-            }
-            Framing::Records => {
-                let Some(record) = record::read(request, self.max_record)? else {
-                    return Ok(Next::Done);
-                };
-                let mut reply = record::ROOM.to_vec();
-                self.answer(&record, caller, &mut reply)?;
-                record::mark(&mut reply)?;
-                request.write_all(&reply)?;
+            }),
+            Framing::Records if record::is_at_end(request)? => Ok(Next::Done),
+            Framing::Records => with_room(|reply| {
+                reply.extend(record::ROOM);
+                self.answer_record(request, caller, reply)?;
+                record::mark(reply)?;
+                request.write_all(reply)?;
                 Ok(Next::Again)
-            }
+            }),
         }
     }
 
     fn missing(&self, input: &[u8]) -> usize {
         record::missing(input, self.max_record)
     }
+}
+
+thread_local! {
+    /// Memory that replies are made in, one after the other.
+    static REPLY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// So much of it is kept at most.
+const KEPT: usize = 64 * 1024;
+
+/// Lends memory with nothing in it, which is got for the first call of a thread alone. A procedure that
+/// handles calls itself finds none there, and gets some.
+fn with_room<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    let mut room = REPLY.take();
+    let done = work(&mut room);
+    if room.capacity() <= KEPT {
+        room.clear();
+        REPLY.set(room);
+    }
+    done
 }
