@@ -5,10 +5,10 @@
 mod signals;
 
 use std::io::{self, ErrorKind, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use socketserver::{Beside, Drain, LocalAddr, Tcp, Udp};
+use socketserver::{AddressFamily, Beside, Drain, LocalAddr, Tcp, Udp};
 
 pub(crate) use signals::Signals;
 
@@ -20,9 +20,15 @@ const TRIES: u32 = 100;
 /// TCP, and UDP at the same port.
 pub(crate) fn bind(at: SocketAddr) -> io::Result<(Tcp, Udp)> {
     for _ in 0..TRIES {
+        let (mut tcp, mut udp) = (Tcp::options(), Udp::options());
+        if at.ip() == Ipv6Addr::UNSPECIFIED {
+            // All addresses are those of IPv4 too.
+            tcp = tcp.address_family(AddressFamily::Dual);
+            udp = udp.address_family(AddressFamily::Dual);
+        }
         // Answers to calls that came at once are sends of their own, which Nagle would hold back.
-        let tcp = Tcp::options().disable_nagle_algorithm(true).timeout(PATIENCE).bind(at)?;
-        match Udp::options().bind(tcp.local_addr()?) {
+        let tcp = tcp.disable_nagle_algorithm(true).timeout(PATIENCE).bind(at)?;
+        match udp.bind(tcp.local_addr()?) {
             Err(error) if at.port() == 0 && error.kind() == ErrorKind::AddrInUse => {}
             udp => return Ok((tcp, udp?)),
         }

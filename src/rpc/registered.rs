@@ -6,17 +6,18 @@ use std::ops::RangeInclusive;
 use std::{fmt, process};
 
 use super::endpoint::{Endpoint, Endpoints};
-use super::rpcbind::Rpcbind;
+use super::rpcbind::{Mapping, Rpcbind};
 use crate::transport::forward::{forward_address, forward_portable, forward_transport};
 use crate::transport::{Portable, Transport};
 
 /// A transport that clients find by the number of a program: it is registered with the port mapper of
 /// this machine, rpcbind(8), as long as it is open.
 ///
-/// It is version 2 of the port mapper's protocol, which knows ports of IPv4. The registration goes
-/// when the server is closed or dropped, by the process that made it, and before the transport goes;
-/// and only where it is still what this one has made. What a process that was killed has left there
-/// is replaced by the next one.
+/// Each of the transport's [`Endpoints`] is registered, over IPv4 and IPv6, in version 4 of rpcbind's
+/// protocol (RFC 1833); clients that know the port mapper's version 2 alone find those over IPv4 there.
+/// The registration goes when the server is closed or dropped, by the process that made it, and before
+/// the transport goes; and only what is still as this one has made it. What a process that was killed
+/// has left there is replaced by the next one over the same protocol.
 ///
 /// # Examples
 ///
@@ -41,7 +42,7 @@ pub struct Registered<T> {
 }
 
 impl<T: Transport> Registered<T> {
-    /// Registers the ports of `inner` for these versions of `program`, with the port mapper that
+    /// Registers the addresses of `inner` for these versions of `program`, with the port mapper that
     /// listens at `rpcbind` over TCP.
     ///
     /// # Errors
@@ -57,11 +58,12 @@ impl<T: Transport> Registered<T> {
         T: Endpoints,
     {
         let endpoints = inner.endpoints()?;
-        let owner = process::id();
-        let mut registration = Registration { rpcbind, program, versions, endpoints, owner };
+        let at_all = |version| endpoints.iter().map(move |at| Mapping::new(program, version, *at));
+        let mappings = versions.flat_map(at_all).collect();
+        let mut registration = Registration { rpcbind, program, mappings, owner: process::id() };
         if let Err(error) = registration.set() {
             // There is nothing to undo.
-            registration.endpoints.clear();
+            registration.mappings.clear();
             return Err(registration.named(&error));
         }
         Ok(Self { registration, inner })
@@ -79,8 +81,7 @@ impl<T> Registered<T> {
 struct Registration {
     rpcbind: SocketAddr,
     program: u32,
-    versions: RangeInclusive<u32>,
-    endpoints: Vec<Endpoint>,
+    mappings: Vec<Mapping>,
     /// The process that undoes it.
     owner: u32,
 }
@@ -88,44 +89,21 @@ struct Registration {
 impl Registration {
     fn set(&self) -> io::Result<()> {
         let mut rpcbind = Rpcbind::connect(self.rpcbind)?;
-        let set = self.versions.clone().try_for_each(|version| self.set_one(version, &mut rpcbind));
+        let set = self.mappings.iter().try_for_each(|mapping| set_one(mapping, &mut rpcbind));
         if set.is_err() {
             // Not the half of it; where that fails, there is nobody to talk to.
-            let unset = |version| rpcbind.unset(self.program, version).map(drop);
-            let _ = self.versions.clone().try_for_each(unset);
+            let _ = unset(&self.mappings, &mut rpcbind);
         }
         set
     }
 
-    fn set_one(&self, version: u32, rpcbind: &mut Rpcbind) -> io::Result<()> {
-        // What another process has left there would be in the way: rpcgen's servers do so too.
-        rpcbind.unset(self.program, version)?;
-        for endpoint in &self.endpoints {
-            if !rpcbind.set(self.program, version, *endpoint)? {
-                return Err(io::Error::new(ErrorKind::PermissionDenied, "it does not want to"));
-            }
-        }
-        Ok(())
-    }
-
     fn undo(&mut self) -> io::Result<()> {
-        let endpoints = std::mem::take(&mut self.endpoints);
-        let Some(first) = endpoints.first().filter(|_| self.owner == process::id()) else {
+        let mappings = std::mem::take(&mut self.mappings);
+        if mappings.is_empty() || self.owner != process::id() {
             return Ok(());
-        };
-        let undone = self.unset(*first);
-        undone.map_err(|error| self.named(&error))
-    }
-
-    fn unset(&self, endpoint: Endpoint) -> io::Result<()> {
-        let mut rpcbind = Rpcbind::connect(self.rpcbind)?;
-        for version in self.versions.clone() {
-            // Another server may have taken the place of this one.
-            if rpcbind.is_set(self.program, version, endpoint)? {
-                rpcbind.unset(self.program, version)?;
-            }
         }
-        Ok(())
+        let undone = Rpcbind::connect(self.rpcbind).and_then(|mut to| unset(&mappings, &mut to));
+        undone.map_err(|error| self.named(&error))
     }
 
     fn named(&self, error: &io::Error) -> io::Error {
@@ -133,6 +111,22 @@ impl Registration {
         let what = format!("program {program} at the port mapper of {rpcbind}: {error}");
         io::Error::new(error.kind(), what)
     }
+}
+
+fn set_one(mapping: &Mapping, rpcbind: &mut Rpcbind) -> io::Result<()> {
+    // What another process has left there would be in the way: rpcgen's servers do so too.
+    rpcbind.unset(mapping)?;
+    if rpcbind.set(mapping)? {
+        return Ok(());
+    }
+    Err(io::Error::new(ErrorKind::PermissionDenied, "it does not want to"))
+}
+
+/// Undoes what is still there: another server may have taken the place of this one.
+fn unset(mappings: &[Mapping], rpcbind: &mut Rpcbind) -> io::Result<()> {
+    let there = rpcbind.dump()?.0;
+    let mut ours = mappings.iter().filter(|mapping| there.contains(mapping));
+    ours.try_for_each(|mapping| rpcbind.unset(mapping).map(drop))
 }
 
 impl Drop for Registration {

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let apart = lack(&["unshare", "-n", "-m", "true"], "unshare");
     let rpcbind = rpcinfo.clone().or(apart);
     trials.push(trial("rpcinfo_asks_the_port_mapper".into(), &rpcbind, || {
-        registered("portmap --addr 127.0.0.1:111 >/dev/null &")
+        registered("portmap --addr [::]:111 >/dev/null &")
     }));
     trials
         .push(trial("rpcbind_takes_registrations".into(), &rpcbind, || registered("rpcbind -f &")));
@@ -123,8 +123,8 @@ fn calls(strategy: &str) -> Tested {
     stop(served)
 }
 
-/// A port mapper at port 111 of a network of its own, where the example registers, is found by its
-/// number over both, and is gone when it has ended.
+/// A port mapper at port 111 of a network of its own, where the example registers: it is found by its
+/// number over IPv4 and IPv6, by connections and packets, and is gone when it has ended.
 fn registered(mapper: &str) -> Tested {
     let rpc = example("rpc")?;
     let folder = rpc.parent().ok_or("it is in no folder")?;
@@ -135,23 +135,39 @@ fn registered(mapper: &str) -> Tested {
          {mapper} mapper=$!
          until_ok rpcinfo -p 127.0.0.1
          mkfifo /run/said
-         rpc --rpcbind 127.0.0.1:111 >/run/said & server=$!
+         rpc --addr [::]:0 --rpcbind 127.0.0.1:111 >/run/said & server=$!
          read said </run/said
-         rpcinfo -p 127.0.0.1
-         rpcinfo -t 127.0.0.1 {PROGRAM} 1
-         rpcinfo -u 127.0.0.1 {PROGRAM} 1
+         for asked in '-T tcp 127.0.0.1' '-T udp 127.0.0.1' '-T tcp6 ::1' '-T udp6 ::1' \
+                      '-t 127.0.0.1' '-u 127.0.0.1'; do
+           echo READY $asked $(rpcinfo $asked {PROGRAM} 1)
+           rpcinfo $asked {PROGRAM} 2 >/dev/null 2>&1 && exit 1
+         done
+         list() {{ rpcinfo -p 127.0.0.1; echo SHORT; rpcinfo -s 127.0.0.1; }}
+         list
          kill $server; wait $server; server=
          echo AFTER
-         rpcinfo -p 127.0.0.1",
+         list",
         folder = folder.display(),
     );
     let said = tool::run(&["unshare", "-n", "-m", "sh", "-c", &script])?;
     let (before, after) = said.split_once("AFTER").ok_or("it has not come to its end")?;
-    for over in ["tcp", "udp"] {
-        let line = |line: &str| line.contains("536872249") && line.contains(over);
-        if !before.lines().any(line) || after.lines().any(line) {
-            return Err(format!("{over}:\n{said}").into());
-        }
+    let ready = |line: &&str| line.starts_with("READY") && line.ends_with("ready and waiting");
+    if before.lines().filter(ready).count() != 6 || after.contains(PROGRAM) {
+        return Err(said.into());
     }
-    has(before, "program 536872249 version 1 ready and waiting")
+    let (old, short) = before.split_once("SHORT").ok_or("no list")?;
+    let (old, short) = (about_it(old), about_it(short));
+    // Version 2 has a line for each protocol that it knows.
+    has(&old, " tcp ")?;
+    has(&old, " udp ")?;
+    let kinds = short.split_whitespace().nth(2).unwrap_or_default();
+    let mut kinds: Vec<_> = kinds.split(',').collect();
+    kinds.sort_unstable();
+    if kinds == ["tcp", "tcp6", "udp", "udp6"] { Ok(()) } else { Err(short.into()) }
+}
+
+/// The lines that a list has of the example.
+fn about_it(list: &str) -> String {
+    let lines = list.lines().filter(|line| line.contains(PROGRAM) && !line.contains("READY"));
+    lines.collect::<Vec<_>>().join("\n")
 }
