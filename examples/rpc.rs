@@ -30,11 +30,11 @@ rpc: a program of ONC RPC, number 0x20000539, version 1
 Usage: rpc [OPTIONS]
 
   --addr IP:PORT     where to listen, over TCP and UDP, with port 0 for a free one
-                     [default: 127.0.0.1:0]
+                     [default: 127.0.0.1:0]; [::]:0 is IPv4 and IPv6
   --strategy S       threading [default], thread-pool, forking; sync, which has
                      one connection after the other; selecting, which has all
                      connections in a table and packets on another thread
-  --rpcbind IP:PORT  registers with the port mapper there, say 127.0.0.1:111;
+  --rpcbind IP:PORT  registers with the rpcbind there, say 127.0.0.1:111;
                      not with selecting
 ";
 

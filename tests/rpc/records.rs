@@ -104,6 +104,10 @@ fn lengths_beyond_the_bound_end_the_connection() -> Result {
         client.write_all(&record(&longest))?;
         assert_eq!(next(&mut client)?, words([7, 1, 0, 0, 0, 4]));
         drop(client);
+        // All of a longer one has come.
+        let (longer, mut client) = (vec![0; MOST + 4], connect(at)?);
+        client.write_all(&record(&longer))?;
+        assert!(is_closed(client)?);
         let most = u32::try_from(MOST)?;
         for beginning in [
             words([most + 1]),

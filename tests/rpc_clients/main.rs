@@ -2,6 +2,7 @@
 //! of the example's interface; and rpcbind(8). Those that are not installed are left out, and the line
 //! of each says so.
 
+mod portmap;
 #[path = "../support/served.rs"]
 mod served;
 #[path = "../clients/tool.rs"]
@@ -31,6 +32,12 @@ fn main() -> ExitCode {
         trials.push(trial(format!("rpcinfo_{strategy}"), &rpcinfo, move || asks(strategy)));
         trials.push(trial(format!("rpcgen_{strategy}"), &rpcgen, move || calls(strategy)));
     }
+    trials.push(trial("portmap_in_all_versions".into(), &None, || {
+        let served =
+            Served::run(Command::new(example("portmap")?).args(["--addr", "127.0.0.1:0"]))?;
+        portmap::in_all_versions(&served.address)?;
+        stop(served)
+    }));
     let apart = lack(&["unshare", "-n", "-m", "true"], "unshare");
     let rpcbind = rpcinfo.clone().or(apart);
     trials.push(trial("rpcinfo_asks_the_port_mapper".into(), &rpcbind, || {
