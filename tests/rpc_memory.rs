@@ -116,6 +116,8 @@ impl Program for Greedy {
             2 => call.arguments::<Bounded<Vec<u8>, NO_BOUND>>().map(drop),
             3 => call.arguments::<Bounded<Vec<u64>, NO_BOUND>>().map(drop),
             4 => call.arguments::<Bounded<Vec<Bounded<Vec<u8>, NO_BOUND>>, NO_BOUND>>().map(drop),
+            // A long reply.
+            5 => call.reply(&[7; 200_000]),
             _ => Err(Fault::ProcUnavail),
         }
     }
@@ -222,6 +224,16 @@ fn a_call_gets_no_memory_of_its_own() -> io::Result<()> {
         assert_eq!(times(&mut Input(&message, 8192, Framing::Packet))?, 0, "packet {call}");
     }
     Ok(())
+}
+
+#[test]
+fn the_memory_of_a_long_reply_is_not_kept() {
+    let before = HELD.get();
+    let message = words(&[7, 0, 2, 1, 1, 5, 0, 0, 0, 0]);
+    let (largest, _) = memory_for(&message, 8192, Framing::Packet, 65_536);
+    assert!(largest >= 200_000, "{largest}");
+    let kept = HELD.get().wrapping_sub(before);
+    assert!(kept <= 65_536, "{kept}");
 }
 
 #[test]

@@ -161,6 +161,7 @@ fn ipv6_is_registered_too() -> Result {
         ("[::1]:0", AddressFamily::V6, &[("6", "::1")][..]),
         ("[::]:0", AddressFamily::V6, &[("6", "::")]),
         ("[::]:0", AddressFamily::Dual, &[("6", "::"), ("", "0.0.0.0")]),
+        ("[::ffff:127.0.0.1]:0", AddressFamily::Dual, &[("", "127.0.0.1")]),
     ] {
         let tcp = Tcp::options().address_family(family).bind(address)?;
         let udp = Udp::options().address_family(family).bind(address)?;
