@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -34,6 +35,7 @@ struct Mapper {
     calls: Mutex<Vec<(u32, Option<Mapping>)>>,
     there: Mutex<Vec<Mapping>>,
     refuses: bool,
+    lists_nothing: AtomicBool,
 }
 
 /// A linked list.
@@ -72,7 +74,9 @@ impl Program for Mapper {
                 there.retain(|(a, b, c, ..)| (a, b, c) != (&gone.0, &gone.1, &gone.2));
                 call.reply(&(there.len() < before))
             }
-            (4, _) => call.reply(&Listed(there.clone())),
+            (4, _) if !self.lists_nothing.load(Ordering::SeqCst) => {
+                call.reply(&Listed(there.clone()))
+            }
             _ => Err(Fault::ProcUnavail),
         }
     }
@@ -247,6 +251,18 @@ fn what_goes_wrong_is_said_when_it_is_made() -> Result {
     let error = Registered::new(both()?, rpcbind, PROGRAM, 2..=2).map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     assert_eq!(mapper.there(), []);
+    running.close()?;
+    Ok(())
+}
+
+#[test]
+fn what_could_not_be_undone_is_said_when_it_is_closed() -> Result {
+    let (mapper, running, rpcbind) = mapper(Mapper::default())?;
+    let registered = Registered::new(both()?, rpcbind, PROGRAM, 2..=2)?;
+    mapper.lists_nothing.store(true, Ordering::SeqCst);
+    let error = registered.server_close().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    assert!(error.to_string().contains(&PROGRAM.to_string()), "{error}");
     running.close()?;
     Ok(())
 }

@@ -2,13 +2,15 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use socketserver::Threading;
+use socketserver::rpc::{Call, Fault, Program, Rpc};
+use socketserver::{Server, Tcp, Threading};
 
 use crate::Result;
 use crate::caller::{call, next, over_tcp, over_udp, record, words};
-use crate::program::{PROGRAM, serve};
+use crate::program::{Example, PROGRAM, serve};
 use crate::support::net::{connect, is_closed, packet, packets};
 
 /// The same is answered over a connection and to a packet.
@@ -33,6 +35,33 @@ fn success() -> Result {
 #[test]
 fn prog_unavail() -> Result {
     answered(&call(7, PROGRAM + 1, 2, 0), &words([7, 1, 0, 0, 0, 1]))
+}
+
+/// Another one beside it, of one version, which answers every call with its number.
+struct Other;
+
+impl Program for Other {
+    fn versions(&self, program: u32) -> Option<RangeInclusive<u32>> {
+        (program == PROGRAM + 1).then_some(7..=7)
+    }
+
+    fn call(&self, call: &mut Call<'_>) -> std::result::Result<(), Fault> {
+        call.reply(&call.program())
+    }
+}
+
+#[test]
+fn two_programs_at_one_address() -> Result {
+    let tcp = Tcp::options().bind("127.0.0.1:0")?;
+    let running = Server::new(tcp, Threading::new(), Rpc::new((Example, Other)))?.spawn()?;
+    let at = running.local_addr()?;
+    let ask = |program, version| over_tcp(at, &call(7, program, version, 9));
+    assert_eq!(ask(PROGRAM, 2)?, words([7, 1, 0, 0, 0, 3]));
+    assert_eq!(ask(PROGRAM + 1, 7)?, words([7, 1, 0, 0, 0, 0, PROGRAM + 1]));
+    assert_eq!(ask(PROGRAM + 1, 2)?, words([7, 1, 0, 0, 0, 2, 7, 7]));
+    assert_eq!(ask(PROGRAM + 2, 2)?, words([7, 1, 0, 0, 0, 1]));
+    running.close()?;
+    Ok(())
 }
 
 #[test]
