@@ -4,7 +4,8 @@ use std::io::Write;
 use std::net::Shutdown;
 
 use socketserver::{
-    Concurrency, Counters, FailureKind, Selecting, Server, Sync, Tcp, ThreadPool, Threading,
+    Concurrency, Counters, FailureKind, Handler, Selecting, Server, Sync, Tcp, TcpRequest,
+    ThreadPool, Threading,
 };
 
 use crate::Result;
@@ -93,6 +94,28 @@ fn calls_that_come_at_once_are_answered_in_their_order() -> Result {
         assert_eq!(all(client)?, b"");
         Ok(())
     })
+}
+
+/// A table reads as many bytes as these in one go.
+#[test]
+fn so_much_is_missing_at_least() {
+    let missing = |input: &[u8]| Handler::<TcpRequest>::missing(&handler(), input);
+    let whole = record(&echo(7));
+    for length in 0..whole.len() {
+        let wanted = if length < 4 { 4 } else { whole.len() };
+        assert_eq!(missing(&whole[..length]), wanted - length, "{length} have come");
+    }
+    assert_eq!(missing(&whole), 0);
+    assert_eq!(missing(&[&whole[..], &whole[..3]].concat()), 0, "of the next one");
+    // Behind a fragment that is not the last there is a mark at least.
+    let parts = [fragment(b"abcd", false), fragment(b"ef", true)].concat();
+    let wanted = [4, 3, 2, 1, 8, 7, 6, 5, 4, 3, 2, 1, 2, 1, 0];
+    for (length, wanted) in wanted.into_iter().enumerate() {
+        assert_eq!(missing(&parts[..length]), wanted, "{length} have come");
+    }
+    // What is wrong is not waited for.
+    assert_eq!(missing(&words([u32::MAX])), 0);
+    assert_eq!(missing(&words([0])), 0);
 }
 
 /// The longest record there may be is read, and one that is longer is not waited for.

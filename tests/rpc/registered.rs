@@ -34,7 +34,7 @@ fn mapping(program: u32, version: u32, netid: &str, address: &str) -> Mapping {
 struct Mapper {
     calls: Mutex<Vec<(u32, Option<Mapping>)>>,
     there: Mutex<Vec<Mapping>>,
-    refuses: bool,
+    refuses_packets: bool,
     lists_nothing: AtomicBool,
 }
 
@@ -63,7 +63,7 @@ impl Program for Mapper {
         self.calls.lock().unwrap().push((procedure, mapping.clone()));
         let mut there = self.there.lock().unwrap();
         match (procedure, mapping) {
-            (1, Some(mapping)) if !self.refuses => {
+            (1, Some(mapping)) if !self.refuses_packets || *mapping.2 != "udp" => {
                 // Whose it is.
                 there.push((mapping.0, mapping.1, mapping.2, mapping.3, word("superuser")));
                 call.reply(&true)
@@ -247,9 +247,10 @@ fn what_goes_wrong_is_said_when_it_is_made() -> Result {
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     assert!(error.to_string().contains(&free.to_string()), "{error}");
 
-    let (mapper, running, rpcbind) = mapper(Mapper { refuses: true, ..Mapper::default() })?;
+    let (mapper, running, rpcbind) = mapper(Mapper { refuses_packets: true, ..Mapper::default() })?;
     let error = Registered::new(both()?, rpcbind, PROGRAM, 2..=2).map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    // Connections, which it has taken, are undone.
     assert_eq!(mapper.there(), []);
     running.close()?;
     Ok(())
