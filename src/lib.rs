@@ -76,6 +76,8 @@ mod running;
 mod server;
 mod session;
 mod sys;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transport;
 mod worker;
 

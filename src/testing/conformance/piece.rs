@@ -1,0 +1,217 @@
+//! What can be checked: a strategy, a transport, a mixin, or one of each.
+
+use std::any::type_name;
+
+use super::law::Broken;
+use super::machine::machine;
+use super::model::Conduct;
+use super::reach::{OverTcp, Reach};
+use super::runner::{Kept, Piece, run};
+use super::teller::Teller;
+use super::watched::{Visit, Watched};
+use crate::{Concurrency, Handler, Sync, Threading, Transport};
+
+/// Something that the laws can be checked on; [`keeps_the_laws!`](crate::testing::keeps_the_laws)
+/// makes a test of it.
+///
+/// # Examples
+///
+/// Where no test is wanted, but to know:
+///
+/// ```
+/// use socketserver::Threading;
+/// use socketserver::testing::{Check, OverTcp, strategy};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn few() -> Option<()> { None }
+/// # if few().is_some() {
+/// let kept = strategy(Threading::new).over(OverTcp).check()?;
+/// println!("{kept}"); // 256 schedules in 0.4 s, 640 a second
+/// # }
+/// # Ok(())
+/// # }
+/// ```
+pub trait Check {
+    /// Plays schedules until one breaks a law, or as many as there are to be.
+    ///
+    /// Threads and descriptors that are left are seen where the process has one thread when it is
+    /// called, or was started by [`keeps_the_laws!`](crate::testing::keeps_the_laws); without, it is
+    /// seen that nobody holds the handler or the transport any more.
+    ///
+    /// # Errors
+    ///
+    /// The law that broke.
+    fn check(&self) -> Result<Kept, Box<Broken>>;
+}
+
+/// A strategy to be checked, made afresh by `make` for each schedule: over TCP, or over what
+/// [`Strategy::over`] says.
+///
+/// # Examples
+///
+/// ```
+/// use socketserver::testing::{OverTcp, keeps_the_laws, strategy};
+/// use socketserver::{Selecting, Sync, ThreadPool};
+///
+/// keeps_the_laws!(a_pool, strategy(|| ThreadPool::new(2)));
+/// keeps_the_laws!(a_table, strategy(|| Selecting::new(Sync)).over(OverTcp));
+/// ```
+pub fn strategy<S>(make: S) -> Strategy<S> {
+    Strategy { make, conduct: Conduct::default() }
+}
+
+/// A transport to be checked, under [`Sync`] and [`Threading`].
+pub fn transport<R: Reach>(reach: R) -> Over<R> {
+    Over { reach }
+}
+
+/// A mixin to be checked: `wrap` puts it around the kit's handler. Over TCP, under [`Sync`] and
+/// [`Threading`].
+///
+/// # Examples
+///
+/// ```
+/// use socketserver::StopAfterPanics;
+/// use socketserver::testing::{keeps_the_laws, mixin};
+///
+/// keeps_the_laws!(it_bears_much, mixin(|inner| StopAfterPanics::new(1000, inner)));
+/// ```
+pub fn mixin<M, H>(wrap: M) -> Mixin<M>
+where
+    M: Fn(Teller) -> H,
+{
+    Mixin { wrap }
+}
+
+/// Made by [`strategy`].
+#[derive(Debug, Clone, Copy)]
+pub struct Strategy<S> {
+    make: S,
+    conduct: Conduct,
+}
+
+/// Made by [`transport`](fn@transport).
+#[derive(Debug, Clone, Copy)]
+pub struct Over<R> {
+    reach: R,
+}
+
+/// Made by [`mixin`].
+#[derive(Debug, Clone, Copy)]
+pub struct Mixin<M> {
+    wrap: M,
+}
+
+/// A strategy over a transport, in a mixin where there is one.
+#[derive(Debug, Clone, Copy)]
+pub struct Rig<R, S, M = fn(Teller) -> Teller> {
+    reach: R,
+    strategy: Strategy<S>,
+    wrap: M,
+}
+
+impl<S> Strategy<S> {
+    /// A client that is slow holds up nobody else: the kit counts on it, and finds out where it is
+    /// not so.
+    #[must_use]
+    pub fn at_once(mut self) -> Self {
+        self.conduct.at_once = true;
+        self
+    }
+
+    /// [`handle_request`](crate::Server::handle_request) returns when its request has been handled,
+    /// and says how that ended; or, where it is `false`, before.
+    #[must_use]
+    pub fn inline(mut self, inline: bool) -> Self {
+        self.conduct.inline = Some(inline);
+        self
+    }
+
+    /// Over this transport.
+    pub fn over<R: Reach>(self, reach: R) -> Rig<R, S> {
+        Rig { reach, strategy: self, wrap: |teller| teller }
+    }
+}
+
+impl<R, S, M> Rig<R, S, M> {
+    /// In this mixin.
+    pub fn within<W>(self, wrap: W) -> Rig<R, S, W> {
+        Rig { reach: self.reach, strategy: self.strategy, wrap }
+    }
+}
+
+impl<S, C> Check for Strategy<S>
+where
+    S: Fn() -> C,
+    C: Concurrency<Watched<<OverTcp as Reach>::Transport>, Teller> + Send + 'static,
+{
+    fn check(&self) -> Result<Kept, Box<Broken>> {
+        check(&OverTcp, &self.make, self.conduct, &|teller| teller)
+    }
+}
+
+impl<R: Reach> Check for Over<R> {
+    fn check(&self) -> Result<Kept, Box<Broken>> {
+        under_both(&self.reach, &|teller| teller)
+    }
+}
+
+impl<M, H> Check for Mixin<M>
+where
+    M: Fn(Teller) -> H,
+    H: Handler<Visit<<<OverTcp as Reach>::Transport as Transport>::Request>>,
+    H: Send + std::marker::Sync + 'static,
+{
+    fn check(&self) -> Result<Kept, Box<Broken>> {
+        under_both(&OverTcp, &self.wrap)
+    }
+}
+
+impl<R, S, M, C, H> Check for Rig<R, S, M>
+where
+    R: Reach,
+    S: Fn() -> C,
+    C: Concurrency<Watched<R::Transport>, H> + Send + 'static,
+    M: Fn(Teller) -> H,
+    H: Handler<Visit<<R::Transport as Transport>::Request>> + Send + std::marker::Sync + 'static,
+{
+    fn check(&self) -> Result<Kept, Box<Broken>> {
+        check(&self.reach, &self.strategy.make, self.strategy.conduct, &self.wrap)
+    }
+}
+
+fn under_both<R, H>(reach: &R, wrap: &dyn Fn(Teller) -> H) -> Result<Kept, Box<Broken>>
+where
+    R: Reach,
+    H: Handler<Visit<<R::Transport as Transport>::Request>> + Send + std::marker::Sync + 'static,
+{
+    let known = |at_once| Conduct { at_once, inline: Some(!at_once), forks: false };
+    let mut kept = check(reach, &|| Sync, known(false), wrap)?;
+    kept += check(reach, &Threading::new, known(true), wrap)?;
+    Ok(kept)
+}
+
+fn check<R, C, H>(
+    reach: &R,
+    strategy: &dyn Fn() -> C,
+    conduct: Conduct,
+    wrap: &dyn Fn(Teller) -> H,
+) -> Result<Kept, Box<Broken>>
+where
+    R: Reach,
+    C: Concurrency<Watched<R::Transport>, H> + Send + 'static,
+    H: Handler<Visit<<R::Transport as Transport>::Request>> + Send + std::marker::Sync + 'static,
+{
+    let name = format!(
+        "{} under {} in {}",
+        type_name::<R::Transport>(),
+        type_name::<C>(),
+        type_name::<H>()
+    );
+    run(&Piece {
+        make: &|world, setting| machine(reach, strategy(), wrap, world, setting),
+        packet: R::IS_PACKET,
+        conduct,
+        name,
+    })
+}

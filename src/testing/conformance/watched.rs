@@ -1,0 +1,248 @@
+//! A transport around the one under test, whose requests tell the ledger what is done to them.
+
+use std::fmt;
+use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Instant;
+
+use super::ledger::What;
+use super::script::{Script, panic_if};
+use super::world::{Guest, World, locked};
+use crate::{
+    Activity, FailureKind, ForkedChild, Portable, Progress, Request, Room, Selectable, Stage,
+    Transport, Waiter,
+};
+
+/// A transport that the kit looks at from outside: what a strategy under test serves.
+pub struct Watched<T: Transport> {
+    inner: T,
+    world: Arc<World>,
+    sender: fn(&T::Request) -> Option<String>,
+}
+
+/// A request on its way through the server, which the kit looks at: what a mixin under test handles.
+pub struct Visit<R> {
+    /// Taken out when it is closed.
+    inner: Option<R>,
+    pub(super) guest: Guest,
+    /// What the client's first line said.
+    pub(super) heard: Option<Script>,
+    world: Arc<World>,
+}
+
+impl<T: Transport> Watched<T> {
+    pub(super) fn new(
+        inner: T,
+        world: Arc<World>,
+        sender: fn(&T::Request) -> Option<String>,
+    ) -> Self {
+        Self { inner, world, sender }
+    }
+
+    fn visit(&self, inner: T::Request) -> Visit<T::Request> {
+        let number = self.world.ledger.take();
+        let guest = self.world.guest(number, (self.sender)(&inner).as_deref());
+        if guest.is_none() {
+            self.world.ledger.record(0, What::Uninvited);
+        }
+        let guest = guest.unwrap_or_else(Guest::stranger);
+        let world = Arc::clone(&self.world);
+        let visit = Visit { inner: Some(inner), guest, heard: None, world };
+        visit.record(What::GetRequest);
+        visit
+    }
+}
+
+impl<T: Transport<Request: BufRead + Write>> Transport for Watched<T> {
+    type Request = Visit<T::Request>;
+
+    fn get_request(&self) -> io::Result<Option<Self::Request>> {
+        let _entrance = locked(&self.world.entrance);
+        let got = self.inner.get_request();
+        if !matches!(got, Ok(Some(_))) {
+            self.world.looks.fetch_add(1, SeqCst);
+        }
+        Ok(got?.map(|inner| self.visit(inner)))
+    }
+
+    fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
+        self.inner.wait(waiter)
+    }
+
+    fn is_level_triggered(&self) -> bool {
+        self.inner.is_level_triggered()
+    }
+
+    fn server_close(self) -> io::Result<()> {
+        self.inner.server_close()
+    }
+
+    fn after_fork(&self, child: &ForkedChild<'_>) {
+        self.inner.after_fork(child);
+    }
+}
+
+impl<T: Transport + AsFd> AsFd for Watched<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+impl<T: Portable<Request: BufRead + Write>> Portable for Watched<T> {
+    fn pack<'r>(
+        &self,
+        visit: &'r Self::Request,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<Option<BorrowedFd<'r>>> {
+        let word = visit.guest.script.word();
+        bytes.extend(visit.guest.client.to_le_bytes());
+        bytes.extend(word.len().to_le_bytes());
+        bytes.extend(word.as_bytes());
+        self.inner.pack(visit.inner.as_ref().ok_or(ErrorKind::NotConnected)?, bytes)
+    }
+
+    fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<Self::Request> {
+        let mut rest = bytes;
+        let mut number = || {
+            let (number, tail) = rest.split_first_chunk().ok_or(ErrorKind::InvalidData)?;
+            rest = tail;
+            io::Result::Ok(usize::from_le_bytes(*number))
+        };
+        let (client, length) = (number()?, number()?);
+        let (word, rest) = rest.split_at_checked(length).ok_or(ErrorKind::InvalidData)?;
+        let word = std::str::from_utf8(word).map_err(io::Error::other)?;
+        let script = Script::parse(word).ok_or(ErrorKind::InvalidData)?;
+        let inner = Some(self.inner.unpack(rest, descriptor)?);
+        let guest = Guest { client, script, name: None };
+        Ok(Visit { inner, guest, heard: None, world: Arc::clone(&self.world) })
+    }
+}
+
+impl<R> Visit<R> {
+    pub(super) fn record(&self, what: What) {
+        self.world.ledger.record(self.guest.client, what);
+    }
+
+    fn inner(&mut self) -> io::Result<&mut R> {
+        self.inner.as_mut().ok_or_else(|| ErrorKind::NotConnected.into())
+    }
+}
+
+impl<R: Request> Request for Visit<R> {
+    fn establish(&mut self) -> io::Result<()> {
+        self.record(What::Hook(Stage::Establish));
+        self.guest.script.act(Stage::Establish)?;
+        self.inner()?.establish()
+    }
+
+    fn deliver(&mut self) -> io::Result<()> {
+        self.record(What::Hook(Stage::Deliver));
+        self.guest.script.act(Stage::Deliver)?;
+        self.inner()?.deliver()
+    }
+
+    fn next_exchange(&mut self) -> io::Result<()> {
+        self.inner()?.next_exchange()
+    }
+
+    fn connection(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.as_ref().and_then(Request::connection)
+    }
+
+    fn watch(&mut self, activity: &Activity) {
+        if let Some(inner) = &mut self.inner {
+            inner.watch(activity);
+        }
+    }
+
+    fn classify(&self, error: &io::Error) -> FailureKind {
+        self.inner.as_ref().map_or(FailureKind::Error, |inner| inner.classify(error))
+    }
+
+    fn answer(&mut self, bytes: &[u8]) {
+        if let Some(inner) = &mut self.inner {
+            inner.answer(bytes);
+        }
+    }
+
+    fn shutdown_request(&mut self) {
+        self.record(What::Shutdown);
+        if let Some(mut inner) = self.inner.take() {
+            inner.shutdown_request();
+        }
+        self.record(What::Closed);
+        panic_if(self.guest.script == Script::PanicsInShutdown);
+    }
+
+    fn close_request(&mut self) {
+        if let Some(mut inner) = self.inner.take() {
+            inner.close_request();
+        }
+        self.record(What::CopyClosed);
+    }
+}
+
+impl<R: Selectable> Selectable for Visit<R> {
+    fn advance(&mut self, room: &mut Room) -> io::Result<Progress> {
+        self.inner.as_mut().map_or(Ok(Progress::Ended), |inner| inner.advance(room))
+    }
+
+    fn input(&self) -> &[u8] {
+        self.inner.as_ref().map_or(&[], Selectable::input)
+    }
+
+    fn until(&mut self) -> Option<Instant> {
+        self.inner.as_mut()?.until()
+    }
+}
+
+impl<R> Drop for Visit<R> {
+    fn drop(&mut self) {
+        if self.inner.is_some() {
+            self.record(What::Lost);
+        }
+    }
+}
+
+impl<R: Read> Read for Visit<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.inner()?.read(bytes)
+    }
+}
+
+impl<R: BufRead> BufRead for Visit<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner()?.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        if let Some(inner) = &mut self.inner {
+            inner.consume(amount);
+        }
+    }
+}
+
+impl<R: Write> Write for Visit<R> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner()?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner()?.flush()
+    }
+}
+
+impl<T: Transport + fmt::Debug> fmt::Debug for Watched<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl<R: fmt::Debug> fmt::Debug for Visit<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { inner, guest, .. } = self;
+        f.debug_struct("Visit").field("inner", inner).field("client", &guest.client).finish()
+    }
+}

@@ -1,0 +1,103 @@
+//! What the server, its handler and its clients of one schedule share.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::ledger::Ledger;
+use super::script::Script;
+use crate::Counters;
+
+/// Standard mutexes, as forked children use them too.
+pub(super) struct World {
+    pub(super) ledger: Ledger,
+    pub(super) counters: Counters,
+    /// How long is waited for what has to come; far longer than it takes.
+    pub(super) patience: Duration,
+    /// Whether the hooks that belong to no request, and `handle_error`, panic after their work.
+    pub(super) hooks_panic: bool,
+    /// Whether the serve loop runs where nobody can watch it, and watches itself.
+    pub(super) forks: bool,
+    /// When the schedule began.
+    pub(super) since: Instant,
+    /// Whether a serve loop went on although it should have stopped.
+    pub(super) overdue: AtomicBool,
+    /// How many looks at the transport have found no request.
+    pub(super) looks: AtomicUsize,
+    /// Held by who takes a request: which request it is must be known of one before there is another.
+    pub(super) entrance: Mutex<()>,
+    guests: Mutex<Vec<Guest>>,
+    came: Condvar,
+}
+
+/// A client that is expected.
+#[derive(Debug, Clone)]
+pub(super) struct Guest {
+    /// Which one it is, from 1.
+    pub(super) client: usize,
+    pub(super) script: Script,
+    /// What its requests are known by, where they don't come in the order of their clients.
+    pub(super) name: Option<String>,
+}
+
+impl Guest {
+    /// Whoever comes and was not expected.
+    pub(super) fn stranger() -> Self {
+        Self { client: 0, script: Script::Fine, name: None }
+    }
+}
+
+impl World {
+    pub(super) fn new(patience: Duration, hooks_panic: bool, forks: bool) -> io::Result<Self> {
+        Ok(Self {
+            ledger: Ledger::new()?,
+            counters: Counters::new()?,
+            patience,
+            hooks_panic,
+            forks,
+            since: Instant::now(),
+            overdue: AtomicBool::new(false),
+            looks: AtomicUsize::new(0),
+            entrance: Mutex::default(),
+            guests: Mutex::default(),
+            came: Condvar::new(),
+        })
+    }
+
+    pub(super) fn expect(&self, guest: Guest) {
+        locked(&self.guests).push(guest);
+        self.came.notify_all();
+    }
+
+    /// Its client has a name, which is known when it has connected.
+    pub(super) fn christen(&self, client: usize, name: Option<String>) {
+        let mut guests = locked(&self.guests);
+        if let Some(guest) = guests.iter_mut().find(|guest| guest.client == client) {
+            guest.name = name;
+        }
+        self.came.notify_all();
+    }
+
+    /// Who made the request that was the `number`-th to be taken, or came with this name.
+    pub(super) fn guest(&self, number: usize, name: Option<&str>) -> Option<Guest> {
+        let Some(name) = name else {
+            return locked(&self.guests).get(number.checked_sub(1)?).cloned();
+        };
+        let until = Instant::now() + self.patience;
+        let mut guests = locked(&self.guests);
+        loop {
+            let known = guests.iter().find(|guest| guest.name.as_deref() == Some(name));
+            let left = until.saturating_duration_since(Instant::now());
+            if known.is_some() || left.is_zero() {
+                return known.cloned();
+            }
+            let waited = self.came.wait_timeout(guests, left);
+            guests = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+pub(super) fn locked<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

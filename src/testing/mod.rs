@@ -1,0 +1,5 @@
+//! For tests of your own pieces.
+
+mod conformance;
+
+pub use conformance::*;
