@@ -10,7 +10,7 @@ use crate::{Outcome, breaks};
 /// Passes all hooks on but those that are given, which it has of its own.
 macro_rules! mixins {
     ($($(#[$doc:meta])* $name:ident, $test:ident breaks $law:ident:
-        forwards $($hook:ident)*; $($own:item)*)*) => {$(
+        forwards $($hook:ident)* { $($own:item)* })*) => {$(
         $(#[$doc])*
         #[derive(Debug)]
         struct $name<H>(H);
@@ -29,44 +29,44 @@ macro_rules! mixins {
 
 mixins! {
     HandlesTwice, handles_twice breaks OnceEach:
-    forwards setup finish verify_request handle_error;
-
-    fn handle(&self, request: &mut R) -> io::Result<Next> {
-        let next = self.0.handle(request)?;
-        self.0.handle(request).map(|_| next)
+    forwards setup finish verify_request handle_error {
+        fn handle(&self, request: &mut R) -> io::Result<Next> {
+            let next = self.0.handle(request)?;
+            self.0.handle(request).map(|_| next)
+        }
     }
 
     SwallowsFailures, swallows_failures breaks OnceEach:
-    forwards setup finish verify_request handle_error;
-
-    fn handle(&self, request: &mut R) -> io::Result<Next> {
-        Ok(self.0.handle(request).unwrap_or_default())
+    forwards setup finish verify_request handle_error {
+        fn handle(&self, request: &mut R) -> io::Result<Next> {
+            Ok(self.0.handle(request).unwrap_or_default())
+        }
     }
 
     TellsFailuresTwice, tells_failures_twice breaks OnceEach:
-    forwards handle setup finish verify_request;
-
-    fn handle_error(&self, request: &mut R, failure: &Failure) {
-        self.0.handle_error(request, failure);
-        self.0.handle_error(request, failure);
+    forwards handle setup finish verify_request {
+        fn handle_error(&self, request: &mut R, failure: &Failure) {
+            self.0.handle_error(request, failure);
+            self.0.handle_error(request, failure);
+        }
     }
 
     ForgetsToFinish, forgets_to_finish breaks SameStory:
-    forwards handle setup verify_request handle_error;
+    forwards handle setup verify_request handle_error {}
 
     LetsEverybodyIn, lets_everybody_in breaks SameStory:
-    forwards handle setup finish handle_error;
-
-    fn verify_request(&self, request: &R) -> io::Result<bool> {
-        self.0.verify_request(request).map(|_| true)
+    forwards handle setup finish handle_error {
+        fn verify_request(&self, request: &R) -> io::Result<bool> {
+            self.0.verify_request(request).map(|_| true)
+        }
     }
 
     AnswersTwice, answers_twice breaks OnceEach:
-    forwards setup finish verify_request handle_error;
-
-    fn handle(&self, request: &mut R) -> io::Result<Next> {
-        let next = self.0.handle(request)?;
-        request.write_all(b"once more")?;
-        Ok(next)
+    forwards setup finish verify_request handle_error {
+        fn handle(&self, request: &mut R) -> io::Result<Next> {
+            let next = self.0.handle(request)?;
+            request.write_all(b"once more")?;
+            Ok(next)
+        }
     }
-}
+    }

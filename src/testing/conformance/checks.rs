@@ -85,7 +85,7 @@ fn law_of(seen: &[What], wanted: &[What]) -> Law {
     let over = often(&What::Shutdown) > 0;
     let once = [What::Hook(Stage::Handle), What::Shutdown, What::Closed];
     let off = |what: &What| match (often(what), count(wanted, what)) {
-        (seen, wanted) if seen > wanted => true,
+        (seen, wanted) if seen > wanted.max(1) => true,
         (seen, wanted) => over && *what == What::Hook(Stage::Handle) && seen < wanted,
     };
     let told = errors(seen) > errors(wanted) || over && errors(seen) < errors(wanted);
@@ -97,7 +97,7 @@ pub(super) fn check_counters(world: &World, model: &Model) -> Result<(), Fault> 
     let (counters, entries) = (&world.counters, world.ledger.entries());
     let taken = entries.iter().filter(|entry| entry.what == What::GetRequest);
     let scripts = taken.filter_map(|entry| model.clients.get(entry.client.checked_sub(1)?));
-    let (all, rejected) = scripts.fold((0, 0), |(all, rejected), peer| {
+    let (all, rejected) = scripts.fold((0_u64, 0), |(all, rejected), peer| {
         (all + 1, rejected + u64::from(peer.script == Script::Rejected))
     });
     let told = |kind| move |what: &What| matches!(what, What::HandleError(_, own) if *own == kind);

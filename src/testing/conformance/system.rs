@@ -190,8 +190,10 @@ impl<'a, L: Client> System<'a, L> {
         let entries = self.world.ledger.entries();
         let newest = entries.iter().rfind(|entry| entry.what == What::GetRequest);
         let client = newest.filter(|_| taken > 0).map(|entry| entry.client);
+        let missed = self.model.once == Once::Taken && taken == 0;
+        let stalled = missed && !self.takes_another();
         let (law, possible) = match self.model.once {
-            Once::Taken if taken == 0 && !self.takes_another() => (Law::LoopLives, 1..=1),
+            Once::Taken if stalled => (Law::LoopLives, 1..=1),
             Once::Taken => (Law::Conservation, 1..=1),
             Once::Stopped => (Law::StopIsSeen, 0..=0),
             Once::TimedOut => (Law::Conservation, 0..=0),
