@@ -76,6 +76,8 @@ mod running;
 mod server;
 mod session;
 mod sys;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transport;
 mod worker;
 
@@ -111,7 +113,7 @@ pub use handler::{
     CrashOnPanic, Guarded, Handler, HandlerFn, Next, OnPanic, StopAfterPanics, frame_missing,
     handler_fn, line_missing,
 };
-pub use in_flight::{Activity, Ticket};
+pub use in_flight::{Activity, Cutter, Ticket};
 pub use request::{
     Amplifies, Connection, Credentials, Datagram, DatagramSocket, DeadlinePassed, Deadlines,
     Either, Hangup, LineTooLong, Progress, ReadLine, ReplyTooLong, Request, RequestTooLong, Room,
