@@ -21,15 +21,15 @@ fn servers_in_memory_keep_the_laws_under_every_schedule() {
     let config = config(2000, Duration::from_secs(120), REGRESSIONS);
     let mut runner = TestRunner::new(config.clone());
     let begun = Instant::now();
-    let result = runner.run(
-        &Memories::sequential_strategy(1..40),
-        |(model, transitions, seen)| {
-            Laws::<Memories>::test_sequential(config.clone(), model, transitions, seen);
-            Ok(())
-        },
-    );
+    let result = runner.run(&Memories::sequential_strategy(1..40), |(model, transitions, seen)| {
+        Laws::<Memories>::test_sequential(config.clone(), model, transitions, seen);
+        Ok(())
+    });
     let (cases, took) = (config.cases, begun.elapsed());
-    println!("{cases} schedules in {took:.1?}: {:.0} a second", f64::from(cases) / took.as_secs_f64());
+    println!(
+        "{cases} schedules in {took:.1?}: {:.0} a second",
+        f64::from(cases) / took.as_secs_f64()
+    );
     if let Err(error) = result {
         panic!("{error}");
     }

@@ -3,12 +3,13 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::mpsc::{Sender, channel};
+use std::thread;
 use std::time::Duration;
 
 use socketserver::testing::{Link, Memory, MemoryDatagrams, MemoryRequest, MemoryStream};
 use socketserver::{
     Concurrency, Counters, Drain, Forking, Handler, Hangup, Limits, Next, Outcome, PreForking,
-    Refusal, Server, Sync as OneByOne, ThreadPool, Threading, by_ip,
+    ReadLine, Refusal, Server, Sync as OneByOne, ThreadPool, Threading, by_ip,
 };
 
 use crate::support::net::{Echo, PATIENCE, all};
@@ -50,28 +51,34 @@ fn a_reader_is_cut_under_each_strategy() -> Result {
     a_reader_is_cut(ThreadPool::new(2))
 }
 
+/// Echoes a line in each exchange.
+struct Lines;
+
+impl Handler<MemoryRequest> for Lines {
+    fn handle(&self, conn: &mut MemoryRequest) -> io::Result<Next> {
+        let mut line = Vec::new();
+        conn.read_bytes_bounded(&mut line, 80)?;
+        conn.write_all(&line)?;
+        Ok(if line.is_empty() { Next::Done } else { Next::Again })
+    }
+}
+
 #[test]
 fn who_is_idle_is_cut_first_and_who_is_not_finishes() -> Result {
-    let counters = Counters::new()?;
-    let server = Server::new_fn(memory()?, Threading::new(), |conn| {
-        let mut byte = [0];
-        while conn.read(&mut byte)? > 0 {
-            conn.write_all(&byte)?;
-        }
-        Ok(())
-    })?;
-    let running = server.counters(&counters).drain(Drain::new()).spawn()?;
+    let running = Server::new(memory()?, Threading::new(), Lines)?.drain(Drain::new()).spawn()?;
+    let mut idle = connect(Link::new(), running.local_addr()?)?;
+    idle.write_all(b"line\n")?;
+    idle.read_exact(&mut [0; 5])?;
+    idle.until_waited_for()?;
     let mut busy = connect(Link::new(), running.local_addr()?)?;
-    busy.write_all(b"x")?;
+    busy.write_all(b"half a ")?;
     busy.until_waited_for()?;
-    let stop = running.stop_handle();
-    let closing = std::thread::spawn(move || running.close());
-    // It has not said that it is idle, so it is waited for.
-    busy.shutdown(Shutdown::Write)?;
-    assert_eq!(all(busy)?, b"x");
+    let closing = thread::spawn(move || running.close());
+    assert_eq!(all(idle)?, b"");
+    busy.write_all(b"line\n")?;
+    assert_eq!(all(busy)?, b"half a line\n");
     let report = closing.join().map_err(|_| "close panicked")??;
-    assert_eq!(report.cut, 0, "{report}");
-    assert!(!stop.is_stopping() && counters.finished() == 1);
+    assert_eq!((report.finished, report.cut), (1, 1), "{report}");
     Ok(())
 }
 
@@ -120,12 +127,12 @@ fn a_peer_is_known_by_the_address_that_it_chose() -> Result {
     let other = client("203.0.113.10:4000")?;
     other.until_waited_for()?;
     assert_eq!(all(client("203.0.113.9:4001")?)?, b"", "its address has one already");
-    assert_eq!(counters.refused_for(Refusal::Source), 1);
     for (client, name) in [(one, "203.0.113.9:4000"), (other, "203.0.113.10:4000")] {
         client.shutdown(Shutdown::Write)?;
         assert_eq!(all(client)?, name.as_bytes());
     }
     running.close()?;
+    assert_eq!(counters.refused_for(Refusal::Source), 1);
     Ok(())
 }
 

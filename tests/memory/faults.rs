@@ -71,11 +71,10 @@ fn reads_come_in_pieces_and_end_where_they_are_to() -> Result {
     let reset = Err(ErrorKind::ConnectionReset);
     assert_eq!(read_by(Link::new().reset_reads_at(5), b"seven b")?, [Ok(5), reset]);
     assert_eq!(read_by(Link::new().reset_reads_at(0), b"seven b")?, [reset]);
-    assert_eq!(read_by(Link::new().reads_of(4).reset_reads_at(5), b"seven b")?, [
-        Ok(4),
-        Ok(1),
-        reset
-    ]);
+    assert_eq!(
+        read_by(Link::new().reads_of(4).reset_reads_at(5), b"seven b")?,
+        [Ok(4), Ok(1), reset]
+    );
     assert_eq!(read_by(Link::new().reset_reads_at(8), b"seven b")?, [Ok(7), Ok(0)]);
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::client::{Address, Wire};
 use super::world::World;
 
 /// One that has its address, and is not connected yet.
-pub enum Bound {
+pub(super) enum Bound {
     Socket(Socket),
     #[cfg(feature = "testing")]
     Link(Link),
@@ -22,7 +22,7 @@ pub enum Bound {
     Packets(MemoryDatagramSocket),
 }
 
-pub enum End {
+pub(super) enum End {
     Socket(Socket),
     #[cfg(feature = "testing")]
     Stream(MemoryStream),
@@ -32,7 +32,7 @@ pub enum End {
 
 impl Bound {
     /// It, and how the guest book has its address.
-    pub fn new(wire: Wire, world: &World, client: usize) -> io::Result<(Self, String)> {
+    pub(super) fn new(wire: Wire, world: &World, client: usize) -> io::Result<(Self, String)> {
         let kind = if wire.is_packet() { Type::DGRAM } else { Type::STREAM };
         match wire {
             Wire::Tcp | Wire::Udp | Wire::Beside => {
@@ -66,7 +66,7 @@ impl Bound {
     }
 
     /// Connects without waiting for anybody to accept.
-    pub fn connect(self, server: &SockAddr) -> io::Result<End> {
+    pub(super) fn connect(self, server: &SockAddr) -> io::Result<End> {
         let end = match self {
             Self::Socket(socket) => {
                 socket.connect(server)?;
@@ -83,7 +83,7 @@ impl Bound {
 }
 
 impl End {
-    pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn send(&self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Socket(socket) => socket.send(bytes).map(drop),
             #[cfg(feature = "testing")]
@@ -93,7 +93,7 @@ impl End {
         }
     }
 
-    pub fn half_close(&self) -> io::Result<()> {
+    pub(super) fn half_close(&self) -> io::Result<()> {
         match self {
             Self::Socket(socket) => socket.shutdown(Shutdown::Write),
             #[cfg(feature = "testing")]
@@ -104,7 +104,7 @@ impl End {
     }
 
     /// Is to go away with a reset, where there is such a thing.
-    pub fn reset(&self, wire: Wire) -> io::Result<()> {
+    pub(super) fn reset(&self, wire: Wire) -> io::Result<()> {
         match self {
             Self::Socket(socket) if matches!(wire, Wire::Tcp | Wire::Beside) => {
                 socket.set_linger(Some(Duration::ZERO))
@@ -121,7 +121,7 @@ impl End {
     }
 
     /// Whether a read waits for what is sure to come.
-    pub fn set_waiting(&self, waits: bool) -> io::Result<()> {
+    pub(super) fn set_waiting(&self, waits: bool) -> io::Result<()> {
         match self {
             Self::Socket(socket) => {
                 socket.set_nonblocking(!waits)?;
@@ -135,13 +135,13 @@ impl End {
     }
 
     /// Among those that a child closes.
-    pub fn enter(&self, world: &World) {
+    pub(super) fn enter(&self, world: &World) {
         if let Self::Socket(socket) = self {
             world.ends().insert(socket.as_raw_fd());
         }
     }
 
-    pub fn leave(&self, world: &World) {
+    pub(super) fn leave(&self, world: &World) {
         if let Self::Socket(socket) = self {
             world.ends().remove(&socket.as_raw_fd());
         }

@@ -373,7 +373,9 @@ impl Model {
             return;
         }
         self.begun = true;
-        if self.clients.iter().any(is(Fate::Unknown)) || self.setting.mixin == Mixin::ForkingOne {
+        // An error in the place of the first takes all the time that there is.
+        let unsure = self.setting.failing || self.setting.mixin == Mixin::ForkingOne;
+        if self.clients.iter().any(is(Fate::Unknown)) || unsure {
             self.once = Once::Unknown;
             self.change(|fate| *fate == Fate::Queued, Fate::Unknown);
         } else if let Some(first) = self.clients.iter_mut().find(|peer| is(Fate::Queued)(peer)) {

@@ -92,9 +92,9 @@ pub fn build(world: &Arc<World>, setting: &Setting) -> io::Result<Box<dyn Rig>> 
 #[cfg(feature = "testing")]
 fn failing<T: InMemory>(options: Options<T>, setting: &Setting) -> Options<T> {
     let failing: &[u64] = if setting.failing { &[1, 3, 4, 8] } else { &[] };
-    failing.iter().fold(options, |options, number| {
-        options.fail_get_request(*number, Errno::EPROTO.into())
-    })
+    failing
+        .iter()
+        .fold(options, |options, number| options.fail_get_request(*number, Errno::EPROTO.into()))
 }
 
 fn streams<T>(

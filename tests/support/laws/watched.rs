@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
 use socketserver::{
-    Activity, Cutter, Datagram, DatagramSocket, Either, FailureKind, ForkedChild, Portable, Progress,
-    Request, Room, Selectable, Stage, StreamRequest, StreamSocket, Transport, Waiter,
+    Activity, Cutter, Datagram, DatagramSocket, Either, FailureKind, ForkedChild, Portable,
+    Progress, Request, Room, Selectable, Stage, StreamRequest, StreamSocket, Transport, Waiter,
 };
 
 use super::client::Address;
