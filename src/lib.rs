@@ -113,7 +113,7 @@ pub use handler::{
     CrashOnPanic, Guarded, Handler, HandlerFn, Next, OnPanic, StopAfterPanics, frame_missing,
     handler_fn, line_missing,
 };
-pub use in_flight::{Activity, Ticket};
+pub use in_flight::{Activity, Cutter, Ticket};
 pub use request::{
     Amplifies, Connection, Credentials, Datagram, DatagramSocket, DeadlinePassed, Deadlines,
     Either, Hangup, LineTooLong, Progress, ReadLine, ReplyTooLong, Request, RequestTooLong, Room,

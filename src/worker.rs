@@ -14,7 +14,7 @@ use crate::control::Control;
 use crate::event::{Event, Refusal};
 use crate::failure::{Cause, Failure, FailureKind, Stage, complain};
 use crate::handler::{Handler, Next, OnPanic};
-use crate::in_flight::{Listed, Ticket};
+use crate::in_flight::{Line, Listed, Ticket};
 use crate::request::Request;
 
 /// Finishes requests: what a strategy moves to the thread or process that runs them. Cheap to
@@ -60,8 +60,9 @@ impl<R: Request> Job<R> {
 
     /// Has the request's connection, where it has one, among those that a drain may cut.
     pub(crate) fn list(&mut self) {
-        let connection = self.request.connection();
-        if let Some((listed, activity)) = connection.and_then(|fd| self.ticket.list(fd)) {
+        let connection = self.request.connection().map(Line::from);
+        let connection = connection.or_else(|| self.request.cutter().map(Line::from));
+        if let Some((listed, activity)) = connection.and_then(|line| self.ticket.list(line)) {
             self.listed = listed;
             self.request.watch(&activity);
         }

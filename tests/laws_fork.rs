@@ -52,8 +52,11 @@ fn a_script_has_one_story() -> Result<(), Box<dyn Error>> {
         }
         transitions.push(Transition::Serve);
         let stories = |mixin| {
-            run(Model::new(Setting { wire, mixin, hooks_panic, books }), &transitions)
-                .map_err(|error| TestCaseError::fail(error.to_string()))
+            run(
+                Model::new(Setting { wire, mixin, hooks_panic, books, failing: false }),
+                &transitions,
+            )
+            .map_err(|error| TestCaseError::fail(error.to_string()))
         };
         let sync = stories(Mixin::Sync)?;
         let others = [

@@ -178,6 +178,10 @@ impl<T: Inheritable + AsFd> Transport for Offered<T> {
         self.offer.socket.after_fork(child);
         self.inner.after_fork(child);
     }
+
+    fn check_fork(&self) -> io::Result<()> {
+        self.inner.check_fork()
+    }
 }
 
 impl<T: Inheritable + Portable + AsFd> Portable for Offered<T> {

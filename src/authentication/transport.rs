@@ -84,6 +84,10 @@ where
     fn after_fork(&self, child: &ForkedChild<'_>) {
         self.inner.after_fork(child);
     }
+
+    fn check_fork(&self) -> io::Result<()> {
+        self.inner.check_fork()
+    }
 }
 
 impl<T, A> Portable for Authenticated<T, A>

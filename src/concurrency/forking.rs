@@ -184,6 +184,10 @@ impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
         children::serve(self, session)
     }
 
+    fn prepare(&mut self, session: &Session<T, H>) -> io::Result<()> {
+        session.transport().check_fork()
+    }
+
     fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
         self.disown();
         if !self.block_on_close {

@@ -57,6 +57,57 @@ impl Activity {
     }
 }
 
+/// What ends a connection without a descriptor, as shutdown(2) does one with: whoever waits in a read
+/// or write of it returns, and finds its end. See [`Request::cutter`](crate::Request::cutter).
+///
+/// It is called at most once, by another thread than the connection's, and must not wait; where the
+/// connection has been closed by then, it does nothing.
+pub struct Cutter(Box<dyn Fn() + Send + Sync>);
+
+impl Cutter {
+    /// Cuts by calling this.
+    pub fn new(cut: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Box::new(cut))
+    }
+}
+
+impl fmt::Debug for Cutter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cutter")
+    }
+}
+
+/// How a connection is cut.
+#[derive(Debug)]
+pub(crate) enum Line {
+    Descriptor(RawFd),
+    Other(Cutter),
+}
+
+impl From<BorrowedFd<'_>> for Line {
+    #[inline]
+    fn from(connection: BorrowedFd<'_>) -> Self {
+        Self::Descriptor(connection.as_raw_fd())
+    }
+}
+
+impl From<Cutter> for Line {
+    fn from(cutter: Cutter) -> Self {
+        Self::Other(cutter)
+    }
+}
+
+impl Line {
+    fn cut(&self, activity: &Activity, idle_alone: bool) {
+        if activity.cut(idle_alone) {
+            match self {
+                Self::Descriptor(connection) => sys::cut_off(*connection),
+                Self::Other(Cutter(cut)) => cut(),
+            }
+        }
+    }
+}
+
 /// Each connection has a place from its acceptance until it is about to be closed; so a descriptor
 /// that is cut is open, and is the one that was meant.
 #[derive(Debug, Default)]
@@ -64,7 +115,7 @@ pub(crate) struct Connections(Mutex<Places>);
 
 #[derive(Debug, Default)]
 struct Places {
-    all: Vec<Option<(RawFd, Activity)>>,
+    all: Vec<Option<(Line, Activity)>>,
     free: Vec<usize>,
     /// How many have left after they were cut.
     cut: usize,
@@ -74,13 +125,13 @@ struct Places {
 
 impl Connections {
     /// Enters a connection. Its place, and where it says whether it is idle.
-    pub(super) fn enter(&self, connection: BorrowedFd<'_>) -> (usize, Activity) {
+    pub(super) fn enter(&self, connection: Line) -> (usize, Activity) {
         let activity = Activity::default();
-        let entry = Some((connection.as_raw_fd(), activity.clone()));
         let mut places = self.0.lock();
         if places.over {
-            cut(connection.as_raw_fd(), &activity, false);
+            connection.cut(&activity, false);
         }
+        let entry = Some((connection, activity.clone()));
         match places.free.pop() {
             Some(place) => {
                 places.all[place] = entry;
@@ -128,14 +179,8 @@ impl Connections {
 impl Places {
     fn cut(&self, idle_alone: bool) {
         for (connection, activity) in self.all.iter().flatten() {
-            cut(*connection, activity, idle_alone);
+            connection.cut(activity, idle_alone);
         }
-    }
-}
-
-fn cut(connection: RawFd, activity: &Activity, idle_alone: bool) {
-    if activity.cut(idle_alone) {
-        sys::cut_off(connection);
     }
 }
 
@@ -147,7 +192,7 @@ pub(crate) struct Listed(
 );
 
 impl Listed {
-    pub(super) fn new(flight: &Arc<InFlight>, connection: BorrowedFd<'_>) -> (Self, Activity) {
+    pub(super) fn new(flight: &Arc<InFlight>, connection: Line) -> (Self, Activity) {
         let (place, activity) = flight.connections.enter(connection);
         let place = Arc::new(Place { flight: Arc::clone(flight), place });
         let activity = Activity { place: Arc::downgrade(&place), ..activity };

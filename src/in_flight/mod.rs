@@ -4,14 +4,13 @@
 mod connections;
 mod permits;
 
-pub use connections::Activity;
-pub(crate) use connections::{Connections, Listed};
+pub use connections::{Activity, Cutter};
+pub(crate) use connections::{Connections, Line, Listed};
 pub(crate) use permits::Permits;
 
 use std::cell::Cell;
 use std::fmt;
 use std::mem;
-use std::os::fd::BorrowedFd;
 use std::process;
 use std::ptr;
 use std::sync::Arc;
@@ -208,8 +207,8 @@ impl Ticket {
     }
 
     /// Has the connection among those that a drain may cut.
-    pub(crate) fn list(&self, connection: BorrowedFd<'_>) -> Option<(Listed, Activity)> {
-        Some(Listed::new(&self.0.as_ref()?.flight, connection))
+    pub(crate) fn list(&self, connection: impl Into<Line>) -> Option<(Listed, Activity)> {
+        Some(Listed::new(&self.0.as_ref()?.flight, connection.into()))
     }
 
     /// The request begins to run on this thread.

@@ -114,6 +114,10 @@ macro_rules! forward_request {
             $to.connection()
         }
 
+        fn cutter(&$self) -> Option<$crate::Cutter> {
+            $to.cutter()
+        }
+
         fn watch(&mut $self, activity: &$crate::Activity) {
             $to.watch(activity);
         }

@@ -114,6 +114,10 @@ impl<A: Transport + AsFd, B: Transport + AsFd> Transport for Beside<A, B> {
         self.first.after_fork(child);
         self.second.after_fork(child);
     }
+
+    fn check_fork(&self) -> io::Result<()> {
+        self.first.check_fork().and_then(|()| self.second.check_fork())
+    }
 }
 
 /// A byte that says which of the two it is, and what that one says.

@@ -195,6 +195,10 @@ impl<T: Transport + AsFd> Transport for Many<T> {
     fn after_fork(&self, child: &ForkedChild<'_>) {
         self.iter().for_each(|member| member.after_fork(child));
     }
+
+    fn check_fork(&self) -> io::Result<()> {
+        self.iter().try_for_each(Transport::check_fork)
+    }
 }
 
 /// The number of the listener whose request it is, and what that one says.

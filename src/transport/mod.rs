@@ -34,6 +34,8 @@ pub use inheritable::{Inheritable, Show};
 pub use ip::{AddressFamily, ToIpAddrs};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use many::{Listeners, Many};
+#[cfg(feature = "testing")]
+pub(crate) use options::sealed;
 pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport, UnixTransport};
 pub use portable::Portable;
 #[cfg(feature = "proxy")]
@@ -173,6 +175,17 @@ pub trait Transport: Sized {
     /// drops it. A transport that wraps another passes this on; one with a listening socket of its
     /// own holds it as a `Mutex<Option<_>>`, and takes it out here.
     fn after_fork(&self, _child: &ForkedChild<'_>) {}
+
+    /// Whether requests can be handled in a forked child: asked by the strategies that fork, when the
+    /// server is made. They can where what a request is made of goes along into a child, as
+    /// descriptors do; that is the default. A transport that wraps another passes this on.
+    ///
+    /// # Errors
+    ///
+    /// Why they can't: what [`Server::new`](crate::Server::new) returns.
+    fn check_fork(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A transport that can be made from an address alone; what

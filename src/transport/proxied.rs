@@ -174,6 +174,10 @@ impl<T: Transport<Request: Proxiable>> Transport for Proxied<T> {
     fn after_fork(&self, child: &ForkedChild<'_>) {
         self.inner.after_fork(child);
     }
+
+    fn check_fork(&self) -> io::Result<()> {
+        self.inner.check_fork()
+    }
 }
 
 /// The other process asks again whether the proxy is trusted.

@@ -28,45 +28,45 @@ macro_rules! mixins {
 }
 
 mixins! {
-    HandlesTwice, handles_twice breaks OnceEach:
-    forwards setup finish verify_request handle_error {
-        fn handle(&self, request: &mut R) -> io::Result<Next> {
-            let next = self.0.handle(request)?;
-            self.0.handle(request).map(|_| next)
-        }
+HandlesTwice, handles_twice breaks OnceEach:
+forwards setup finish verify_request handle_error {
+    fn handle(&self, request: &mut R) -> io::Result<Next> {
+        let next = self.0.handle(request)?;
+        self.0.handle(request).map(|_| next)
     }
+}
 
-    SwallowsFailures, swallows_failures breaks OnceEach:
-    forwards setup finish verify_request handle_error {
-        fn handle(&self, request: &mut R) -> io::Result<Next> {
-            Ok(self.0.handle(request).unwrap_or_default())
-        }
+SwallowsFailures, swallows_failures breaks OnceEach:
+forwards setup finish verify_request handle_error {
+    fn handle(&self, request: &mut R) -> io::Result<Next> {
+        Ok(self.0.handle(request).unwrap_or_default())
     }
+}
 
-    TellsFailuresTwice, tells_failures_twice breaks OnceEach:
-    forwards handle setup finish verify_request {
-        fn handle_error(&self, request: &mut R, failure: &Failure) {
-            self.0.handle_error(request, failure);
-            self.0.handle_error(request, failure);
-        }
+TellsFailuresTwice, tells_failures_twice breaks OnceEach:
+forwards handle setup finish verify_request {
+    fn handle_error(&self, request: &mut R, failure: &Failure) {
+        self.0.handle_error(request, failure);
+        self.0.handle_error(request, failure);
     }
+}
 
-    ForgetsToFinish, forgets_to_finish breaks SameStory:
-    forwards handle setup verify_request handle_error {}
+ForgetsToFinish, forgets_to_finish breaks SameStory:
+forwards handle setup verify_request handle_error {}
 
-    LetsEverybodyIn, lets_everybody_in breaks SameStory:
-    forwards handle setup finish handle_error {
-        fn verify_request(&self, request: &R) -> io::Result<bool> {
-            self.0.verify_request(request).map(|_| true)
-        }
+LetsEverybodyIn, lets_everybody_in breaks SameStory:
+forwards handle setup finish handle_error {
+    fn verify_request(&self, request: &R) -> io::Result<bool> {
+        self.0.verify_request(request).map(|_| true)
     }
+}
 
-    AnswersTwice, answers_twice breaks OnceEach:
-    forwards setup finish verify_request handle_error {
-        fn handle(&self, request: &mut R) -> io::Result<Next> {
-            let next = self.0.handle(request)?;
-            request.write_all(b"once more")?;
-            Ok(next)
-        }
+AnswersTwice, answers_twice breaks OnceEach:
+forwards setup finish verify_request handle_error {
+    fn handle(&self, request: &mut R) -> io::Result<Next> {
+        let next = self.0.handle(request)?;
+        request.write_all(b"once more")?;
+        Ok(next)
     }
-    }
+}
+}

@@ -271,6 +271,7 @@ where
     }
 
     fn prepare(&mut self, session: &Session<T, H>) -> io::Result<()> {
+        session.transport().check_fork()?;
         self.check_shards(session)
     }
 

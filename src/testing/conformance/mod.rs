@@ -5,6 +5,7 @@ mod apart;
 mod caller;
 mod checks;
 mod idle;
+mod in_memory;
 mod law;
 mod ledger;
 mod machine;
@@ -23,6 +24,7 @@ mod watched;
 mod world;
 
 pub use self::apart::check_apart;
+pub use self::in_memory::{MemoryDatagramClient, OverMemory, OverMemoryDatagrams};
 pub use self::law::{Broken, Law};
 pub use self::piece::{Check, Mixin, Over, Rig, Strategy, mixin, strategy, transport};
 pub use self::reach::{Client, OverTcp, Reach};
@@ -70,7 +72,7 @@ pub use crate::keeps_the_laws;
 ///     }
 /// }
 ///
-/// keeps_the_laws!(plain_keeps_the_laws, strategy(|| Plain));
+/// keeps_the_laws!(plain_keeps_the_laws, strategy(|| Plain)); // over memory, and over TCP
 /// ```
 #[macro_export]
 macro_rules! keeps_the_laws {

@@ -82,7 +82,8 @@ pub(super) enum Fate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Once {
     Stopped,
-    Taken,
+    /// This client's request.
+    Taken(usize),
     TimedOut,
     Unknown,
 }
@@ -260,10 +261,18 @@ impl Model {
         if full || self.clients.iter().any(is(Fate::Unknown)) {
             self.once = Once::Unknown;
             self.change(|fate| *fate == Fate::Queued, Fate::Unknown);
-        } else if let Some(first) = self.clients.iter_mut().find(|peer| is(Fate::Queued)(peer)) {
-            self.once = Once::Taken;
-            first.fate = Fate::Taken;
+        } else if let Some(first) = self.clients.iter().position(is(Fate::Queued)) {
+            self.once = Once::Taken(first);
+            self.clients[first].fate = Fate::Taken;
         } else {
+            self.once = Once::TimedOut;
+        }
+    }
+
+    /// The last `handle_request` had an error of the transport, and took nothing.
+    pub(super) fn take_back(&mut self) {
+        if let Once::Taken(client) = self.once {
+            self.clients[client].fate = Fate::Queued;
             self.once = Once::TimedOut;
         }
     }

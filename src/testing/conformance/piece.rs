@@ -2,6 +2,7 @@
 
 use std::any::type_name;
 
+use super::in_memory::OverMemory;
 use super::law::Broken;
 use super::machine::machine;
 use super::model::Conduct;
@@ -9,7 +10,8 @@ use super::reach::{OverTcp, Reach};
 use super::runner::{Kept, Piece, run};
 use super::teller::Teller;
 use super::watched::{Visit, Watched};
-use crate::{Concurrency, Handler, Sync, Threading, Transport};
+use crate::testing::{Memory, MemoryRequest};
+use crate::{Concurrency, Handler, Sync, Tcp, TcpRequest, Threading, Transport};
 
 /// Something that the laws can be checked on; [`keeps_the_laws!`](crate::testing::keeps_the_laws)
 /// makes a test of it.
@@ -44,8 +46,10 @@ pub trait Check {
     fn check(&self) -> Result<Kept, Box<Broken>>;
 }
 
-/// A strategy to be checked, made afresh by `make` for each schedule: over TCP, or over what
-/// [`Strategy::over`] says.
+/// A strategy to be checked, made afresh by `make` for each schedule: over [`Memory`] and over TCP, or
+/// over what [`Strategy::over`] says.
+///
+/// [`Memory`]: crate::testing::Memory
 ///
 /// # Examples
 ///
@@ -65,8 +69,8 @@ pub fn transport<R: Reach>(reach: R) -> Over<R> {
     Over { reach }
 }
 
-/// A mixin to be checked: `wrap` puts it around the kit's handler. Over TCP, under [`Sync`] and
-/// [`Threading`].
+/// A mixin to be checked: `wrap` puts it around the kit's handler. Over memory and over TCP, under
+/// [`Sync`] and [`Threading`].
 ///
 /// # Examples
 ///
@@ -143,10 +147,13 @@ impl<R, S, M> Rig<R, S, M> {
 impl<S, C> Check for Strategy<S>
 where
     S: Fn() -> C,
-    C: Concurrency<Watched<<OverTcp as Reach>::Transport>, Teller> + Send + 'static,
+    C: Concurrency<Watched<Memory>, Teller> + Concurrency<Watched<Tcp>, Teller>,
+    C: Send + 'static,
 {
     fn check(&self) -> Result<Kept, Box<Broken>> {
-        check(&OverTcp, &self.make, self.conduct, &|teller| teller)
+        let mut kept = check(&OverMemory, &self.make, self.conduct, &|teller| teller)?;
+        kept += check(&OverTcp, &self.make, self.conduct, &|teller| teller)?;
+        Ok(kept)
     }
 }
 
@@ -159,11 +166,13 @@ impl<R: Reach> Check for Over<R> {
 impl<M, H> Check for Mixin<M>
 where
     M: Fn(Teller) -> H,
-    H: Handler<Visit<<<OverTcp as Reach>::Transport as Transport>::Request>>,
+    H: Handler<Visit<MemoryRequest>> + Handler<Visit<TcpRequest>>,
     H: Send + std::marker::Sync + 'static,
 {
     fn check(&self) -> Result<Kept, Box<Broken>> {
-        under_both(&OverTcp, &self.wrap)
+        let mut kept = under_both(&OverMemory, &self.wrap)?;
+        kept += under_both(&OverTcp, &self.wrap)?;
+        Ok(kept)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use crate::{LocalAddr, Tcp, TcpRequest, Transport};
+use crate::{LocalAddr, Tcp, Transport};
 
 /// A transport under test: how it is made, and how a client reaches it.
 ///
@@ -138,7 +138,7 @@ pub(super) fn is_gone(error: &io::Error) -> bool {
 }
 
 /// All up to the end of a connection, or to its reset where nothing else is to come.
-fn rest(connection: &mut impl Read, answer: bool) -> io::Result<Vec<u8>> {
+pub(super) fn rest(connection: &mut dyn Read, answer: bool) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match connection.read_to_end(&mut bytes) {
         Err(error) if !answer && is_gone(&error) => Ok(bytes),
@@ -217,9 +217,5 @@ impl Reach for OverTcp {
 
     fn connect(&self, to: &SocketAddr) -> io::Result<TcpStream> {
         TcpStream::connect(to)
-    }
-
-    fn sender(_request: &TcpRequest) -> Option<String> {
-        None
     }
 }

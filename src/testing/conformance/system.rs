@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,10 @@ pub(super) fn play<L: Client>(
     let whole = schedule.steps.len();
     let mut system = System::start(make, schedule.setting, patience).map_err(|fault| (0, fault))?;
     for (number, step) in schedule.steps.iter().enumerate() {
+        // It may not be, where the transport had an error that the schedule does not know of.
+        if !system.model.allows(*step) {
+            continue;
+        }
         system.model.step(*step);
         let kept = system.step(*step).and_then(|()| system.check());
         kept.map_err(|fault| (number + 1, fault))?;
@@ -182,7 +187,7 @@ impl<'a, L: Client> System<'a, L> {
     }
 
     fn handle_request(&mut self) -> Result<(), Fault> {
-        let before = self.world.ledger.taken();
+        let (before, errors) = (self.world.ledger.taken(), self.world.errors.load(SeqCst));
         let outcome = self.machine.handle_request()?;
         let taken = self.world.ledger.taken() - before;
         self.taken_once += taken;
@@ -190,11 +195,14 @@ impl<'a, L: Client> System<'a, L> {
         let entries = self.world.ledger.entries();
         let newest = entries.iter().rfind(|entry| entry.what == What::GetRequest);
         let client = newest.filter(|_| taken > 0).map(|entry| entry.client);
-        let missed = self.model.once == Once::Taken && taken == 0;
+        if taken == 0 && self.world.errors.load(SeqCst) > errors {
+            self.model.take_back();
+        }
+        let missed = matches!(self.model.once, Once::Taken(_)) && taken == 0;
         let stalled = missed && !self.takes_another();
         let (law, possible) = match self.model.once {
-            Once::Taken if stalled => (Law::LoopLives, 1..=1),
-            Once::Taken => (Law::Conservation, 1..=1),
+            Once::Taken(_) if stalled => (Law::LoopLives, 1..=1),
+            Once::Taken(_) => (Law::Conservation, 1..=1),
             Once::Stopped => (Law::StopIsSeen, 0..=0),
             Once::TimedOut => (Law::Conservation, 0..=0),
             Once::Unknown => (Law::Conservation, 0..=1),

@@ -64,6 +64,9 @@ impl<T: Transport<Request: BufRead + Write>> Transport for Watched<T> {
         if !matches!(got, Ok(Some(_))) {
             self.world.looks.fetch_add(1, SeqCst);
         }
+        if got.as_ref().err().is_some_and(|error| error.kind() != ErrorKind::WouldBlock) {
+            self.world.errors.fetch_add(1, SeqCst);
+        }
         Ok(got?.map(|inner| self.visit(inner)))
     }
 
@@ -77,6 +80,10 @@ impl<T: Transport<Request: BufRead + Write>> Transport for Watched<T> {
 
     fn server_close(self) -> io::Result<()> {
         self.inner.server_close()
+    }
+
+    fn check_fork(&self) -> io::Result<()> {
+        self.inner.check_fork()
     }
 
     fn after_fork(&self, child: &ForkedChild<'_>) {

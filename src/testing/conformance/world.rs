@@ -25,6 +25,8 @@ pub(super) struct World {
     pub(super) overdue: AtomicBool,
     /// How many looks at the transport have found no request.
     pub(super) looks: AtomicUsize,
+    /// How many of these were errors of the transport.
+    pub(super) errors: AtomicUsize,
     /// Held by who takes a request: which request it is must be known of one before there is another.
     pub(super) entrance: Mutex<()>,
     guests: Mutex<Vec<Guest>>,
@@ -59,6 +61,7 @@ impl World {
             since: Instant::now(),
             overdue: AtomicBool::new(false),
             looks: AtomicUsize::new(0),
+            errors: AtomicUsize::new(0),
             entrance: Mutex::default(),
             guests: Mutex::default(),
             came: Condvar::new(),

@@ -199,6 +199,10 @@ impl<T: Transport<Request: TlsStream>> Transport for Tls<T> {
     fn after_fork(&self, child: &ForkedChild<'_>) {
         self.inner.after_fork(child);
     }
+
+    fn check_fork(&self) -> io::Result<()> {
+        self.inner.check_fork()
+    }
 }
 
 impl<T: Portable<Request: TlsStream>> Portable for Tls<T> {

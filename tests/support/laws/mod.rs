@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests may, and clippy knows only the functions marked so")]
 
 pub mod client;
+pub mod end;
 pub mod ledger;
 pub mod model;
 pub mod remains;

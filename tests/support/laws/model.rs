@@ -95,6 +95,8 @@ pub struct Setting {
     pub hooks_panic: bool,
     /// Whether it has limits that nobody meets, and a drain without deadlines.
     pub books: bool,
+    /// Whether requests can't be got at first, in memory.
+    pub failing: bool,
 }
 
 #[derive(Clone)]
@@ -371,7 +373,9 @@ impl Model {
             return;
         }
         self.begun = true;
-        if self.clients.iter().any(is(Fate::Unknown)) || self.setting.mixin == Mixin::ForkingOne {
+        // An error in the place of the first takes all the time that there is.
+        let unsure = self.setting.failing || self.setting.mixin == Mixin::ForkingOne;
+        if self.clients.iter().any(is(Fate::Unknown)) || unsure {
             self.once = Once::Unknown;
             self.change(|fate| *fate == Fate::Queued, Fate::Unknown);
         } else if let Some(first) = self.clients.iter_mut().find(|peer| is(Fate::Queued)(peer)) {
@@ -398,15 +402,19 @@ impl Model {
 pub struct Threads;
 #[derive(Debug)]
 pub struct Forks;
+/// The same of servers in memory.
+#[cfg(feature = "testing")]
+#[derive(Debug)]
+pub struct Memories;
 
 macro_rules! reference {
-    ($($name:ty: $mixins:expr;)*) => {$(
+    ($($name:ty: $wires:expr, $mixins:expr;)*) => {$(
         impl ReferenceStateMachine for $name {
             type State = Model;
             type Transition = Transition;
 
             fn init_state() -> BoxedStrategy<Model> {
-                init_state($mixins)
+                init_state($wires, $mixins)
             }
 
             fn transitions(state: &Model) -> BoxedStrategy<Transition> {
@@ -426,7 +434,7 @@ macro_rules! reference {
 }
 
 reference! {
-    Threads: vec![
+    Threads: wires(), vec![
         Mixin::Sync,
         Mixin::Threading,
         Mixin::ThreadPool,
@@ -436,7 +444,7 @@ reference! {
         Mixin::SelectingPool,
         Mixin::ForkingRefused,
     ];
-    Forks: vec![
+    Forks: wires(), vec![
         Mixin::Forking,
         Mixin::ForkingOne,
         Mixin::ForkServer,
@@ -444,6 +452,24 @@ reference! {
         Mixin::PreForkingPool,
         Mixin::PreForkingSelecting,
     ];
+}
+
+#[cfg(feature = "testing")]
+reference! {
+    Memories: memory(), vec![
+        Mixin::Sync,
+        Mixin::Threading,
+        Mixin::ThreadPool,
+        Mixin::ThreadPoolOne,
+    ];
+}
+
+#[cfg(feature = "testing")]
+fn memory() -> impl Strategy<Value = Wire> {
+    prop_oneof![
+        3 => (0_usize..4).prop_map(|pieces| Wire::Memory { pieces }),
+        1 => Just(Wire::MemoryDatagrams),
+    ]
 }
 
 pub fn wires() -> impl Strategy<Value = Wire> {
@@ -458,10 +484,15 @@ pub fn sent() -> impl Strategy<Value = usize> {
     prop_oneof![2 => Just(LENGTH), 1 => 0..LENGTH]
 }
 
-fn init_state(mixins: Vec<Mixin>) -> BoxedStrategy<Model> {
-    let setting = (wires(), select(mixins), proptest::bool::weighted(0.3), any::<bool>());
-    let setting = setting.prop_map(|(wire, mixin, hooks_panic, books)| {
-        Model::new(Setting { wire, mixin, hooks_panic, books })
+fn init_state(
+    wires: impl Strategy<Value = Wire> + 'static,
+    mixins: Vec<Mixin>,
+) -> BoxedStrategy<Model> {
+    let flags = (proptest::bool::weighted(0.3), any::<bool>(), any::<bool>());
+    let setting = (wires, select(mixins), flags);
+    let setting = setting.prop_map(|(wire, mixin, (hooks_panic, books, failing))| {
+        let failing = failing && wire.is_memory();
+        Model::new(Setting { wire, mixin, hooks_panic, books, failing })
     });
     setting.boxed()
 }

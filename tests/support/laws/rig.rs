@@ -8,7 +8,13 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "testing")]
+use nix::errno::Errno;
 use socket2::SockAddr;
+#[cfg(feature = "testing")]
+use socketserver::Options;
+#[cfg(feature = "testing")]
+use socketserver::testing::{InMemory, Memory, MemoryDatagrams};
 use socketserver::{
     Beside, Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Many, Outcome, Portable,
     PreForking, Running, Selectable, Selecting, Server, StopHandle, Tcp, ThreadPool, Threading,
@@ -37,8 +43,6 @@ pub trait Rig {
 }
 
 pub fn build(world: &Arc<World>, setting: &Setting) -> io::Result<Box<dyn Rig>> {
-    let path = world.place.path().join("s");
-    let unix = SockAddr::unix(&path)?;
     let ip = |address: io::Result<std::net::SocketAddr>| address.map(SockAddr::from);
     match setting.wire {
         Wire::Tcp => {
@@ -51,16 +55,46 @@ pub fn build(world: &Arc<World>, setting: &Setting) -> io::Result<Box<dyn Rig>> 
             let address = ip(transport.local_addr())?;
             with(world, setting, transport, address)
         }
-        Wire::UnixStream => streams(world, setting, UnixStream::options().bind(path)?, unix),
-        Wire::UnixDatagram => with(world, setting, UnixDatagram::options().bind(path)?, unix),
+        Wire::UnixStream => {
+            let path = world.socket_file();
+            let address = SockAddr::unix(&path)?;
+            streams(world, setting, UnixStream::options().bind(path)?, address)
+        }
+        Wire::UnixDatagram => {
+            let path = world.socket_file();
+            let address = SockAddr::unix(&path)?;
+            with(world, setting, UnixDatagram::options().bind(path)?, address)
+        }
         Wire::Beside => {
             let tcp = || Tcp::options().bind("127.0.0.1:0");
             let many = Many::new([tcp()?, tcp()?])?;
             let address = ip(many.local_addr().map(|all| all[1]))?;
-            let transport = Beside::new(UnixStream::options().bind(path)?, many)?;
+            let unix = UnixStream::options().bind(world.socket_file())?;
+            let transport = Beside::new(unix, many)?;
             streams(world, setting, transport, address)
         }
+        #[cfg(feature = "testing")]
+        Wire::Memory { .. } => {
+            let transport = failing(Memory::options(), setting).bind("10.0.0.1:0")?;
+            let address = ip(transport.local_addr())?;
+            in_process(world, setting, transport, address)
+        }
+        #[cfg(feature = "testing")]
+        Wire::MemoryDatagrams => {
+            let transport = failing(MemoryDatagrams::options(), setting).bind("10.0.0.1:0")?;
+            let address = ip(transport.local_addr())?;
+            in_process(world, setting, transport, address)
+        }
     }
+}
+
+/// Errors of `get_request` that belong to one request and leave it there: the loop passes over them.
+#[cfg(feature = "testing")]
+fn failing<T: InMemory>(options: Options<T>, setting: &Setting) -> Options<T> {
+    let failing: &[u64] = if setting.failing { &[1, 3, 4, 8] } else { &[] };
+    failing
+        .iter()
+        .fold(options, |options, number| options.fail_get_request(*number, Errno::EPROTO.into()))
 }
 
 fn streams<T>(
@@ -101,15 +135,6 @@ where
     T: Portable<Request: Inner + Send> + Send + Sync + 'static,
 {
     match setting.mixin {
-        Mixin::Sync | Mixin::Selecting | Mixin::SelectingThreads | Mixin::SelectingPool => {
-            boxed(world, setting, transport, address, socketserver::Sync)
-        }
-        Mixin::Threading => boxed(world, setting, transport, address, Threading::new()),
-        Mixin::ThreadPool => {
-            let pool = ThreadPool::new(MOST_CLIENTS).idle_timeout(Duration::ZERO);
-            boxed(world, setting, transport, address, pool)
-        }
-        Mixin::ThreadPoolOne => boxed(world, setting, transport, address, ThreadPool::new(1)),
         Mixin::Forking | Mixin::ForkingRefused => {
             boxed(world, setting, transport, address, Forking::new())
         }
@@ -127,6 +152,27 @@ where
             world.workers.get_or_init(|| strategy.workers());
             boxed(world, setting, transport, address, strategy)
         }
+        _ => in_process(world, setting, transport, address),
+    }
+}
+
+fn in_process<T>(
+    world: &Arc<World>,
+    setting: &Setting,
+    transport: T,
+    address: SockAddr,
+) -> io::Result<Box<dyn Rig>>
+where
+    T: Transport<Request: Inner + Send> + Send + Sync + 'static,
+{
+    match setting.mixin {
+        Mixin::Threading => boxed(world, setting, transport, address, Threading::new()),
+        Mixin::ThreadPool => {
+            let pool = ThreadPool::new(MOST_CLIENTS).idle_timeout(Duration::ZERO);
+            boxed(world, setting, transport, address, pool)
+        }
+        Mixin::ThreadPoolOne => boxed(world, setting, transport, address, ThreadPool::new(1)),
+        _ => boxed(world, setting, transport, address, socketserver::Sync),
     }
 }
 

@@ -35,7 +35,7 @@ impl System {
         hush_scripted_panics();
         reap_leftovers();
         let before = Remains::now()?;
-        let world = Arc::new(World::new()?);
+        let world = Arc::new(World::new(model.setting.wire)?);
         let rig = build(&world, &model.setting)?;
         let (address, handles) = (rig.address(), vec![rig.handle()]);
         let clients = Vec::new();
@@ -253,7 +253,7 @@ impl System {
 
     /// Law 5.
     fn check_remains(self) -> io::Result<()> {
-        let files = self.world.place.path().read_dir()?.collect::<io::Result<Vec<_>>>()?;
+        let files = self.world.left_over()?;
         assert!(files.is_empty(), "left over: {files:?}");
         let before = self.before.clone();
         drop(self);

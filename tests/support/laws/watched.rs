@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
 use socketserver::{
-    Activity, Datagram, DatagramSocket, Either, FailureKind, ForkedChild, Portable, Progress,
-    Request, Room, Selectable, Stage, StreamRequest, StreamSocket, Transport, Waiter,
+    Activity, Cutter, Datagram, DatagramSocket, Either, FailureKind, ForkedChild, Portable,
+    Progress, Request, Room, Selectable, Stage, StreamRequest, StreamSocket, Transport, Waiter,
 };
 
 use super::client::Address;
@@ -178,6 +178,10 @@ impl<R: Inner> Request for Visit<R> {
 
     fn connection(&self) -> Option<BorrowedFd<'_>> {
         self.inner.as_ref().and_then(Request::connection)
+    }
+
+    fn cutter(&self) -> Option<Cutter> {
+        self.inner.as_ref().and_then(Request::cutter)
     }
 
     fn watch(&mut self, activity: &Activity) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -13,6 +14,7 @@ use socketserver::{Counters, Workers};
 use tempfile::TempDir;
 
 use super::super::processes::lives;
+use super::client::Wire;
 use super::ledger::{Entry, Ledger};
 use super::script::Script;
 
@@ -21,10 +23,8 @@ const LEFT: &str = "left";
 /// Standard mutexes, as children use them too.
 pub struct World {
     pub ledger: Ledger,
-    /// Where the server's socket file is.
-    pub place: TempDir,
-    /// Where the clients' are.
-    pub homes: TempDir,
+    /// Where the server's socket file is, and where the clients' are; none in memory.
+    places: Option<[TempDir; 2]>,
     /// How many requests have been taken.
     pub taken: AtomicUsize,
     /// Whether a serve loop went on although it should have stopped.
@@ -46,19 +46,36 @@ pub struct Guest {
 }
 
 impl World {
-    pub fn new() -> io::Result<Self> {
+    pub fn new(wire: Wire) -> io::Result<Self> {
+        let memory = wire.is_memory();
+        let places = || Ok::<_, io::Error>([tempfile::tempdir()?, tempfile::tempdir()?]);
         Ok(Self {
-            ledger: Ledger::new()?,
-            place: tempfile::tempdir()?,
-            homes: tempfile::tempdir()?,
+            ledger: Ledger::new(memory)?,
+            places: (!memory).then(places).transpose()?,
             taken: AtomicUsize::new(0),
             overdue: AtomicBool::new(false),
             counters: Counters::new()?,
-            events: Ledger::new()?,
+            events: Ledger::new(memory)?,
             workers: OnceLock::new(),
             book: Mutex::default(),
             ends: Mutex::default(),
         })
+    }
+
+    /// The server's socket file.
+    pub fn socket_file(&self) -> PathBuf {
+        self.places.as_ref().unwrap()[0].path().join("s")
+    }
+
+    /// What the server has left where that was.
+    pub fn left_over(&self) -> io::Result<Vec<PathBuf>> {
+        let Some([place, _]) = &self.places else { return Ok(Vec::new()) };
+        place.path().read_dir()?.map(|entry| Ok(entry?.path())).collect()
+    }
+
+    /// A client's socket file.
+    pub fn home(&self, client: usize) -> PathBuf {
+        self.places.as_ref().unwrap()[1].path().join(client.to_string())
     }
 
     /// Whether `address` was free to be this guest's: a system may give a port twice.
