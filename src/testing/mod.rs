@@ -82,13 +82,14 @@
 //! [`keeps_the_laws!`](crate::testing::keeps_the_laws):
 //!
 //! ```
-//! use socketserver::testing::{OverTcp, keeps_the_laws, mixin, strategy};
-//! use socketserver::{Selecting, StopAfterPanics, Sync, ThreadPool};
+//! use socketserver::testing::{OverTcp, keeps_the_laws, mixin, strategy, transport};
+//! use socketserver::{Selecting, Sync, ThreadPool};
 //!
 //! // In the place of what stands here stands yours.
 //! keeps_the_laws!(my_strategy, strategy(|| ThreadPool::new(2)));
 //! keeps_the_laws!(my_selector, strategy(|| Selecting::new(Sync)).over(OverTcp));
-//! keeps_the_laws!(my_mixin, mixin(|inner| StopAfterPanics::new(1000, inner)));
+//! keeps_the_laws!(my_transport, transport(OverTcp));
+//! keeps_the_laws!(my_mixin, mixin(|inner| inner));
 //! ```
 //!
 //! A strategy and a mixin take a line; of a transport, a [`Reach`] says how it is made and how a client

@@ -49,10 +49,10 @@ impl<L: Client> Caller<L> {
 
     /// Reads what the server had to say, which it has said by now. A second time, there must be
     /// nothing more.
-    pub(super) fn check_reply(&mut self, patience: Duration) -> Result<(), Fault> {
+    pub(super) fn check_reply(&mut self, handled: bool, patience: Duration) -> Result<(), Fault> {
         let first = !self.checked;
         self.checked = true;
-        let answered = first && self.sent == LENGTH && self.script.answers(self.packet);
+        let answered = first && handled && self.sent == LENGTH && self.script.answers(self.packet);
         let wanted = if answered { self.number_alone() } else { String::new() };
         let got = match self.client.receive(answered, patience) {
             Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),

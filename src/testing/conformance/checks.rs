@@ -25,7 +25,7 @@ pub(super) fn check_so_far(world: &World, model: &Model) -> Result<(), Fault> {
     Law::LoopLives.holds(!world.ledger.is_full(), || "the hooks are called without end".into())?;
     for (index, peer) in model.clients.iter().enumerate() {
         let so_far = story(&entries, index + 1);
-        let stories = peer.stories();
+        let stories = peer.stories(&model.setting);
         let begins = |story: &Vec<What>| {
             let part = story.get(..so_far.len());
             part.is_some_and(|part| model.setting.is(&so_far, part))
@@ -50,7 +50,7 @@ pub(super) fn check_so_far(world: &World, model: &Model) -> Result<(), Fault> {
 /// What holds for a request that is over.
 pub(super) fn check_end(entries: &[Entry], model: &Model, client: usize) -> Result<(), Fault> {
     let whole = story(entries, client + 1);
-    let stories = model.clients[client].stories();
+    let stories = model.clients[client].stories(&model.setting);
     if stories.iter().any(|story| model.setting.is(&whole, story)) {
         return Ok(());
     }

@@ -22,7 +22,7 @@ pub(super) fn check_idle<L>(
     patience: Duration,
 ) -> Result<(), Fault> {
     let setting = Setting { packet, conduct, hooks_panic: false, books: false };
-    let world = Arc::new(World::new(patience, false, conduct.forks)?);
+    let world = Arc::new(World::new(patience, false, conduct.forks())?);
     let mut machine = make(&world, &setting)?;
     let stop = machine.spawn()?;
     let (_nobody, silence) = mpsc::channel::<()>();

@@ -35,6 +35,10 @@ pub(super) enum What {
     Lost,
     ServiceActions,
     HandleTimeout,
+    /// A process begins to take requests, or to handle one; its entry has that for a client.
+    ChildInit,
+    /// It takes no request any more.
+    AfterFork,
     Event(Event),
 }
 
@@ -51,8 +55,8 @@ const STAGES: [Stage; 7] = [
 /// All that can happen: what stands in the ledger is the place in this list.
 static ALL: LazyLock<Vec<What>> = LazyLock::new(|| {
     use What::{
-        Closed, CopyClosed, GetRequest, HandleError, HandleTimeout, Hook, Lost, Mistaken,
-        ServiceActions, Shutdown, Uninvited,
+        AfterFork, ChildInit, Closed, CopyClosed, GetRequest, HandleError, HandleTimeout, Hook,
+        Lost, Mistaken, ServiceActions, Shutdown, Uninvited,
     };
     let kinds = FailureKind::ALL.iter().copied();
     let plain = [
@@ -65,6 +69,8 @@ static ALL: LazyLock<Vec<What>> = LazyLock::new(|| {
         Lost,
         ServiceActions,
         HandleTimeout,
+        ChildInit,
+        AfterFork,
         What::Event(Event::Accepted),
         What::Event(Event::Finished),
         What::Event(Event::AcceptFailed),
@@ -99,6 +105,8 @@ impl fmt::Display for What {
                 Self::Lost => "dropped without being closed",
                 Self::ServiceActions => "service_actions",
                 Self::HandleTimeout => "handle_timeout",
+                Self::ChildInit => "child_init",
+                Self::AfterFork => "after_fork",
                 _ => "start",
             }),
         }

@@ -50,7 +50,7 @@ where
     H: Handler<Visit<RequestOf<R>>> + Send + Sync + 'static,
 {
     let (transport, address) = reach.open()?;
-    let transport = Watched::new(transport, Arc::clone(world), R::sender);
+    let transport = Watched::new(transport, Arc::clone(world));
     let make = |stop| wrap(Teller::new(Arc::clone(world), stop));
     let mut server = Server::with_stop(transport, strategy, make)?.counters(&world.counters);
     if setting.books {

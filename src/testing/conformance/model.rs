@@ -15,8 +15,28 @@ pub(super) struct Conduct {
     pub(super) at_once: bool,
     /// Whether `handle_request` returns when its request has been handled, where that is known.
     pub(super) inline: Option<bool>,
-    /// Each request goes to a process of its own, so the process of the server has one thread.
-    pub(super) forks: bool,
+    pub(super) place: Place,
+}
+
+/// Where requests are handled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the process of the server.
+    #[default]
+    Here,
+    /// Each in a process of its own.
+    Children,
+    /// In other processes, which take them.
+    Workers,
+    /// Nowhere: there is no thread or process for any.
+    Nowhere,
+}
+
+impl Conduct {
+    /// Whether the process of the server has to have one thread.
+    pub(super) fn forks(self) -> bool {
+        matches!(self.place, Place::Children | Place::Workers)
+    }
 }
 
 /// What a schedule is played under.
@@ -94,18 +114,21 @@ impl Peer {
     }
 
     /// Whether its request ends without anything more from it.
-    pub(super) fn is_decided(&self) -> bool {
-        self.end != End::Open || Heard::of(self.sent) >= self.script.needs()
+    pub(super) fn is_decided(&self, setting: &Setting) -> bool {
+        setting.refuses() || self.end != End::Open || Heard::of(self.sent) >= self.script.needs()
     }
 
     /// The stories that its request may have.
-    pub(super) fn stories(&self) -> Vec<Vec<What>> {
+    pub(super) fn stories(&self, setting: &Setting) -> Vec<Vec<What>> {
+        if setting.refuses() {
+            return vec![self.script.story_without_start()];
+        }
         let all = [Heard::Nothing, Heard::FirstLine, Heard::All];
         let heard = Heard::of(self.sent);
         // Who is gone may not be heard to the end, nor be answered.
         let parts: Vec<_> = match self.end {
             End::Aborted => all.into_iter().filter(|part| *part <= heard).collect(),
-            End::Open if !self.is_decided() => vec![Heard::All],
+            End::Open if !self.is_decided(setting) => vec![Heard::All],
             End::Open | End::HalfClosed => vec![heard],
         };
         let mut stories: Vec<_> = parts.into_iter().map(|part| self.script.story(part)).collect();
@@ -118,6 +141,10 @@ impl Peer {
 }
 
 impl Setting {
+    pub(super) fn refuses(&self) -> bool {
+        self.conduct.place == Place::Nowhere
+    }
+
     /// Whether a request may have `seen` as its story where `wanted` is one. A packet has no peer
     /// that could leave, or be late.
     pub(super) fn is(&self, seen: &[What], wanted: &[What]) -> bool {
@@ -153,11 +180,11 @@ impl Model {
 
     /// Whether somebody who may be heard now holds whoever waits for the end of that.
     fn has_holding(&self) -> bool {
-        self.clients.iter().any(|peer| peer.fate != Fate::Done && !peer.is_decided())
+        self.clients.iter().any(|peer| peer.fate != Fate::Done && !peer.is_decided(&self.setting))
     }
 
     fn can_be_stopped_by_handler(&self) -> bool {
-        self.flows() && self.has_room()
+        self.flows() && self.has_room() && !self.setting.refuses()
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -165,7 +192,7 @@ impl Model {
     }
 
     pub(super) fn allows(&self, step: Step) -> bool {
-        let Conduct { inline, forks, .. } = self.setting.conduct;
+        let Conduct { inline, .. } = self.setting.conduct;
         let stream = |client: usize| {
             let peer = self.clients.get(client);
             !self.setting.packet && peer.is_some_and(|peer| peer.end == End::Open)
@@ -179,7 +206,8 @@ impl Model {
             }
             Step::Await(client) => self.clients.get(client).is_some_and(|peer| {
                 let served = self.running && !self.stop && peer.fate != Fate::Done;
-                peer.is_decided() && (peer.fate == Fate::Taken || served && self.flows())
+                peer.is_decided(&self.setting)
+                    && (peer.fate == Fate::Taken || served && self.flows())
             }),
             Step::TakeHandle => !self.running && self.handles.len() < MOST_HANDLES,
             Step::Stop(handle) => self.handles.get(handle).is_some_and(|born| {
@@ -192,7 +220,9 @@ impl Model {
                     own || !self.running || self.stop
                 }
             }),
-            Step::Spawn => !self.running && !forks && self.handles.len() < MOST_HANDLES,
+            Step::Spawn => {
+                !self.running && !self.setting.conduct.forks() && self.handles.len() < MOST_HANDLES
+            }
             Step::StopByHandler => self.running && !self.stop && self.can_be_stopped_by_handler(),
             Step::Join => self.running && self.stop && self.flows(),
             Step::Serve => !self.running && (self.stop || self.can_be_stopped_by_handler()),

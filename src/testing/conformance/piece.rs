@@ -5,7 +5,7 @@ use std::any::type_name;
 use super::in_memory::OverMemory;
 use super::law::Broken;
 use super::machine::machine;
-use super::model::Conduct;
+use super::model::{Conduct, Place};
 use super::reach::{OverTcp, Reach};
 use super::runner::{Kept, Piece, run};
 use super::teller::Teller;
@@ -75,10 +75,25 @@ pub fn transport<R: Reach>(reach: R) -> Over<R> {
 /// # Examples
 ///
 /// ```
-/// use socketserver::StopAfterPanics;
+/// use std::io;
 /// use socketserver::testing::{keeps_the_laws, mixin};
+/// use socketserver::{Handler, Next, forward_hooks};
 ///
-/// keeps_the_laws!(it_bears_much, mixin(|inner| StopAfterPanics::new(1000, inner)));
+/// /// Handles as the one inside does, and says how it went.
+/// struct Aloud<H>(H);
+///
+/// impl<R, H: Handler<R>> Handler<R> for Aloud<H> {
+///     forward_hooks!(R, self => self.0; missing setup finish verify_request handle_error
+///         handle_timeout service_actions get_request_failed event panicked child_init);
+///
+///     fn handle(&self, request: &mut R) -> io::Result<Next> {
+///         let next = self.0.handle(request)?;
+///         eprintln!("handled");
+///         Ok(next)
+///     }
+/// }
+///
+/// keeps_the_laws!(it_says_no_more_than_that, mixin(Aloud));
 /// ```
 pub fn mixin<M, H>(wrap: M) -> Mixin<M>
 where
@@ -128,6 +143,31 @@ impl<S> Strategy<S> {
     #[must_use]
     pub fn inline(mut self, inline: bool) -> Self {
         self.conduct.inline = Some(inline);
+        self
+    }
+
+    /// Each request goes to a process of its own. The check has to run in a process with one thread,
+    /// and neither has [`keeps_the_laws!`](crate::testing::keeps_the_laws) one: it is for the `main` of
+    /// a test that has no harness.
+    #[must_use]
+    pub fn in_children(mut self) -> Self {
+        self.conduct.place = Place::Children;
+        self
+    }
+
+    /// The requests are taken by other processes. As for [`in_children`](Self::in_children), there has
+    /// to be one thread.
+    #[must_use]
+    pub fn in_workers(mut self) -> Self {
+        self.conduct.place = Place::Workers;
+        self
+    }
+
+    /// No request is handled, as there is no thread or process for any: they are
+    /// [refused](crate::Session::refuse_request).
+    #[must_use]
+    pub fn refuses(mut self) -> Self {
+        self.conduct.place = Place::Nowhere;
         self
     }
 
@@ -194,7 +234,7 @@ where
     R: Reach,
     H: Handler<Visit<<R::Transport as Transport>::Request>> + Send + std::marker::Sync + 'static,
 {
-    let known = |at_once| Conduct { at_once, inline: Some(!at_once), forks: false };
+    let known = |at_once| Conduct { at_once, inline: Some(!at_once), ..Conduct::default() };
     let mut kept = check(reach, &|| Sync, known(false), wrap)?;
     kept += check(reach, &Threading::new, known(true), wrap)?;
     Ok(kept)

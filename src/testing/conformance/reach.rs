@@ -11,8 +11,8 @@ use crate::{LocalAddr, Tcp, Transport};
 
 /// A transport under test: how it is made, and how a client reaches it.
 ///
-/// The kit makes it afresh for each schedule, and its clients come one after the other, in the order
-/// in which their requests are then taken.
+/// The kit makes it afresh for each schedule. Its clients come one after the other, and their requests
+/// have to be taken in that order; a transport that takes from several places is reached at one.
 ///
 /// # Examples
 ///
@@ -71,12 +71,6 @@ pub trait Reach {
     /// Where it can't come; the check is over then.
     fn connect(&self, to: &Self::Address) -> io::Result<Self::Client>;
 
-    /// What is known of the client that made a request, where requests do not come in the order of
-    /// their clients: the same as its [`Client::name`]. `None`, the default, where they do.
-    fn sender(_request: &<Self::Transport as Transport>::Request) -> Option<String> {
-        None
-    }
-
     /// What is left of a transport that has been closed, and the kit does not see by itself: a socket
     /// file. It is a broken law where there is something.
     ///
@@ -123,11 +117,6 @@ pub trait Client: Sized {
     /// Where it can't.
     fn abort(self) -> io::Result<()> {
         Ok(())
-    }
-
-    /// What its requests are known by: see [`Reach::sender`].
-    fn name(&self) -> Option<String> {
-        None
     }
 }
 

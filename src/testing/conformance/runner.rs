@@ -75,7 +75,7 @@ pub(super) fn run<L: Client>(piece: &Piece<'_, L>) -> Result<Kept, Box<Broken>> 
     let (begun, alone) = (Instant::now(), is_alone());
     let first = asked_for(SEED).unwrap_or_else(fresh_seed);
     let schedules = asked_for(NUMBER).unwrap_or(SCHEDULES);
-    if !piece.conduct.forks {
+    if !piece.conduct.forks() {
         check_idle(piece.make, piece.packet, piece.conduct, PATIENCE)
             .map_err(|fault| piece.broken(first, Vec::new(), &fault))?;
     }

@@ -120,6 +120,15 @@ impl Script {
         story
     }
 
+    /// The hooks of a request that no thread or process can be had for.
+    pub(super) fn story_without_start(self) -> Vec<What> {
+        if matches!(self, Self::Rejected | Self::Fails(Stage::Verify, _)) {
+            return self.story(Heard::Nothing);
+        }
+        let refused = What::HandleError(Stage::Start, FailureKind::NotStarted);
+        vec![What::GetRequest, What::Hook(Stage::Verify), refused, What::Shutdown, What::Closed]
+    }
+
     fn live(self, heard: Heard, story: &mut Vec<What>) -> Option<(Stage, How)> {
         let mut step = |stage: Stage, needs: Heard| {
             story.push(What::Hook(stage));

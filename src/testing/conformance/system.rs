@@ -11,7 +11,7 @@ use super::checks::{check_counters, check_end, check_so_far, story};
 use super::law::{Fault, Law};
 use super::ledger::{Entry, What};
 use super::machine::Machine;
-use super::model::{End, Fate, Model, Once, Setting};
+use super::model::{End, Fate, Model, Once, Place, Setting};
 use super::reach::Client;
 use super::remains::Remains;
 use super::schedule::Schedule;
@@ -61,7 +61,7 @@ pub(super) fn play<L: Client>(
 
 impl<'a, L: Client> System<'a, L> {
     fn start(make: &Make<'a, L>, setting: Setting, patience: Duration) -> Result<Self, Fault> {
-        let world = Arc::new(World::new(patience, setting.hooks_panic, setting.conduct.forks)?);
+        let world = Arc::new(World::new(patience, setting.hooks_panic, setting.conduct.forks())?);
         let machine = make(&world, &setting)?;
         let handles = vec![machine.handle()?];
         let model = Model::new(setting);
@@ -94,9 +94,8 @@ impl<'a, L: Client> System<'a, L> {
     fn connect(&mut self, script: Script) -> io::Result<()> {
         let number = self.clients.len() + 1;
         let sent = self.model.clients[number - 1].sent;
-        self.world.expect(Guest { client: number, script, name: None });
+        self.world.expect(Guest { client: number, script });
         let client = self.machine.connect()?;
-        self.world.christen(number, client.name());
         let mut caller = Caller::new(client, script, number, self.model.setting.packet);
         caller.send(sent)?;
         self.clients.push(Some(caller));
@@ -122,9 +121,24 @@ impl<'a, L: Client> System<'a, L> {
             let asked = stopped || self.has(last, What::Hook(Stage::Handle));
             if asked { fault } else { self.never_closed(last) }
         })?;
+        self.wait_for_workers()?;
         Law::LoopLives.holds(stopped || self.has(last, What::Hook(Stage::Handle)), || {
             "serve_forever returned, and nobody had stopped it".into()
         })
+    }
+
+    /// Waits until no worker takes requests any more: one that does although the session is over does
+    /// not know of the clients that have come since.
+    fn wait_for_workers(&self) -> Result<(), Fault> {
+        let all_have_left = |entries: &[Entry]| {
+            let begun = entries.iter().filter(|entry| entry.what == What::ChildInit);
+            let left = |client| Entry { client, what: What::AfterFork };
+            begun.into_iter().all(|entry| entries.contains(&left(entry.client)))
+        };
+        let ledger = &self.world.ledger;
+        let left = self.model.setting.conduct.place != Place::Workers
+            || ledger.wait_until(self.world.patience, all_have_left);
+        Law::StopIsSeen.holds(left, || "workers go on when serve_forever has returned".into())
     }
 
     fn has(&self, client: usize, what: What) -> bool {
@@ -173,9 +187,8 @@ impl<'a, L: Client> System<'a, L> {
     fn takes_another(&mut self) -> bool {
         let (number, taken) = (self.clients.len() + 1, self.world.ledger.taken());
         let script = Script::Fine;
-        self.world.expect(Guest { client: number, script, name: None });
+        self.world.expect(Guest { client: number, script });
         let Ok(client) = self.machine.connect() else { return false };
-        self.world.christen(number, client.name());
         let mut caller = Caller::new(client, script, number, self.model.setting.packet);
         let said = caller.send(LENGTH);
         if !self.model.running {
@@ -227,6 +240,9 @@ impl<'a, L: Client> System<'a, L> {
             Some(Script::Fails(Stage::Verify, _)) => return vec![Outcome::Failed],
             _ => {}
         }
+        if self.model.setting.refuses() {
+            return vec![Outcome::Failed];
+        }
         let failed = |what: &What| matches!(what, What::HandleError(..));
         match self.model.setting.conduct.inline {
             Some(false) => vec![Outcome::Handled],
@@ -244,14 +260,15 @@ impl<'a, L: Client> System<'a, L> {
     /// What holds for a request that is over.
     fn check_end(&mut self, client: usize) -> Result<(), Fault> {
         check_end(&self.world.ledger.entries(), &self.model, client)?;
-        let patience = self.world.patience;
-        self.clients[client].as_mut().map_or(Ok(()), |caller| caller.check_reply(patience))
+        let (handled, patience) = (!self.model.setting.refuses(), self.world.patience);
+        let caller = self.clients[client].as_mut();
+        caller.map_or(Ok(()), |caller| caller.check_reply(handled, patience))
     }
 
     /// Ends the server, and checks what is left to be checked.
     fn finish(mut self, before: Option<&Remains>) -> Result<(), Fault> {
         for (client, peer) in self.clients.iter_mut().zip(&mut self.model.clients) {
-            if !peer.is_decided() {
+            if !peer.is_decided(&self.model.setting) {
                 *client = None;
                 peer.end = End::Aborted;
             }
@@ -299,9 +316,9 @@ impl<'a, L: Client> System<'a, L> {
     fn check_hooks(&self) -> Result<(), Fault> {
         let entries = self.world.ledger.entries();
         let count = |wanted| entries.iter().filter(|entry| entry.what == wanted).count();
-        let forked = match self.model.setting.conduct.forks {
-            true => count(What::Hook(Stage::Establish)),
-            false => 0,
+        let forked = match self.model.setting.conduct.place {
+            Place::Children => count(What::Hook(Stage::Establish)),
+            _ => 0,
         };
         let served = count(What::GetRequest) - self.taken_once;
         let wanted = [

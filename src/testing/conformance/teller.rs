@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use super::ledger::What;
 use super::script::{Script, panic_if};
 use super::watched::Visit;
-use super::world::World;
+use super::world::{World, this_process};
 use crate::{Event, Failure, Handler, Next, ReadLine, Request, Stage, StopHandle};
 
 /// The kit's own handler, which a mixin under test wraps: it does to each request what the schedule
@@ -76,6 +76,10 @@ impl<R: Request + BufRead + Write> Handler<Visit<R>> for Teller {
 
     fn event(&self, event: Event) {
         self.tell(What::Event(event));
+    }
+
+    fn child_init(&self) {
+        self.world.ledger.record(this_process(), What::ChildInit);
     }
 
     fn handle_timeout(&self) {

@@ -9,17 +9,16 @@ use std::time::Instant;
 
 use super::ledger::What;
 use super::script::{Script, panic_if};
-use super::world::{Guest, World, locked};
+use super::world::{Guest, World, locked, this_process};
 use crate::{
-    Activity, FailureKind, ForkedChild, Portable, Progress, Request, Room, Selectable, Stage,
-    Transport, Waiter,
+    Activity, Cutter, FailureKind, ForkedChild, Portable, Progress, Request, Room, Selectable,
+    Stage, Transport, Waiter,
 };
 
 /// A transport that the kit looks at from outside: what a strategy under test serves.
 pub struct Watched<T: Transport> {
     inner: T,
     world: Arc<World>,
-    sender: fn(&T::Request) -> Option<String>,
 }
 
 /// A request on its way through the server, which the kit looks at: what a mixin under test handles.
@@ -33,17 +32,13 @@ pub struct Visit<R> {
 }
 
 impl<T: Transport> Watched<T> {
-    pub(super) fn new(
-        inner: T,
-        world: Arc<World>,
-        sender: fn(&T::Request) -> Option<String>,
-    ) -> Self {
-        Self { inner, world, sender }
+    pub(super) fn new(inner: T, world: Arc<World>) -> Self {
+        Self { inner, world }
     }
 
     fn visit(&self, inner: T::Request) -> Visit<T::Request> {
         let number = self.world.ledger.take();
-        let guest = self.world.guest(number, (self.sender)(&inner).as_deref());
+        let guest = self.world.guest(number);
         if guest.is_none() {
             self.world.ledger.record(0, What::Uninvited);
         }
@@ -88,6 +83,7 @@ impl<T: Transport<Request: BufRead + Write>> Transport for Watched<T> {
 
     fn after_fork(&self, child: &ForkedChild<'_>) {
         self.inner.after_fork(child);
+        self.world.ledger.record(this_process(), What::AfterFork);
     }
 }
 
@@ -122,7 +118,7 @@ impl<T: Portable<Request: BufRead + Write>> Portable for Watched<T> {
         let word = std::str::from_utf8(word).map_err(io::Error::other)?;
         let script = Script::parse(word).ok_or(ErrorKind::InvalidData)?;
         let inner = Some(self.inner.unpack(rest, descriptor)?);
-        let guest = Guest { client, script, name: None };
+        let guest = Guest { client, script };
         Ok(Visit { inner, guest, heard: None, world: Arc::clone(&self.world) })
     }
 }
@@ -156,6 +152,10 @@ impl<R: Request> Request for Visit<R> {
 
     fn connection(&self) -> Option<BorrowedFd<'_>> {
         self.inner.as_ref().and_then(Request::connection)
+    }
+
+    fn cutter(&self) -> Option<Cutter> {
+        self.inner.as_ref().and_then(Request::cutter)
     }
 
     fn watch(&mut self, activity: &Activity) {

@@ -1,8 +1,9 @@
 //! What the server, its handler and its clients of one schedule share.
 
 use std::io;
+use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ledger::Ledger;
@@ -30,23 +31,20 @@ pub(super) struct World {
     /// Held by who takes a request: which request it is must be known of one before there is another.
     pub(super) entrance: Mutex<()>,
     guests: Mutex<Vec<Guest>>,
-    came: Condvar,
 }
 
 /// A client that is expected.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Guest {
     /// Which one it is, from 1.
     pub(super) client: usize,
     pub(super) script: Script,
-    /// What its requests are known by, where they don't come in the order of their clients.
-    pub(super) name: Option<String>,
 }
 
 impl Guest {
     /// Whoever comes and was not expected.
     pub(super) fn stranger() -> Self {
-        Self { client: 0, script: Script::Fine, name: None }
+        Self { client: 0, script: Script::Fine }
     }
 }
 
@@ -64,41 +62,22 @@ impl World {
             errors: AtomicUsize::new(0),
             entrance: Mutex::default(),
             guests: Mutex::default(),
-            came: Condvar::new(),
         })
     }
 
     pub(super) fn expect(&self, guest: Guest) {
         locked(&self.guests).push(guest);
-        self.came.notify_all();
     }
 
-    /// Its client has a name, which is known when it has connected.
-    pub(super) fn christen(&self, client: usize, name: Option<String>) {
-        let mut guests = locked(&self.guests);
-        if let Some(guest) = guests.iter_mut().find(|guest| guest.client == client) {
-            guest.name = name;
-        }
-        self.came.notify_all();
+    /// Who made the request that was the `number`-th to be taken.
+    pub(super) fn guest(&self, number: usize) -> Option<Guest> {
+        locked(&self.guests).get(number.checked_sub(1)?).copied()
     }
+}
 
-    /// Who made the request that was the `number`-th to be taken, or came with this name.
-    pub(super) fn guest(&self, number: usize, name: Option<&str>) -> Option<Guest> {
-        let Some(name) = name else {
-            return locked(&self.guests).get(number.checked_sub(1)?).cloned();
-        };
-        let until = Instant::now() + self.patience;
-        let mut guests = locked(&self.guests);
-        loop {
-            let known = guests.iter().find(|guest| guest.name.as_deref() == Some(name));
-            let left = until.saturating_duration_since(Instant::now());
-            if known.is_some() || left.is_zero() {
-                return known.cloned();
-            }
-            let waited = self.came.wait_timeout(guests, left);
-            guests = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
+/// A number that no other process of now has, for the ledger.
+pub(super) fn this_process() -> usize {
+    usize::try_from(process::id()).unwrap_or(usize::MAX)
 }
 
 pub(super) fn locked<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
