@@ -16,7 +16,7 @@ use socketserver::testing::{Check, Law};
 type Outcome = Result<(), Box<dyn Error>>;
 
 /// The piece breaks this law, or one of these, and the kit says so.
-fn breaks(laws: &[Law], piece: &impl Check) -> Outcome {
+fn breaks(laws: &[Law], piece: impl Check) -> Outcome {
     let begun = Instant::now();
     match piece.check() {
         Ok(kept) => Err(format!("it is said to keep the laws: {kept}").into()),

@@ -22,7 +22,7 @@ macro_rules! mixins {
         }
 
         pub(crate) fn $test() -> Outcome {
-            breaks(&[Law::$law], &mixin($name))
+            breaks(&[Law::$law], mixin($name))
         }
     )*};
 }

@@ -70,35 +70,35 @@ where
 }
 
 pub(crate) fn drops() -> Outcome {
-    breaks(&[Law::Conservation], &strategy(|| Wrong::DropsEveryThird))
+    breaks(&[Law::Conservation], strategy(|| Wrong::DropsEveryThird))
 }
 
 pub(crate) fn forgets() -> Outcome {
-    breaks(&[Law::OnceEach], &strategy(|| Wrong::ForgetsEveryThird))
+    breaks(&[Law::OnceEach], strategy(|| Wrong::ForgetsEveryThird))
 }
 
 pub(crate) fn ends_after_a_failure() -> Outcome {
-    breaks(&[Law::LoopLives], &strategy(|| Wrong::EndsAfterAFailure))
+    breaks(&[Law::LoopLives], strategy(|| Wrong::EndsAfterAFailure))
 }
 
 pub(crate) fn panics_after_a_failure() -> Outcome {
-    breaks(&[Law::LoopLives], &strategy(|| Wrong::PanicsAfterAFailure))
+    breaks(&[Law::LoopLives], strategy(|| Wrong::PanicsAfterAFailure))
 }
 
 pub(crate) fn ignores_the_stop() -> Outcome {
-    breaks(&[Law::StopIsSeen], &strategy(|| Wrong::IgnoresTheStop))
+    breaks(&[Law::StopIsSeen], strategy(|| Wrong::IgnoresTheStop))
 }
 
 pub(crate) fn leaks_a_thread() -> Outcome {
-    breaks(&[Law::NothingRemains], &strategy(|| Wrong::LeaksAThread))
+    breaks(&[Law::NothingRemains], strategy(|| Wrong::LeaksAThread))
 }
 
 pub(crate) fn keeps_the_handler() -> Outcome {
-    breaks(&[Law::NothingRemains], &strategy(|| Wrong::KeepsTheHandler))
+    breaks(&[Law::NothingRemains], strategy(|| Wrong::KeepsTheHandler))
 }
 
 /// Under it a client that is slow holds up all others, and the stop: a loop that stands still, where
 /// something else has been said.
 pub(crate) fn is_no_threading() -> Outcome {
-    breaks(&[Law::LoopLives, Law::StopIsSeen], &strategy(|| Sync).at_once())
+    breaks(&[Law::LoopLives, Law::StopIsSeen], strategy(|| Sync).at_once())
 }

@@ -128,29 +128,29 @@ impl Reach for Wrong {
 }
 
 pub(crate) fn loses_requests() -> Outcome {
-    breaks(&[Law::Conservation], &transport(Wrong::LosesEveryThird))
+    breaks(&[Law::Conservation], transport(Wrong::LosesEveryThird))
 }
 
 pub(crate) fn spins() -> Outcome {
-    breaks(&[Law::LoopLives], &transport(Wrong::Spins))
+    breaks(&[Law::LoopLives], transport(Wrong::Spins))
 }
 
 pub(crate) fn breaks_for_good() -> Outcome {
-    breaks(&[Law::LoopLives], &transport(Wrong::Breaks))
+    breaks(&[Law::LoopLives], transport(Wrong::Breaks))
 }
 
 pub(crate) fn takes_nothing_more() -> Outcome {
-    breaks(&[Law::LoopLives], &transport(Wrong::TakesNothingMore))
+    breaks(&[Law::LoopLives], transport(Wrong::TakesNothingMore))
 }
 
 pub(crate) fn is_deaf() -> Outcome {
-    breaks(&[Law::StopIsSeen], &transport(Wrong::IsDeaf))
+    breaks(&[Law::StopIsSeen], transport(Wrong::IsDeaf))
 }
 
 pub(crate) fn leaves_a_descriptor() -> Outcome {
-    breaks(&[Law::NothingRemains], &transport(Wrong::LeavesADescriptor))
+    breaks(&[Law::NothingRemains], transport(Wrong::LeavesADescriptor))
 }
 
 pub(crate) fn leaves_connections_open() -> Outcome {
-    breaks(&[Law::OnceEach], &transport(Wrong::LeavesConnectionsOpen))
+    breaks(&[Law::OnceEach], transport(Wrong::LeavesConnectionsOpen))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::law::{Fault, Law};
 use super::model::{Conduct, Setting};
 use super::system::Make;
+use super::watch::Watch;
 use super::world::World;
 
 /// So long is looked on.
@@ -16,13 +17,14 @@ const WHILE: Duration = Duration::from_millis(100);
 const MOST: usize = 200;
 
 pub(super) fn check_idle<L>(
-    make: &Make<'_, L>,
+    make: &Make<L>,
+    watch: &Arc<Watch>,
     packet: bool,
     conduct: Conduct,
     patience: Duration,
 ) -> Result<(), Fault> {
     let setting = Setting { packet, conduct, hooks_panic: false, books: false };
-    let world = Arc::new(World::new(patience, false, conduct.forks())?);
+    let world = Arc::new(World::new(watch, patience, false, conduct.forks())?);
     let mut machine = make(&world, &setting)?;
     let stop = machine.spawn()?;
     let (_nobody, silence) = mpsc::channel::<()>();

@@ -3,8 +3,6 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
 use std::time::Duration;
 
 use super::law::{Fault, Law};
@@ -34,18 +32,17 @@ pub(super) trait Machine<L> {
     fn remains(&self) -> io::Result<Vec<String>>;
 }
 
-type RequestOf<R> = <<R as Reach>::Transport as Transport>::Request;
+pub(super) type RequestOf<R> = <<R as Reach>::Transport as Transport>::Request;
 
-pub(super) fn machine<'a, R, C, H>(
-    reach: &'a R,
+pub(super) fn machine<R, C, H>(
+    reach: &Arc<R>,
     strategy: C,
     wrap: impl FnOnce(Teller) -> H,
     world: &Arc<World>,
     setting: &Setting,
-) -> io::Result<Box<dyn Machine<R::Client> + 'a>>
+) -> io::Result<Box<dyn Machine<R::Client>>>
 where
-    R: Reach,
-    R::Address: 'a,
+    R: Reach + 'static,
     C: Concurrency<Watched<R::Transport>, H> + Send + 'static,
     H: Handler<Visit<RequestOf<R>>> + Send + Sync + 'static,
 {
@@ -64,19 +61,19 @@ where
         // Where there can be no thread to watch the loop, the loop has to watch itself.
         server = server.service_interval(world.patience);
     }
-    let world = Arc::clone(world);
+    let (reach, world) = (Arc::clone(reach), Arc::clone(world));
     Ok(Box::new(Whole { reach, address, idle: Some(server), running: None, world }))
 }
 
-struct Whole<'a, R: Reach, C, H> {
-    reach: &'a R,
+struct Whole<R: Reach, C, H> {
+    reach: Arc<R>,
     address: R::Address,
     idle: Option<Server<Watched<R::Transport>, C, H>>,
     running: Option<Running<Watched<R::Transport>, C, H>>,
     world: Arc<World>,
 }
 
-impl<R, C, H> Whole<'_, R, C, H>
+impl<R, C, H> Whole<R, C, H>
 where
     R: Reach,
     C: Concurrency<Watched<R::Transport>, H> + Send + 'static,
@@ -87,47 +84,16 @@ where
     }
 
     /// Has the server do something that has to come to an end.
-    fn run<V: Send + 'static>(
+    fn run<V>(
         &mut self,
-        what: &str,
+        what: &'static str,
         law: Law,
-        run: impl FnOnce(&mut Server<Watched<R::Transport>, C, H>) -> io::Result<V> + Send + 'static,
+        run: impl FnOnce(&mut Server<Watched<R::Transport>, C, H>) -> io::Result<V>,
     ) -> Result<V, Fault> {
-        let mut server = self.take()?;
-        let work = move || {
-            let value = run(&mut server);
-            (server, value)
-        };
-        let (server, value) = self.within(what, law, work)?;
-        self.idle = Some(server);
+        let server = self.idle.as_mut().ok_or_else(gone)?;
+        let value = self.world.watch.during(what, law, || run(server))?;
         law.holds(!self.world.overdue.load(SeqCst), || format!("{what} did not return"))?;
         returned(what, Law::LoopLives, value)
-    }
-
-    /// Runs on another thread what might hang, which that is then left to.
-    fn within<V: Send + 'static>(
-        &self,
-        what: &str,
-        law: Law,
-        run: impl FnOnce() -> V + Send + 'static,
-    ) -> Result<V, Fault> {
-        if self.world.forks {
-            return Ok(run());
-        }
-        let (send, receive) = channel();
-        let thread = thread::Builder::new().spawn(move || drop(send.send(run())))?;
-        match receive.recv_timeout(self.world.patience) {
-            Ok(value) => {
-                let _ = thread.join();
-                Ok(value)
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                Err(Fault::Broken(law, format!("{what} did not return")))
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(Fault::Broken(Law::LoopLives, format!("{what} panicked")))
-            }
-        }
     }
 }
 
@@ -140,7 +106,7 @@ fn returned<V>(what: &str, law: Law, value: io::Result<V>) -> Result<V, Fault> {
     value.map_err(|error| Fault::Broken(law, format!("{what} returned the error: {error}")))
 }
 
-impl<R, C, H> Machine<R::Client> for Whole<'_, R, C, H>
+impl<R, C, H> Machine<R::Client> for Whole<R, C, H>
 where
     R: Reach,
     C: Concurrency<Watched<R::Transport>, H> + Send + 'static,
@@ -167,7 +133,8 @@ where
 
     fn join(&mut self) -> Result<(), Fault> {
         let running = self.running.take().ok_or_else(gone)?;
-        let joined = self.within("serve_forever", Law::StopIsSeen, || running.join())?;
+        let join = || running.join();
+        let joined = self.world.watch.during("serve_forever", Law::StopIsSeen, join)?;
         self.idle = Some(returned("serve_forever", Law::LoopLives, joined)?);
         Ok(())
     }
@@ -183,7 +150,8 @@ where
 
     fn close(&mut self) -> Result<(), Fault> {
         let server = self.take()?;
-        let closed = self.within("close", Law::NothingRemains, || server.close())?;
+        let close = || server.close();
+        let closed = self.world.watch.during("close", Law::NothingRemains, close)?;
         returned("close", Law::NothingRemains, closed).map(drop)
     }
 

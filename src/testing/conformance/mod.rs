@@ -20,6 +20,7 @@ mod script;
 mod step;
 mod system;
 mod teller;
+mod watch;
 mod watched;
 mod world;
 
@@ -82,7 +83,7 @@ macro_rules! keeps_the_laws {
         fn $name() {
             $crate::testing::check_apart(
                 ::std::concat!(::std::module_path!(), "::", ::std::stringify!($name)),
-                || $crate::testing::Check::check(&$piece),
+                || $crate::testing::Check::check($piece),
             );
         }
     };

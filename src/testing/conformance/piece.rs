@@ -1,17 +1,18 @@
 //! What can be checked: a strategy, a transport, a mixin, or one of each.
 
 use std::any::type_name;
+use std::sync::Arc;
 
 use super::in_memory::OverMemory;
 use super::law::Broken;
-use super::machine::machine;
+use super::machine::{RequestOf, machine};
 use super::model::{Conduct, Place};
 use super::reach::{OverTcp, Reach};
 use super::runner::{Kept, Piece, run};
 use super::teller::Teller;
 use super::watched::{Visit, Watched};
 use crate::testing::{Memory, MemoryRequest};
-use crate::{Concurrency, Handler, Sync, Tcp, TcpRequest, Threading, Transport};
+use crate::{Concurrency, Handler, Sync, Tcp, TcpRequest, Threading};
 
 /// Something that the laws can be checked on; [`keeps_the_laws!`](crate::testing::keeps_the_laws)
 /// makes a test of it.
@@ -43,7 +44,7 @@ pub trait Check {
     /// # Errors
     ///
     /// The law that broke.
-    fn check(&self) -> Result<Kept, Box<Broken>>;
+    fn check(self) -> Result<Kept, Box<Broken>>;
 }
 
 /// A strategy to be checked, made afresh by `make` for each schedule: over [`Memory`] and over TCP, or
@@ -186,70 +187,81 @@ impl<R, S, M> Rig<R, S, M> {
 
 impl<S, C> Check for Strategy<S>
 where
-    S: Fn() -> C,
+    S: Fn() -> C + Send + std::marker::Sync + 'static,
     C: Concurrency<Watched<Memory>, Teller> + Concurrency<Watched<Tcp>, Teller>,
     C: Send + 'static,
 {
-    fn check(&self) -> Result<Kept, Box<Broken>> {
-        let mut kept = check(&OverMemory, &self.make, self.conduct, &|teller| teller)?;
-        kept += check(&OverTcp, &self.make, self.conduct, &|teller| teller)?;
+    fn check(self) -> Result<Kept, Box<Broken>> {
+        let make = Arc::new(self.make);
+        let mut kept = check(Arc::new(OverMemory), Arc::<S>::clone(&make), self.conduct, plain())?;
+        kept += check(Arc::new(OverTcp), make, self.conduct, plain())?;
         Ok(kept)
     }
 }
 
-impl<R: Reach> Check for Over<R> {
-    fn check(&self) -> Result<Kept, Box<Broken>> {
-        under_both(&self.reach, &|teller| teller)
+impl<R: Reach + Send + std::marker::Sync + 'static> Check for Over<R> {
+    fn check(self) -> Result<Kept, Box<Broken>> {
+        under_both(self.reach, plain())
     }
 }
 
 impl<M, H> Check for Mixin<M>
 where
-    M: Fn(Teller) -> H,
+    M: Fn(Teller) -> H + Send + std::marker::Sync + 'static,
     H: Handler<Visit<MemoryRequest>> + Handler<Visit<TcpRequest>>,
     H: Send + std::marker::Sync + 'static,
 {
-    fn check(&self) -> Result<Kept, Box<Broken>> {
-        let mut kept = under_both(&OverMemory, &self.wrap)?;
-        kept += under_both(&OverTcp, &self.wrap)?;
+    fn check(self) -> Result<Kept, Box<Broken>> {
+        let wrap = Arc::new(self.wrap);
+        let mut kept = under_both(OverMemory, Arc::<M>::clone(&wrap))?;
+        kept += under_both(OverTcp, wrap)?;
         Ok(kept)
     }
 }
 
 impl<R, S, M, C, H> Check for Rig<R, S, M>
 where
-    R: Reach,
-    S: Fn() -> C,
+    R: Reach + Send + std::marker::Sync + 'static,
+    S: Fn() -> C + Send + std::marker::Sync + 'static,
     C: Concurrency<Watched<R::Transport>, H> + Send + 'static,
-    M: Fn(Teller) -> H,
-    H: Handler<Visit<<R::Transport as Transport>::Request>> + Send + std::marker::Sync + 'static,
+    M: Fn(Teller) -> H + Send + std::marker::Sync + 'static,
+    H: Handler<Visit<RequestOf<R>>> + Send + std::marker::Sync + 'static,
 {
-    fn check(&self) -> Result<Kept, Box<Broken>> {
-        check(&self.reach, &self.strategy.make, self.strategy.conduct, &self.wrap)
+    fn check(self) -> Result<Kept, Box<Broken>> {
+        let Strategy { make, conduct } = self.strategy;
+        check(Arc::new(self.reach), Arc::new(make), conduct, Arc::new(self.wrap))
     }
 }
 
-fn under_both<R, H>(reach: &R, wrap: &dyn Fn(Teller) -> H) -> Result<Kept, Box<Broken>>
+/// How the handler under test is made of the kit's.
+type Wrap<H> = Arc<dyn Fn(Teller) -> H + Send + std::marker::Sync>;
+
+fn plain() -> Wrap<Teller> {
+    Arc::new(|teller| teller)
+}
+
+fn under_both<R, H>(reach: R, wrap: Wrap<H>) -> Result<Kept, Box<Broken>>
 where
-    R: Reach,
-    H: Handler<Visit<<R::Transport as Transport>::Request>> + Send + std::marker::Sync + 'static,
+    R: Reach + Send + std::marker::Sync + 'static,
+    H: Handler<Visit<RequestOf<R>>> + Send + std::marker::Sync + 'static,
 {
     let known = |at_once| Conduct { at_once, inline: Some(!at_once), ..Conduct::default() };
-    let mut kept = check(reach, &|| Sync, known(false), wrap)?;
-    kept += check(reach, &Threading::new, known(true), wrap)?;
+    let reach = Arc::new(reach);
+    let mut kept = check(Arc::clone(&reach), Arc::new(|| Sync), known(false), Arc::clone(&wrap))?;
+    kept += check(reach, Arc::new(Threading::new), known(true), wrap)?;
     Ok(kept)
 }
 
 fn check<R, C, H>(
-    reach: &R,
-    strategy: &dyn Fn() -> C,
+    reach: Arc<R>,
+    strategy: Arc<dyn Fn() -> C + Send + std::marker::Sync>,
     conduct: Conduct,
-    wrap: &dyn Fn(Teller) -> H,
+    wrap: Wrap<H>,
 ) -> Result<Kept, Box<Broken>>
 where
-    R: Reach,
+    R: Reach + Send + std::marker::Sync + 'static,
     C: Concurrency<Watched<R::Transport>, H> + Send + 'static,
-    H: Handler<Visit<<R::Transport as Transport>::Request>> + Send + std::marker::Sync + 'static,
+    H: Handler<Visit<RequestOf<R>>> + Send + std::marker::Sync + 'static,
 {
     let name = format!(
         "{} under {} in {}",
@@ -257,10 +269,8 @@ where
         type_name::<C>(),
         type_name::<H>()
     );
-    run(&Piece {
-        make: &|world, setting| machine(reach, strategy(), wrap, world, setting),
-        packet: R::IS_PACKET,
-        conduct,
-        name,
-    })
+    let make = move |world: &_, setting: &_| {
+        machine(&reach, strategy(), |teller| wrap(teller), world, setting)
+    };
+    run(Piece { make: Box::new(make), packet: R::IS_PACKET, conduct, name })
 }

@@ -2,9 +2,9 @@
 
 use std::env;
 use std::fmt;
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Range};
 use std::panic;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use super::apart::is_alone;
@@ -17,6 +17,7 @@ use super::remains::{Remains, reap_leftovers};
 use super::schedule::Schedule;
 use super::script::SCRIPTED;
 use super::system::{Make, play};
+use super::watch::{Hung, Watch, watched};
 
 /// Far beyond what anything takes, so that only what never comes reaches it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -62,67 +63,119 @@ impl fmt::Display for Kept {
 }
 
 /// What is checked: how a machine is made of it, and what is known of it.
-pub(super) struct Piece<'a, L> {
-    pub(super) make: &'a Make<'a, L>,
+pub(super) struct Piece<L> {
+    pub(super) make: Box<Make<L>>,
     pub(super) packet: bool,
     pub(super) conduct: Conduct,
     pub(super) name: String,
 }
 
+/// A schedule that a law broke on, up to the step at which it did.
+struct Failed {
+    seed: u64,
+    schedule: Schedule,
+    fault: Fault,
+}
+
 /// Plays schedules, as many as the environment says.
-pub(super) fn run<L: Client>(piece: &Piece<'_, L>) -> Result<Kept, Box<Broken>> {
+pub(super) fn run<L: Client + 'static>(piece: Piece<L>) -> Result<Kept, Box<Broken>> {
     hush_scripted_panics();
     let (begun, alone) = (Instant::now(), is_alone());
     let first = asked_for(SEED).unwrap_or_else(fresh_seed);
     let schedules = asked_for(NUMBER).unwrap_or(SCHEDULES);
-    if !piece.conduct.forks() {
-        check_idle(piece.make, piece.packet, piece.conduct, PATIENCE)
-            .map_err(|fault| piece.broken(first, Vec::new(), &fault))?;
-    }
-    let mut before = piece.remains(alone, first)?;
-    for seed in (first..).take(usize::try_from(schedules).unwrap_or(usize::MAX)) {
-        let schedule = Schedule::random(seed, piece.packet, piece.conduct);
-        if let Err((steps, fault)) = play(piece.make, &schedule, PATIENCE, before.as_ref()) {
-            before = piece.remains(alone, seed)?;
-            let (schedule, fault) = shortened(piece, schedule.truncated(steps), fault, before);
-            return Err(piece.broken(seed, schedule.sentences(), &fault));
+    let piece = Arc::new(piece);
+    let seeds = first..first.saturating_add(schedules);
+    let all = piece.watched(PATIENCE, move |piece, watch| piece.play_all(seeds, alone, watch));
+    let failed = match all {
+        Ok(Ok(())) => return Ok(Kept { schedules, time: begun.elapsed() }),
+        Ok(Err(failed)) => *failed,
+        Err(Hung { seed, steps, fault }) => {
+            let schedule = piece.schedule(seed).truncated(steps);
+            Failed { seed, schedule, fault }
         }
-    }
-    Ok(Kept { schedules, time: begun.elapsed() })
+    };
+    let Failed { seed, schedule, fault } = shortened(&piece, failed, alone);
+    let (law, what) = (fault.law(), fault.what());
+    let (piece, schedule) = (piece.name.clone(), schedule.sentences());
+    Err(Box::new(Broken { law, what, piece, schedule, seed }))
 }
 
-impl<L> Piece<'_, L> {
-    fn broken(&self, seed: u64, schedule: Vec<String>, fault: &Fault) -> Box<Broken> {
-        let (law, what, piece) = (fault.law(), fault.what(), self.name.clone());
-        Box::new(Broken { law, what, piece, schedule, seed })
+impl<L: Client + 'static> Piece<L> {
+    fn schedule(&self, seed: u64) -> Schedule {
+        Schedule::random(seed, self.packet, self.conduct)
     }
 
-    /// What the process holds, where nobody but this check does anything in it.
-    fn remains(&self, alone: bool, seed: u64) -> Result<Option<Remains>, Box<Broken>> {
-        if !alone {
-            return Ok(None);
+    fn play_all(
+        &self,
+        seeds: Range<u64>,
+        alone: bool,
+        watch: &Arc<Watch>,
+    ) -> Result<(), Box<Failed>> {
+        let failed = |seed, schedule, fault| Box::new(Failed { seed, schedule, fault });
+        let nothing = || self.schedule(seeds.start).truncated(0);
+        let before = remains(alone).map_err(|fault| failed(seeds.start, nothing(), fault))?;
+        if !self.conduct.forks() {
+            check_idle(&*self.make, watch, self.packet, self.conduct, PATIENCE)
+                .map_err(|fault| failed(seeds.start, nothing(), fault))?;
         }
-        reap_leftovers();
-        Remains::now().map(Some).map_err(|error| self.broken(seed, Vec::new(), &error.into()))
+        for seed in seeds {
+            let schedule = self.schedule(seed);
+            watch.begin(seed);
+            let played = play(&*self.make, &schedule, watch, PATIENCE, before.as_ref());
+            played.map_err(|(steps, fault)| failed(seed, schedule.truncated(steps), fault))?;
+        }
+        Ok(())
     }
+
+    /// Plays one schedule; how many steps it took to break a law.
+    fn play_one(
+        self: &Arc<Self>,
+        schedule: &Schedule,
+        patience: Duration,
+        alone: bool,
+    ) -> Option<(usize, Fault)> {
+        let schedule = schedule.clone();
+        let played = self.watched(patience, move |piece, watch| {
+            let before = remains(alone).map_err(|fault| (0, fault))?;
+            play(&*piece.make, &schedule, watch, patience, before.as_ref())
+        });
+        match played {
+            Ok(played) => played.err(),
+            Err(Hung { steps, fault, .. }) => Some((steps, fault)),
+        }
+    }
+
+    /// On a thread that is watched, where there may be one.
+    fn watched<V: Send + 'static>(
+        self: &Arc<Self>,
+        patience: Duration,
+        play: impl FnOnce(&Self, &Arc<Watch>) -> V + Send + 'static,
+    ) -> Result<V, Hung> {
+        if self.conduct.forks() {
+            return Ok(play(self, &Arc::default()));
+        }
+        let piece = Arc::clone(self);
+        watched(patience, move |watch| play(&piece, watch))
+    }
+}
+
+/// What the process holds, where nobody but this check does anything in it.
+fn remains(alone: bool) -> Result<Option<Remains>, Fault> {
+    if !alone {
+        return Ok(None);
+    }
+    reap_leftovers();
+    Ok(Some(Remains::now()?))
 }
 
 /// Without those steps that it breaks the same law without.
-fn shortened<L: Client>(
-    piece: &Piece<'_, L>,
-    whole: Schedule,
-    fault: Fault,
-    mut before: Option<Remains>,
-) -> (Schedule, Fault) {
+fn shortened<L: Client + 'static>(piece: &Arc<Piece<L>>, whole: Failed, alone: bool) -> Failed {
     let until = Instant::now() + SHORTENING;
-    let mut again = |schedule: &Schedule, patience| {
-        let played = play(piece.make, schedule, patience, before.as_ref());
-        let (steps, new) = played.err()?;
-        // What has been left over is not left over once more.
-        before = before.as_ref().and_then(|_| Remains::now().ok());
-        (new.law() == fault.law()).then_some((steps, new))
+    let law = whole.fault.law();
+    let again = |schedule: &Schedule, patience| {
+        piece.play_one(schedule, patience, alone).filter(|(_, fault)| fault.law() == law)
     };
-    let (mut best, mut at) = (whole.clone(), whole.steps.len());
+    let (mut best, mut at) = (whole.schedule.clone(), whole.schedule.steps.len());
     while at > 0 && Instant::now() < until {
         at -= 1;
         let shorter = best.without(at);
@@ -132,8 +185,8 @@ fn shortened<L: Client>(
         }
     }
     match again(&best, PATIENCE) {
-        Some((_, new)) => (best, new),
-        None => (whole, fault),
+        Some((_, fault)) => Failed { seed: whole.seed, schedule: best, fault },
+        None => whole,
     }
 }
 

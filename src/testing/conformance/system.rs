@@ -17,13 +17,14 @@ use super::remains::Remains;
 use super::schedule::Schedule;
 use super::script::{LENGTH, Script};
 use super::step::Step;
+use super::watch::Watch;
 use super::world::{Guest, World};
 use crate::{Outcome, Stage, StopHandle};
 
 /// A server, its clients, and the model of both.
-struct System<'a, L> {
+struct System<L> {
     world: Arc<World>,
-    machine: Box<dyn Machine<L> + 'a>,
+    machine: Box<dyn Machine<L>>,
     model: Model,
     handles: Vec<StopHandle>,
     /// Those who have gone away are none.
@@ -33,21 +34,24 @@ struct System<'a, L> {
 }
 
 /// How a machine is made for a schedule.
-pub(super) type Make<'a, L> =
-    dyn Fn(&Arc<World>, &Setting) -> io::Result<Box<dyn Machine<L> + 'a>> + 'a;
+pub(super) type Make<L> =
+    dyn Fn(&Arc<World>, &Setting) -> io::Result<Box<dyn Machine<L>>> + Send + Sync;
 
 /// Plays a schedule. Where a law breaks, says how many steps it took.
 ///
 /// `before` is what the process held before, where nobody else does anything in it.
 pub(super) fn play<L: Client>(
-    make: &Make<'_, L>,
+    make: &Make<L>,
     schedule: &Schedule,
+    watch: &Arc<Watch>,
     patience: Duration,
     before: Option<&Remains>,
 ) -> Result<(), (usize, Fault)> {
     let whole = schedule.steps.len();
-    let mut system = System::start(make, schedule.setting, patience).map_err(|fault| (0, fault))?;
+    let mut system =
+        System::start(make, schedule.setting, watch, patience).map_err(|fault| (0, fault))?;
     for (number, step) in schedule.steps.iter().enumerate() {
+        watch.step();
         // It may not be, where the transport had an error that the schedule does not know of.
         if !system.model.allows(*step) {
             continue;
@@ -59,9 +63,15 @@ pub(super) fn play<L: Client>(
     system.finish(before).map_err(|fault| (whole, fault))
 }
 
-impl<'a, L: Client> System<'a, L> {
-    fn start(make: &Make<'a, L>, setting: Setting, patience: Duration) -> Result<Self, Fault> {
-        let world = Arc::new(World::new(patience, setting.hooks_panic, setting.conduct.forks())?);
+impl<L: Client> System<L> {
+    fn start(
+        make: &Make<L>,
+        setting: Setting,
+        watch: &Arc<Watch>,
+        patience: Duration,
+    ) -> Result<Self, Fault> {
+        let (panics, forks) = (setting.hooks_panic, setting.conduct.forks());
+        let world = Arc::new(World::new(watch, patience, panics, forks)?);
         let machine = make(&world, &setting)?;
         let handles = vec![machine.handle()?];
         let model = Model::new(setting);

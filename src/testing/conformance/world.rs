@@ -3,17 +3,19 @@
 use std::io;
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ledger::Ledger;
 use super::script::Script;
+use super::watch::Watch;
 use crate::Counters;
 
 /// Standard mutexes, as forked children use them too.
 pub(super) struct World {
     pub(super) ledger: Ledger,
     pub(super) counters: Counters,
+    pub(super) watch: Arc<Watch>,
     /// How long is waited for what has to come; far longer than it takes.
     pub(super) patience: Duration,
     /// Whether the hooks that belong to no request, and `handle_error`, panic after their work.
@@ -49,8 +51,14 @@ impl Guest {
 }
 
 impl World {
-    pub(super) fn new(patience: Duration, hooks_panic: bool, forks: bool) -> io::Result<Self> {
+    pub(super) fn new(
+        watch: &Arc<Watch>,
+        patience: Duration,
+        hooks_panic: bool,
+        forks: bool,
+    ) -> io::Result<Self> {
         Ok(Self {
+            watch: Arc::clone(watch),
             ledger: Ledger::new()?,
             counters: Counters::new()?,
             patience,
