@@ -152,5 +152,5 @@ pub(crate) fn leaves_a_descriptor() -> Outcome {
 }
 
 pub(crate) fn leaves_connections_open() -> Outcome {
-    breaks(&[Law::OnceEach], transport(Wrong::LeavesConnectionsOpen))
+    breaks(&[Law::OnceEach, Law::NothingRemains], transport(Wrong::LeavesConnectionsOpen))
 }

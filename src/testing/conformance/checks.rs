@@ -31,6 +31,10 @@ pub(super) fn check_so_far(world: &World, model: &Model) -> Result<(), Fault> {
             part.is_some_and(|part| model.setting.is(&so_far, part))
         };
         if !stories.iter().any(begins) {
+            // What it comes to tells more.
+            let closed = Entry { client: index + 1, what: What::Closed };
+            world.ledger.wait_until(world.patience / 8, |entries| entries.contains(&closed));
+            let so_far = story(&world.ledger.entries(), index + 1);
             return Err(wrong(model, index + 1, &so_far, &stories));
         }
     }
@@ -44,6 +48,17 @@ pub(super) fn check_so_far(world: &World, model: &Model) -> Result<(), Fault> {
     let closed = done(What::Closed);
     Law::Conservation.holds(ended <= closed, || {
         format!("{closed} requests have been closed, and counted is: {counters}")
+    })
+}
+
+/// What is to be said of a request that has been taken, and not closed.
+pub(super) fn unclosed(world: &World, model: &Model) -> Option<Fault> {
+    let entries = world.ledger.entries();
+    (1..=model.clients.len()).find_map(|client| {
+        let story = story(&entries, client);
+        let open = !story.is_empty() && !story.contains(&What::Closed);
+        let what = || format!("the request of client {client} was never closed: {}", list(&story));
+        open.then(|| Fault::Broken(Law::OnceEach, what()))
     })
 }
 

@@ -1,5 +1,6 @@
 //! What happened, in order, written by all threads and processes of a server.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::Ordering::{Acquire, SeqCst};
@@ -18,7 +19,7 @@ const TAKEN: usize = 1;
 const FIRST: usize = 2;
 
 /// Something that happened, to a request or to the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum What {
     GetRequest,
     /// A request that no client had made.
@@ -83,6 +84,9 @@ static ALL: LazyLock<Vec<What>> = LazyLock::new(|| {
     all
 });
 
+static CODES: LazyLock<HashMap<What, u64>> =
+    LazyLock::new(|| ALL.iter().copied().zip(0..).collect());
+
 /// As the hook is called, and what was told to it.
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,18 +125,27 @@ pub(super) struct Entry {
     pub(super) what: What,
 }
 
+impl Entry {
+    fn of(word: u64) -> Option<Self> {
+        let code = usize::try_from((word & 0xffff_ffff).checked_sub(1)?).ok()?;
+        let client = usize::try_from(word >> 32).ok()?;
+        Some(Self { client, what: *ALL.get(code)? })
+    }
+}
+
 /// One word for each entry, in memory that forked children share.
 pub(super) struct Ledger {
     words: SharedWords<WORDS>,
     written: Condvar,
-    lock: Mutex<()>,
+    /// What has been read of it.
+    read: Mutex<Vec<Entry>>,
 }
 
 impl Ledger {
     pub(super) fn new() -> io::Result<Self> {
         let words = SharedWords::new()?;
         words[NEXT].store(FIRST as u64, SeqCst);
-        Ok(Self { words, written: Condvar::new(), lock: Mutex::new(()) })
+        Ok(Self { words, written: Condvar::new(), read: Mutex::default() })
     }
 
     /// How many requests have been taken.
@@ -146,27 +159,28 @@ impl Ledger {
     }
 
     pub(super) fn record(&self, client: usize, what: What) {
-        let code = ALL.iter().position(|other| *other == what).unwrap_or_default();
+        let code = CODES.get(&what).copied().unwrap_or_default();
         let place = self.words[NEXT].fetch_add(1, SeqCst);
         // What is beyond the end is missed by whoever counts.
         let word = usize::try_from(place).ok().and_then(|place| self.words.get(place));
         if let Some(word) = word {
-            word.store(((client as u64) << 32) | (code as u64 + 1), SeqCst);
+            word.store(((client as u64) << 32) | (code + 1), SeqCst);
         }
-        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(self.read.lock().unwrap_or_else(PoisonError::into_inner));
         self.written.notify_all();
     }
 
-    /// All entries so far; those that are being written are not there yet.
+    /// All entries so far; those that are being written, and what comes behind, are not there yet.
     pub(super) fn entries(&self) -> Vec<Entry> {
-        let end = usize::try_from(self.words[NEXT].load(SeqCst)).unwrap_or(WORDS).min(WORDS);
-        let words = self.words[FIRST..end].iter().map(|word| word.load(Acquire));
-        let entry = |word: u64| {
-            let code = usize::try_from((word & 0xffff_ffff).checked_sub(1)?).ok()?;
-            let client = usize::try_from(word >> 32).ok()?;
-            Some(Entry { client, what: *ALL.get(code)? })
-        };
-        words.filter_map(entry).collect()
+        self.read(&mut self.read.lock().unwrap_or_else(PoisonError::into_inner)).to_vec()
+    }
+
+    /// Goes on where the reading had come to.
+    fn read<'r>(&self, read: &'r mut Vec<Entry>) -> &'r [Entry] {
+        let next = self.words.get(FIRST + read.len()..).unwrap_or_default();
+        let written = next.iter().map_while(|word| Entry::of(word.load(Acquire)));
+        read.extend(written);
+        read
     }
 
     /// Whether there was more than there is room for.
@@ -177,13 +191,13 @@ impl Ledger {
     /// Waits until the entries are as wanted, for as long as `patience`; whether they came to be.
     pub(super) fn wait_until(&self, patience: Duration, wanted: impl Fn(&[Entry]) -> bool) -> bool {
         let until = Instant::now() + patience;
-        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        while !wanted(&self.entries()) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        while !wanted(self.read(&mut read)) {
             if until <= Instant::now() {
                 return false;
             }
-            let waited = self.written.wait_timeout(lock, LOOK);
-            lock = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.written.wait_timeout(read, LOOK);
+            read = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }

@@ -24,8 +24,8 @@ pub(super) trait Machine<L> {
     fn has_ended(&self) -> bool;
     /// Waits for the end of that.
     fn join(&mut self) -> Result<(), Fault>;
-    /// Serves until a stop.
-    fn serve_forever(&mut self) -> Result<(), Fault>;
+    /// Serves until a stop, which may have been posted.
+    fn serve_forever(&mut self, stopped: bool) -> Result<(), Fault>;
     fn handle_request(&mut self) -> Result<Outcome, Fault>;
     fn close(&mut self) -> Result<(), Fault>;
     /// What is left of the transport.
@@ -88,10 +88,11 @@ where
         &mut self,
         what: &'static str,
         law: Law,
+        stop: Option<StopHandle>,
         run: impl FnOnce(&mut Server<Watched<R::Transport>, C, H>) -> io::Result<V>,
     ) -> Result<V, Fault> {
         let server = self.idle.as_mut().ok_or_else(gone)?;
-        let value = self.world.watch.during(what, law, || run(server))?;
+        let value = self.world.watch.during(what, law, stop, || run(server))?;
         law.holds(!self.world.overdue.load(SeqCst), || format!("{what} did not return"))?;
         returned(what, Law::LoopLives, value)
     }
@@ -134,24 +135,25 @@ where
     fn join(&mut self) -> Result<(), Fault> {
         let running = self.running.take().ok_or_else(gone)?;
         let join = || running.join();
-        let joined = self.world.watch.during("serve_forever", Law::StopIsSeen, join)?;
+        let joined = self.world.watch.during("serve_forever", Law::StopIsSeen, None, join)?;
         self.idle = Some(returned("serve_forever", Law::LoopLives, joined)?);
         Ok(())
     }
 
-    fn serve_forever(&mut self) -> Result<(), Fault> {
-        self.run("serve_forever", Law::StopIsSeen, Server::serve_forever)
+    fn serve_forever(&mut self, stopped: bool) -> Result<(), Fault> {
+        let stop = self.idle.as_ref().filter(|_| !stopped).map(Server::stop_handle);
+        self.run("serve_forever", Law::StopIsSeen, stop, Server::serve_forever)
     }
 
     fn handle_request(&mut self) -> Result<Outcome, Fault> {
         let now = |server: &mut Server<_, _, _>| server.handle_request_timeout(Duration::ZERO);
-        self.run("handle_request", Law::LoopLives, now)
+        self.run("handle_request", Law::LoopLives, None, now)
     }
 
     fn close(&mut self) -> Result<(), Fault> {
         let server = self.take()?;
         let close = || server.close();
-        let closed = self.world.watch.during("close", Law::NothingRemains, close)?;
+        let closed = self.world.watch.during("close", Law::NothingRemains, None, close)?;
         returned("close", Law::NothingRemains, closed).map(drop)
     }
 

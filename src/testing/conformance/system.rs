@@ -51,12 +51,12 @@ pub(super) fn play<L: Client>(
     let mut system =
         System::start(make, schedule.setting, watch, patience).map_err(|fault| (0, fault))?;
     for (number, step) in schedule.steps.iter().enumerate() {
-        watch.step();
         // It may not be, where the transport had an error that the schedule does not know of.
         if !system.model.allows(*step) {
             continue;
         }
         system.model.step(*step);
+        watch.step(&system.world, &system.model);
         let kept = system.step(*step).and_then(|()| system.check());
         kept.map_err(|fault| (number + 1, fault))?;
     }
@@ -126,15 +126,15 @@ impl<L: Client> System<L> {
             self.connect(Script::Stops)?;
         }
         let last = self.clients.len();
-        self.machine.serve_forever().map_err(|fault| {
-            // Where nobody has come to ask it to stop, that it goes on is right.
-            let asked = stopped || self.has(last, What::Hook(Stage::Handle));
-            if asked { fault } else { self.never_closed(last) }
-        })?;
+        let (begun, served) = (Instant::now(), self.machine.serve_forever(stopped));
+        // Where nobody has come to ask it to stop, that it goes on is right.
+        let asked = stopped || self.has(last, What::Hook(Stage::Handle));
+        if !asked && begun.elapsed() >= self.world.patience {
+            return Err(self.never_closed(last));
+        }
+        served?;
         self.wait_for_workers()?;
-        Law::LoopLives.holds(stopped || self.has(last, What::Hook(Stage::Handle)), || {
-            "serve_forever returned, and nobody had stopped it".into()
-        })
+        Law::LoopLives.holds(asked, || "serve_forever returned, and nobody had stopped it".into())
     }
 
     /// Waits until no worker takes requests any more: one that does although the session is over does
@@ -162,18 +162,6 @@ impl<L: Client> System<L> {
             return Err(self.never_closed(client + 1));
         }
         self.check_end(client)
-    }
-
-    /// What is to be said of a request that has been taken, and not closed.
-    fn unclosed(&self) -> Option<Fault> {
-        let entries = self.world.ledger.entries();
-        (1..=self.clients.len()).find_map(|client| {
-            let story = story(&entries, client);
-            let open = !story.is_empty() && !story.contains(&What::Closed);
-            let what =
-                || format!("the request of client {client} was never closed: {}", list(&story));
-            open.then(|| Fault::Broken(Law::OnceEach, what()))
-        })
     }
 
     /// Why a request has not come to its end.
@@ -292,7 +280,8 @@ impl<L: Client> System<L> {
             }
             self.machine.join()?;
         }
-        self.machine.close().map_err(|fault| self.unclosed().unwrap_or(fault))?;
+        self.world.watch.step(&self.world, &self.model);
+        self.machine.close()?;
         self.check()?;
         self.check_ends()?;
         check_counters(&self.world, &self.model)?;
