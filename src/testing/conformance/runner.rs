@@ -21,8 +21,10 @@ use super::watch::{Hung, Watch, watched};
 
 /// Far beyond what anything takes, so that only what never comes reaches it.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same while a schedule is made shorter; what comes of that is played once more.
+/// The same while a schedule is made shorter.
 const IMPATIENCE: Duration = Duration::from_millis(200);
+/// The same when what has come of that is played once more.
+const CERTAINTY: Duration = Duration::from_secs(1);
 /// So long at most is a schedule made shorter.
 const SHORTENING: Duration = Duration::from_secs(3);
 const SCHEDULES: u64 = 256;
@@ -184,7 +186,7 @@ fn shortened<L: Client + 'static>(piece: &Arc<Piece<L>>, whole: Failed, alone: b
             at = at.min(best.steps.len());
         }
     }
-    match again(&best, PATIENCE) {
+    match again(&best, CERTAINTY) {
         Some((_, fault)) => Failed { seed: whole.seed, schedule: best, fault },
         None => whole,
     }

@@ -166,11 +166,13 @@ impl<L: Client> System<L> {
 
     /// Why a request has not come to its end.
     fn never_closed(&mut self, client: usize) -> Fault {
+        if let Err(wrong) = self.check() {
+            return wrong;
+        }
         let story = story(&self.world.ledger.entries(), client);
         if !story.is_empty() {
-            let told = self.check().err();
             let what = format!("the request of client {client} was never closed: {}", list(&story));
-            return told.unwrap_or(Fault::Broken(Law::OnceEach, what));
+            return Fault::Broken(Law::OnceEach, what);
         }
         if self.model.running && self.machine.has_ended() {
             let what = "the loop has ended, and nobody had stopped it".to_owned();
