@@ -8,8 +8,8 @@ mod support;
 use std::time::Duration;
 
 use proptest_state_machine::prop_state_machine;
+use support::laws::choices::Threads;
 use support::laws::config;
-use support::laws::model::Threads;
 use support::laws::system::Laws;
 
 const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/laws.proptest-regressions");
