@@ -7,13 +7,15 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use nix::sys::resource::{UsageWho, getrusage};
 use support::laws::model::Mixin;
 use support::laws::mutants::MUTANTS;
 use support::laws::remains::Remains;
@@ -42,13 +44,18 @@ fn servers_in_memory_keep_the_laws_under_every_schedule_and_bugs_are_found() {
 
 fn the_laws_are_kept(first: u64, count: u64) {
     let (before, begun) = (Remains::now().unwrap(), Instant::now());
+    let mut spent = BTreeMap::<_, (u64, Duration)>::new();
     for number in first..first + count {
         PLAYED.store(number, SeqCst);
         let schedule = Schedule::new(number, None);
+        let cpu = processor_time();
         if let Err(wrong) = schedule.play() {
             let (least, wrong) = schedule.shrunk(wrong);
             panic!("schedule {number}, at least: {least:?}\n{wrong}");
         }
+        let (count, time) = spent.entry(format!("{:?}", schedule.setting.mixin)).or_default();
+        *count += 1;
+        *time += processor_time() - cpu;
         if (number - first) % BATCH == BATCH - 1 {
             let remains = Remains::since(&before).unwrap();
             assert_eq!(remains, Ok(()), "after {BATCH} schedules up to {number}");
@@ -56,6 +63,10 @@ fn the_laws_are_kept(first: u64, count: u64) {
     }
     let took = begun.elapsed().as_secs_f64();
     println!("{count} schedules in {took:.1} s: {:.0} a second", count as f64 / took);
+    for (mixin, (count, time)) in spent {
+        let rate = count as f64 / time.as_secs_f64();
+        println!("{mixin}: {count}, {rate:.0} in a second of processor time");
+    }
 }
 
 /// That a law is broken would be seen.
@@ -72,6 +83,14 @@ fn each_bug_is_found() {
         let line = wrong.lines().next().unwrap_or_default();
         println!("{mutant:?}: schedule {played}, after {:.1?}: {line:.100}", begun.elapsed());
     }
+}
+
+/// What all threads of this process have taken.
+fn processor_time() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    let [user, system] = [usage.user_time(), usage.system_time()]
+        .map(|time| Duration::new(time.tv_sec() as u64, 1000 * time.tv_usec() as u32));
+    user + system
 }
 
 fn asked_for(what: &str, otherwise: u64) -> u64 {
