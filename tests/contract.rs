@@ -229,7 +229,7 @@ fn what_a_server_is_given_goes_anywhere() {
     }
     // What strategies and requests meet.
     assert_send_sync_debug::<Ticket>();
-    assert_send_sync_debug::<Activity>();
+    assert_send_sync_debug::<(Activity, socketserver::Cutter)>();
     assert_debug::<Closing<Stateless>>();
 }
 

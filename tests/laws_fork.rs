@@ -12,7 +12,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 use support::alone;
-use support::laws::model::{Forks, Mixin, Model, Setting, Transition, scripts, sent, wires};
+use support::laws::choices::{Forks, scripts, sent, wires};
+use support::laws::model::{Mixin, Model, Setting, Transition};
 use support::laws::system::{Laws, run};
 use support::laws::{config, hush_scripted_panics};
 

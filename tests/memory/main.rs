@@ -8,6 +8,7 @@ mod ends;
 mod faults;
 mod matrix;
 mod packets;
+mod promises;
 mod time;
 
 use std::error::Error;

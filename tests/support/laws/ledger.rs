@@ -6,8 +6,6 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::WATCHDOG;
-
 /// How often it is looked whether another process has written something.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -17,6 +15,8 @@ pub struct Ledger {
     file: Option<File>,
     written: Condvar,
     list: Mutex<Vec<Entry>>,
+    /// How long an entry is waited for.
+    patience: Duration,
 }
 
 /// Something that happened to a request, or to none (serial 0).
@@ -28,10 +28,10 @@ pub struct Entry {
 }
 
 impl Ledger {
-    pub fn new(memory: bool) -> io::Result<Self> {
+    pub fn new(memory: bool, patience: Duration) -> io::Result<Self> {
         let file = || Ok::<_, io::Error>(tempfile::Builder::new().append(true).tempfile()?);
         let file = (!memory).then(file).transpose()?.map(tempfile::NamedTempFile::into_file);
-        Ok(Self { file, written: Condvar::new(), list: Mutex::default() })
+        Ok(Self { file, written: Condvar::new(), list: Mutex::default(), patience })
     }
 
     pub fn record(&self, serial: usize, client: usize, event: &str) {
@@ -63,7 +63,7 @@ impl Ledger {
 
     /// Waits until the entries are as wanted; whether they came to be.
     pub fn wait_until(&self, wanted: impl Fn(&[Entry]) -> bool) -> bool {
-        let until = Instant::now() + WATCHDOG;
+        let until = Instant::now() + self.patience;
         let mut list = self.lock();
         while !wanted(&self.look(&list)) {
             if until <= Instant::now() {

@@ -2,17 +2,16 @@
 
 use std::fmt;
 
-use proptest::prelude::*;
-use proptest::sample::select;
-use proptest::strategy::Union;
-use proptest_state_machine::ReferenceStateMachine;
 use socketserver::Stage;
 
 use super::client::{LENGTH, Wire, heard};
+use super::mutants::Mutant;
 use super::script::{Heard, How, Script};
 
 pub const MOST_CLIENTS: usize = 10;
 const MOST_HANDLES: usize = 8;
+/// How often another client comes, beside the [`alternatives`].
+pub const CONNECT: u32 = 8;
 
 /// A strategy, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +38,8 @@ pub enum Mixin {
     PreForkingSelecting,
     /// `Forking` in a process with several threads, which refuses every request.
     ForkingRefused,
+    /// `Sync` with a bug.
+    Mutated(Mutant),
 }
 
 impl Mixin {
@@ -50,6 +51,11 @@ impl Mixin {
     /// Whether a process beside that of the server takes the requests.
     fn has_workers(self) -> bool {
         matches!(self, Self::PreForking | Self::PreForkingPool | Self::PreForkingSelecting)
+    }
+
+    /// Whether it breaks a law.
+    pub fn is_mutated(self) -> bool {
+        matches!(self, Self::Mutated(_))
     }
 
     /// Whether each request goes to a process of its own.
@@ -69,6 +75,7 @@ impl Mixin {
                 | Self::Selecting
                 | Self::SelectingThreads
                 | Self::SelectingPool
+                | Self::Mutated(_)
         )
     }
 
@@ -83,6 +90,7 @@ impl Mixin {
                     | Self::Selecting
                     | Self::SelectingThreads
                     | Self::SelectingPool
+                    | Self::Mutated(_)
             )
     }
 }
@@ -274,11 +282,11 @@ impl Model {
         self.flows() && self.has_room() && self.setting.mixin != Mixin::ForkingRefused
     }
 
-    fn has_room(&self) -> bool {
+    pub fn has_room(&self) -> bool {
         self.clients.len() < MOST_CLIENTS
     }
 
-    fn allows(&self, transition: &Transition) -> bool {
+    pub fn allows(&self, transition: &Transition) -> bool {
         let stream = |client: usize| {
             let peer = self.clients.get(client);
             !self.is_packet() && peer.is_some_and(|peer| peer.end == End::Open)
@@ -397,111 +405,13 @@ impl Model {
     }
 }
 
-/// The model of servers under these strategies.
-#[derive(Debug)]
-pub struct Threads;
-#[derive(Debug)]
-pub struct Forks;
-/// The same of servers in memory.
-#[cfg(feature = "testing")]
-#[derive(Debug)]
-pub struct Memories;
-
-macro_rules! reference {
-    ($($name:ty: $wires:expr, $mixins:expr;)*) => {$(
-        impl ReferenceStateMachine for $name {
-            type State = Model;
-            type Transition = Transition;
-
-            fn init_state() -> BoxedStrategy<Model> {
-                init_state($wires, $mixins)
-            }
-
-            fn transitions(state: &Model) -> BoxedStrategy<Transition> {
-                transitions(state)
-            }
-
-            fn preconditions(state: &Model, transition: &Transition) -> bool {
-                state.allows(transition)
-            }
-
-            fn apply(mut state: Model, transition: &Transition) -> Model {
-                state.step(transition);
-                state
-            }
-        }
-    )*};
-}
-
-reference! {
-    Threads: wires(), vec![
-        Mixin::Sync,
-        Mixin::Threading,
-        Mixin::ThreadPool,
-        Mixin::ThreadPoolOne,
-        Mixin::Selecting,
-        Mixin::SelectingThreads,
-        Mixin::SelectingPool,
-        Mixin::ForkingRefused,
-    ];
-    Forks: wires(), vec![
-        Mixin::Forking,
-        Mixin::ForkingOne,
-        Mixin::ForkServer,
-        Mixin::PreForking,
-        Mixin::PreForkingPool,
-        Mixin::PreForkingSelecting,
-    ];
-}
-
-#[cfg(feature = "testing")]
-reference! {
-    Memories: memory(), vec![
-        Mixin::Sync,
-        Mixin::Threading,
-        Mixin::ThreadPool,
-        Mixin::ThreadPoolOne,
-    ];
-}
-
-#[cfg(feature = "testing")]
-fn memory() -> impl Strategy<Value = Wire> {
-    prop_oneof![
-        3 => (0_usize..4).prop_map(|pieces| Wire::Memory { pieces }),
-        1 => Just(Wire::MemoryDatagrams),
-    ]
-}
-
-pub fn wires() -> impl Strategy<Value = Wire> {
-    select(vec![Wire::Tcp, Wire::Udp, Wire::UnixStream, Wire::UnixDatagram, Wire::Beside])
-}
-
-pub fn scripts() -> impl Strategy<Value = Script> {
-    prop_oneof![2 => Just(Script::Fine), 3 => select(Script::of_peers())]
-}
-
-pub fn sent() -> impl Strategy<Value = usize> {
-    prop_oneof![2 => Just(LENGTH), 1 => 0..LENGTH]
-}
-
-fn init_state(
-    wires: impl Strategy<Value = Wire> + 'static,
-    mixins: Vec<Mixin>,
-) -> BoxedStrategy<Model> {
-    let flags = (proptest::bool::weighted(0.3), any::<bool>(), any::<bool>());
-    let setting = (wires, select(mixins), flags);
-    let setting = setting.prop_map(|(wire, mixin, (hooks_panic, books, failing))| {
-        let failing = failing && wire.is_memory();
-        Model::new(Setting { wire, mixin, hooks_panic, books, failing })
-    });
-    setting.boxed()
-}
-
-fn transitions(state: &Model) -> BoxedStrategy<Transition> {
+/// What may come next beside another client, and how often it is to, in groups of which some may
+/// have nothing for now.
+pub fn alternatives(state: &Model) -> Vec<(u32, Vec<Transition>)> {
     let clients = || 0..state.clients.len();
     let sends = clients().flat_map(|client| (1..=LENGTH).map(move |end| (client, end)));
     let sends = sends.map(|(client, end)| Transition::Send(client, end)).collect();
-    let alternatives: [(u32, Vec<Transition>); 10] = [
+    let mut alternatives = vec![
         (6, clients().map(Transition::Await).collect()),
         (3, sends),
         (1, clients().map(Transition::HalfClose).collect()),
@@ -513,17 +423,9 @@ fn transitions(state: &Model) -> BoxedStrategy<Transition> {
         (2, vec![Transition::Serve]),
         (2, vec![Transition::HandleRequest]),
     ];
-    let mut choices = Vec::new();
-    if state.has_room() {
-        let connect =
-            (scripts(), sent()).prop_map(|(script, sent)| Transition::Connect(script, sent));
-        choices.push((8, connect.boxed()));
+    for (_, group) in &mut alternatives {
+        group.retain(|transition| state.allows(transition));
     }
-    for (weight, mut alternatives) in alternatives {
-        alternatives.retain(|transition| state.allows(transition));
-        if !alternatives.is_empty() {
-            choices.push((weight, select(alternatives).boxed()));
-        }
-    }
-    Union::new_weighted(choices).boxed()
+    alternatives.retain(|(_, group)| !group.is_empty());
+    alternatives
 }

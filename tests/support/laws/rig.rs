@@ -24,6 +24,7 @@ use socketserver::{
 use super::WATCHDOG;
 use super::client::Wire;
 use super::model::{MOST_CLIENTS, Mixin, Setting};
+use super::mutants::Mutated;
 use super::teller::Teller;
 use super::watched::{Inner, Visit, Watched};
 use super::world::World;
@@ -172,6 +173,7 @@ where
             boxed(world, setting, transport, address, pool)
         }
         Mixin::ThreadPoolOne => boxed(world, setting, transport, address, ThreadPool::new(1)),
+        Mixin::Mutated(mutant) => boxed(world, setting, transport, address, Mutated::new(mutant)),
         _ => boxed(world, setting, transport, address, socketserver::Sync),
     }
 }
@@ -207,14 +209,16 @@ where
         // Where there can be no thread to watch the loop, the loop has to watch itself.
         server = server.service_interval(WATCHDOG);
     }
-    Ok(Box::new(Machine { idle: Some(server), running: None, address, forks }))
+    let here = forks || setting.wire.is_memory();
+    Ok(Box::new(Machine { idle: Some(server), running: None, address, here }))
 }
 
 struct Machine<T: Transport, C> {
     idle: Option<Server<Watched<T>, C, Teller>>,
     running: Option<Running<Watched<T>, C, Teller>>,
     address: SockAddr,
-    forks: bool,
+    /// On this thread: there may be no other, or somebody watches it.
+    here: bool,
 }
 
 impl<T, C> Machine<T, C>
@@ -238,7 +242,7 @@ where
             let value = run(&mut server);
             (server, value)
         };
-        let (server, value) = if self.forks { work() } else { within(what, work) };
+        let (server, value) = if self.here { work() } else { within(what, work) };
         let world = Arc::clone(&server.handler().world);
         self.idle = Some(server);
         assert!(!world.overdue.load(SeqCst), "{what} did not return");
@@ -268,7 +272,9 @@ where
 
     fn join(&mut self) {
         let running = self.running.take().unwrap();
-        self.idle = Some(within("serve_forever", || running.join()).unwrap());
+        let join = || running.join();
+        let joined = if self.here { join() } else { within("serve_forever", join) };
+        self.idle = Some(joined.unwrap());
     }
 
     fn serve_forever(&mut self) {
@@ -282,7 +288,7 @@ where
 
     fn close(&mut self) {
         let server = self.idle.take().unwrap();
-        let closed = if self.forks { server.close() } else { within("close", || server.close()) };
+        let closed = if self.here { server.close() } else { within("close", || server.close()) };
         closed.unwrap();
     }
 }

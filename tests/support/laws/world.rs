@@ -14,8 +14,9 @@ use socketserver::{Counters, Workers};
 use tempfile::TempDir;
 
 use super::super::processes::lives;
-use super::client::Wire;
+use super::WATCHDOG;
 use super::ledger::{Entry, Ledger};
+use super::model::Setting;
 use super::script::Script;
 
 const LEFT: &str = "left";
@@ -46,16 +47,18 @@ pub struct Guest {
 }
 
 impl World {
-    pub fn new(wire: Wire) -> io::Result<Self> {
-        let memory = wire.is_memory();
+    pub fn new(setting: &Setting) -> io::Result<Self> {
+        let memory = setting.wire.is_memory();
+        // What is not to come need not be waited for very long.
+        let patience = if setting.mixin.is_mutated() { WATCHDOG / 10 } else { WATCHDOG };
         let places = || Ok::<_, io::Error>([tempfile::tempdir()?, tempfile::tempdir()?]);
         Ok(Self {
-            ledger: Ledger::new(memory)?,
+            ledger: Ledger::new(memory, patience)?,
             places: (!memory).then(places).transpose()?,
             taken: AtomicUsize::new(0),
             overdue: AtomicBool::new(false),
             counters: Counters::new()?,
-            events: Ledger::new(memory)?,
+            events: Ledger::new(memory, patience)?,
             workers: OnceLock::new(),
             book: Mutex::default(),
             ends: Mutex::default(),
