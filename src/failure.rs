@@ -12,7 +12,7 @@ use crate::authentication::Denied;
 pub enum Stage {
     /// The handler's [`verify_request`](crate::Handler::verify_request).
     Verify,
-    /// Nothing was there to run it: no thread, no process.
+    /// Nothing was there to run it, or its [second half](crate::InHalves): no thread, no process.
     Start,
     /// The request's own [`establish`](crate::Request::establish).
     Establish,
@@ -45,6 +45,9 @@ pub enum FailureKind {
     Panic,
     /// The request could not be started: no thread, no process.
     NotStarted,
+    /// The server has cut it off: by [`Live::cut`](crate::Live::cut), or at its own end, as its
+    /// [`Drain`](crate::Drain) says.
+    Cut,
     /// Nobody has seen how it ended: the process that ran it was killed, or its strategy dropped
     /// it. [`handle_error`](crate::Handler::handle_error) is not told, as there is no request any
     /// more.
@@ -61,6 +64,7 @@ impl FailureKind {
         Self::Denied,
         Self::Panic,
         Self::NotStarted,
+        Self::Cut,
         Self::Lost,
     ];
 
@@ -91,6 +95,7 @@ impl fmt::Display for FailureKind {
             Self::Denied => "the peer was not let in",
             Self::Panic => "a panic",
             Self::NotStarted => "could not be started",
+            Self::Cut => "the server has cut it off",
             Self::Lost => "its end was not seen",
         })
     }

@@ -26,12 +26,21 @@
 //! [`Limits`]: crate::Limits
 //! [`Deadlines`]: crate::Deadlines
 //! [`Hangup`]: crate::Hangup
+//! [`Authenticated`]: crate::Authenticated
+//! [`Channel`]: crate::Channel
+//! [`Counters`]: crate::Counters
+//! [`FinishInChild`]: crate::FinishInChild
+//! [`Live`]: crate::Live
+//! [`Beside`]: crate::Beside
+//! [`Many`]: crate::Many
+//! [`Limits::penalty`]: crate::Limits::penalty
 //! [`StopAfterPanics`]: crate::StopAfterPanics
 //! [`CrashOnPanic`]: crate::CrashOnPanic
 //! [`event`]: crate::Handler::event
 //! [`panicked`]: crate::Handler::panicked
 //! [`child_init`]: crate::Handler::child_init
 //! [`StopHandle`]: crate::StopHandle
+//! [`Live`]: crate::Live
 //! [`ReadLine`]: crate::ReadLine
 //! [`Tcp::from_socket`]: crate::Tcp::from_socket
 //! [`serve_forever`]: crate::Server::serve_forever
@@ -69,9 +78,14 @@ mod counters;
 mod drain;
 mod event;
 mod failure;
+mod fault;
 mod handler;
 mod in_flight;
+mod live;
+mod packed;
 mod request;
+#[cfg(feature = "rpc")]
+pub mod rpc;
 mod running;
 mod server;
 mod session;
@@ -97,28 +111,29 @@ pub use authentication::{
     PeerCertificate, PeerCredentials, Users,
 };
 pub use concurrency::{
-    Concurrency, ForkServer, Forking, InWorker, PreForking, Shareable, Sync, ThreadPool, Threading,
-    Workers,
+    Concurrency, FinishInChild, ForkServer, Forking, InWorker, PoolSize, PreForking, Shareable,
+    Sync, ThreadPool, Threading, Workers,
 };
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use concurrency::{InProcess, Selecting};
 pub use control::{StopHandle, Waiter};
-pub use counters::Counters;
+pub use counters::{Counters, ProcessCounts};
 pub use drain::{Closing, Drain, Due, Report};
 pub use event::{Event, Refusal};
 pub use failure::{Failure, FailureKind, Stage};
 #[cfg(feature = "log")]
 pub use handler::Logged;
 pub use handler::{
-    CrashOnPanic, Guarded, Handler, HandlerFn, Next, OnPanic, StopAfterPanics, frame_missing,
-    handler_fn, line_missing,
+    Begun, CrashOnPanic, Guarded, Handler, HandlerFn, InHalves, Next, OnPanic, StopAfterPanics,
+    frame_missing, handler_fn, line_missing,
 };
 pub use in_flight::{Activity, Cutter, Ticket};
+pub use live::{Live, Served};
 pub use request::{
-    Amplifies, Connection, Credentials, Datagram, DatagramSocket, DeadlinePassed, Deadlines,
-    Either, Hangup, LineTooLong, Progress, ReadLine, ReplyTooLong, Request, RequestTooLong, Room,
-    Selectable, StreamRequest, StreamSocket, TcpRequest, Truncation, UdpRequest,
-    UnixDatagramRequest, UnixStreamRequest,
+    Amplifies, ChannelRequest, Connection, Credentials, Datagram, DatagramSocket, DeadlinePassed,
+    Deadlines, Either, Hangup, LineTooLong, Progress, ReadLine, ReplyTooLong, Request,
+    RequestTooLong, Room, Selectable, StreamRequest, StreamSocket, TcpRequest, Truncation,
+    UdpRequest, UnixDatagramRequest, UnixStreamRequest,
 };
 #[cfg(feature = "proxy")]
 pub use request::{BadProxyHeader, Proxiable, ProxiedRequest, ProxyHeader};
@@ -131,9 +146,9 @@ pub use sys::{AssumeForkSafe, ForkRefused, ForkedChild};
 #[cfg(feature = "proxy")]
 pub use transport::Proxied;
 pub use transport::{
-    AddressFamily, Bind, Bound, DatagramTransport, IpTransport, LocalAddr, Options, Portable,
-    StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp, UnixDatagram, UnixStream,
-    UnixTransport,
+    AddressFamily, Bind, Bound, Channel, DatagramTransport, IpTransport, LocalAddr, Options,
+    Portable, Resumable, Sender, StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp,
+    UnixDatagram, UnixStream, UnixTransport,
 };
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use transport::{Beside, Listeners, Many};

@@ -13,6 +13,7 @@ use crate::control::{Control, StopHandle};
 use crate::counters::Counters;
 use crate::drain::{Closing, Drain, Report};
 use crate::handler::{Handler, HandlerFn, handler_fn};
+use crate::live::Live;
 use crate::running::Running;
 use crate::session::{Bookkeeping, Outcome, Scope, Session};
 use crate::transport::{Bind, LocalAddr, Transport};
@@ -180,6 +181,13 @@ impl<T, C, H> Server<T, C, H> {
     #[must_use]
     pub fn counters(mut self, counters: &Counters) -> Self {
         self.books.ask().counters = Some(counters.clone());
+        self
+    }
+
+    /// Lets this handle look at the server, and steer it, while it serves.
+    #[must_use]
+    pub fn live(mut self, live: &Live) -> Self {
+        self.books.ask().live = Some(live.clone());
         self
     }
 

@@ -1,18 +1,17 @@
 //! The second half of a request's life: what happens to it once it has been taken, wherever its
 //! strategy puts it.
 
-use std::any::Any;
 use std::fmt;
 use std::io;
 use std::mem;
 use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::Arc;
 
 use crate::control::Control;
 use crate::event::{Event, Refusal};
 use crate::failure::{Cause, Failure, FailureKind, Stage, complain};
+pub(crate) use crate::fault::{Fault, contain, quietly, step};
 use crate::handler::{Handler, Next, OnPanic};
 use crate::in_flight::{Line, Listed, Ticket};
 use crate::request::Request;
@@ -58,11 +57,11 @@ impl<R: Request> Job<R> {
         (&mut self.request, &mut self.ticket)
     }
 
-    /// Has the request's connection, where it has one, among those that a drain may cut.
+    /// Has the request among those that may be cut or listed.
     pub(crate) fn list(&mut self) {
-        let connection = self.request.connection().map(Line::from);
-        let connection = connection.or_else(|| self.request.cutter().map(Line::from));
-        if let Some((listed, activity)) = connection.and_then(|line| self.ticket.list(line)) {
+        let line = self.request.connection().map(Line::from);
+        let line = line.or_else(|| self.request.cutter().map(Line::from));
+        if let Some((listed, activity)) = self.ticket.list(line) {
             self.listed = listed;
             self.request.watch(&activity);
         }
@@ -78,7 +77,7 @@ impl<R: Request> Job<R> {
     /// to be kept until that process has ended, and then given to
     /// [`Session::ended`](crate::Session::ended).
     pub fn hand_over(self) -> Ticket {
-        hand_over(&mut Some(self))
+        hand_over(&mut Some(self), None)
     }
 }
 
@@ -147,6 +146,11 @@ impl<H> Worker<H> {
         self.shared.control.is_stopping(self.session)
     }
 
+    /// Whether it takes no further request: a stop that is announced has not ended it yet.
+    fn has_ended(&self) -> bool {
+        self.shared.control.has_ended(self.session)
+    }
+
     /// Establishes a request, handles it, reports its failure, shuts it down and closes it:
     /// Python's `finish_request` and all that stands around it in `process_request`.
     ///
@@ -179,9 +183,22 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
+        self.end_unheard(place, |request| self.run(request))
+    }
+
+    /// The same of a request that `run` does the last for.
+    #[inline]
+    pub(crate) fn end_unheard<R: Request>(
+        &self,
+        place: &mut Place<R>,
+        run: impl FnOnce(&mut R) -> Result<(), Fault>,
+    ) -> Option<(Ending, Ticket)>
+    where
+        H: Handler<R>,
+    {
         let job = place.as_mut()?;
         let _here = job.ticket.here();
-        let ending = match self.run(&mut job.request) {
+        let ending = match run(&mut job.request) {
             Ok(()) => Ending::Finished,
             Err(fault) => self.fail(&mut job.request, fault),
         };
@@ -235,6 +252,8 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
+        let was_cut = ending == Ending::Failed(FailureKind::Lost) && ticket.is_cut();
+        let ending = if was_cut { Ending::Failed(FailureKind::Cut) } else { ending };
         self.ended(ticket, ending);
         for _ in 0..self.control().take_panics() {
             self.panicked();
@@ -376,12 +395,28 @@ impl<H> Worker<H> {
     where
         H: Handler<R>,
     {
-        if self.handler().handle(request)? == Next::Done || self.is_stopping() {
+        // Where a stop that is announced comes in the middle, the peer may have been told that there
+        // will be another exchange. There is one, and in that one the handler can know better.
+        let known = self.is_stopping();
+        let next = self.handler().handle(request)?;
+        self.goes_on(request, next, known)
+    }
+
+    /// Whether there may be another exchange, after one that the handler has answered so, which has
+    /// begun with it `known` that the server is stopping.
+    #[inline]
+    pub(crate) fn goes_on<R: Request>(
+        &self,
+        request: &mut R,
+        next: Next,
+        known: bool,
+    ) -> io::Result<bool> {
+        if next == Next::Done || known || self.has_ended() {
             return Ok(false);
         }
         request.next_exchange()?;
         // Once more: a drain cuts what is idle once, and may have looked before this was.
-        Ok(!self.is_stopping())
+        Ok(!self.has_ended())
     }
 
     /// Reports a failure; the request is still open.
@@ -415,8 +450,9 @@ impl<H> Worker<H> {
     }
 }
 
-/// See [`Job::hand_over`]; the place is empty afterwards.
-pub(crate) fn hand_over<R: Request>(place: &mut Place<R>) -> Ticket {
+/// See [`Job::hand_over`], to a process whose id may be known; the place is empty afterwards.
+pub(crate) fn hand_over<R: Request>(place: &mut Place<R>, process: Option<u32>) -> Ticket {
+    place.iter().for_each(|job| job.ticket.move_to(process));
     leave(place, R::close_request).0
 }
 
@@ -447,53 +483,4 @@ impl<H> fmt::Debug for Worker<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").field("session", &self.session).finish_non_exhaustive()
     }
-}
-
-/// A failure before it is classified.
-pub(crate) struct Fault(Stage, Cause);
-
-impl Fault {
-    pub(crate) fn new(stage: Stage, error: io::Error) -> Self {
-        Self(stage, Cause::Error(error))
-    }
-
-    /// Whether it is the request's second stage that has to wait for the peer, and can't here.
-    pub(crate) fn is_early(&self) -> bool {
-        let Self(stage, cause) = self;
-        match cause {
-            Cause::Error(error) => {
-                *stage == Stage::Establish && error.kind() == io::ErrorKind::WouldBlock
-            }
-            Cause::Panic(_) => false,
-        }
-    }
-}
-
-/// Runs one stage of a request, and says of its error or panic where it came from.
-pub(crate) fn step<V>(stage: Stage, run: impl FnOnce() -> io::Result<V>) -> Result<V, Fault> {
-    match contain(run) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Fault::new(stage, error)),
-        Err(payload) => Err(Fault(stage, Cause::Panic(payload))),
-    }
-}
-
-/// Runs what is the user's code, and catches its panic.
-///
-/// That the code may leave its own state half changed is the user's affair, as with any thread
-/// that ends in a panic; what this crate holds beyond the call is not touched by it.
-pub(crate) fn contain<V>(run: impl FnOnce() -> V) -> Result<V, Box<dyn Any + Send>> {
-    catch_unwind(AssertUnwindSafe(run))
-}
-
-/// Runs what is the user's code and has nobody to report its panic to; the panic hook has told of
-/// it. Whether it panicked. The payload may panic when it is dropped, and so may that payload: it
-/// is then leaked.
-#[inline]
-pub(crate) fn quietly(run: impl FnOnce()) -> bool {
-    let Err(payload) = contain(run) else { return false };
-    if let Err(second) = contain(|| drop(payload)) {
-        mem::forget(second);
-    }
-    true
 }

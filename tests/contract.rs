@@ -6,20 +6,19 @@ use std::fmt::Debug;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use socketserver::{
-    Activity, AddressFamily, Amplifies, AssumeForkSafe, Beside, Bound, Closing, Counters,
+    Activity, AddressFamily, Amplifies, AssumeForkSafe, Begun, Beside, Bound, Closing, Counters,
     CrashOnPanic, Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Either, Ending,
-    Event, Failure, FailureKind, ForkRefused, ForkServer, ForkedChild, Forking, Guarded, Handler,
-    HandlerFn, Hangup, Job, Limits, LineTooLong, Listeners, Many, Next, OnPanic, Options, Outcome,
-    PreForking, Progress, Puller, Refusal, Refuse, ReplyTooLong, Report, RequestTooLong, Room,
-    Running, Selecting, Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync,
-    Taken, Tcp, TcpRequest, TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket,
-    Truncation, Udp, UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest,
-    Waiter, WhenFull, Worker, Workers, handler_fn,
+    Event, Failure, FailureKind, FinishInChild, ForkRefused, ForkServer, ForkedChild, Forking,
+    Guarded, Handler, HandlerFn, Hangup, Job, Limits, LineTooLong, Listeners, Live, Many, Next,
+    OnPanic, Options, Outcome, PoolSize, PreForking, ProcessCounts, Progress, Puller, Refusal,
+    Refuse, ReplyTooLong, Report, RequestTooLong, Room, Running, Selecting, Served, Server,
+    Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest,
+    TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket, Truncation, Udp, UdpRequest,
+    UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull, Worker,
+    Workers, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -92,6 +91,29 @@ fn what_comes_through_proxies_goes_anywhere() {
     }
 }
 
+#[cfg(feature = "rpc")]
+#[test]
+fn what_remote_procedures_are_made_of_goes_anywhere() {
+    use socketserver::rpc::{
+        AuthStat, AuthSys, BadRecord, Bounded, Call, Credentials, Endpoint, Fault, Framing,
+        Garbage, NotACall, Protocol, Registered, Rpc,
+    };
+    assert_send_sync_debug::<Rpc<()>>();
+    assert_clone::<Rpc<()>>();
+    assert_send_sync_debug::<Registered<Tcp>>();
+    assert_send_sync_debug::<Call<'_>>();
+    assert_send_sync_debug::<Credentials>();
+    assert_send_sync_debug::<AuthSys>();
+    assert_send_sync_debug::<Bounded<String, 1>>();
+    assert_send_sync_debug::<Framing>();
+    assert_send_sync_debug::<(Endpoint, Protocol)>();
+    assert_send_sync_debug::<AuthStat>();
+    assert_error::<Fault>();
+    assert_error::<Garbage>();
+    assert_error::<NotACall>();
+    assert_error::<BadRecord>();
+}
+
 /// A handler with nothing in it.
 struct Stateless;
 
@@ -114,6 +136,7 @@ macro_rules! for_the_lattice {
         $check::<Server<$transport, ThreadPool, Stateless>>();
         $check::<Server<$transport, Forking, Stateless>>();
         $check::<Server<$transport, ForkServer, Stateless>>();
+        $check::<Server<$transport, FinishInChild<Forking>, Stateless>>();
         $check::<Server<$transport, PreForking<Sync>, Stateless>>();
         $check::<Server<$transport, PreForking<Threading>, Stateless>>();
         $check::<Running<$transport, Sync, Stateless>>();
@@ -136,6 +159,21 @@ fn servers_and_transports_go_to_any_thread() {
     assert_clone::<Listeners<Udp>>();
     assert_send_sync_debug::<Bound<Tcp>>();
     assert_send_sync_debug::<Bound<UnixStream>>();
+}
+
+#[test]
+fn a_channel_goes_where_its_jobs_go() {
+    use socketserver::{Channel, ChannelRequest, Sender};
+    assert_send_sync_debug::<Channel<u8>>();
+    assert_send_sync_debug::<Sender<u8>>();
+    assert_send_sync_debug::<ChannelRequest<u8>>();
+    assert_clone::<Channel<String>>();
+    // What is sent need be no more than `Send`, nor has it to be printed.
+    assert_send::<Sender<std::cell::Cell<u8>>>();
+    assert_sync::<Channel<std::cell::Cell<u8>>>();
+    assert_debug::<Sender<fn()>>();
+    assert_not!(Channel<std::rc::Rc<u8>>: Send);
+    assert_eq!(size_of::<ChannelRequest<u64>>(), size_of::<u64>());
 }
 
 #[test]
@@ -177,6 +215,7 @@ fn values_that_tell_what_happened_go_anywhere() {
     assert_send_sync_debug::<Outcome>();
     assert_send_sync_debug::<Ending>();
     assert_send_sync_debug::<Next>();
+    assert_send_sync_debug::<Begun<u8>>();
     assert_send_sync_debug::<Stage>();
     assert_send_sync_debug::<FailureKind>();
     assert_send_sync_debug::<Taken<TcpRequest>>();
@@ -214,6 +253,10 @@ fn what_a_server_is_given_goes_anywhere() {
     assert_send_sync_debug::<Drain>();
     assert_send_sync_debug::<Counters>();
     assert_clone::<Counters>();
+    assert_send_sync_debug::<ProcessCounts>();
+    assert_send_sync_debug::<Live>();
+    assert_clone::<Live>();
+    assert_send_sync_debug::<Served>();
     assert_send_sync_debug::<StopAfterPanics<()>>();
     assert_send_sync_debug::<CrashOnPanic<()>>();
     #[cfg(feature = "log")]
@@ -240,9 +283,14 @@ fn strategies_are_plain_values() {
     assert_send_sync_debug::<ThreadPool>();
     assert_send_sync_debug::<Forking>();
     assert_send_sync_debug::<ForkServer>();
+    assert_send_sync_debug::<FinishInChild<Forking>>();
+    assert_send_sync_debug::<FinishInChild<ForkServer>>();
+    assert_eq!(size_of::<FinishInChild<Forking>>(), size_of::<Forking>());
     assert_send_sync_debug::<PreForking<Sync>>();
     assert_send_sync_debug::<Workers>();
     assert_clone::<Workers>();
+    assert_send_sync_debug::<PoolSize>();
+    assert_clone::<PoolSize>();
     assert_send_sync_debug::<Selecting<Sync>>();
     assert_send_sync_debug::<Selecting<Threading>>();
     assert_clone::<Sync>();
@@ -384,117 +432,5 @@ fn a_shared_handler_serves_two_servers_on_threads() -> io::Result<()> {
         running.stop();
         running.join()?.close()?;
     }
-    Ok(())
-}
-
-/// Notes which of its hooks are called.
-#[derive(Default)]
-struct Noting(Mutex<Vec<&'static str>>, AtomicUsize);
-
-impl Noting {
-    fn note(&self, hook: &'static str) {
-        self.0.lock().push(hook);
-    }
-}
-
-impl<R> Handler<R> for Noting {
-    fn handle(&self, _request: &mut R) -> io::Result<Next> {
-        self.note("handle");
-        Err(io::Error::other("for handle_error"))
-    }
-
-    fn setup(&self, _request: &mut R) -> io::Result<()> {
-        self.note("setup");
-        Ok(())
-    }
-
-    fn finish(&self, _request: &mut R) -> io::Result<()> {
-        self.note("finish");
-        Ok(())
-    }
-
-    fn verify_request(&self, _request: &R) -> io::Result<bool> {
-        self.note("verify_request");
-        Ok(self.1.fetch_add(1, Ordering::SeqCst) == 0)
-    }
-
-    fn handle_error(&self, _request: &mut R, _failure: &Failure) {
-        self.note("handle_error");
-    }
-
-    fn handle_timeout(&self) {
-        self.note("handle_timeout");
-    }
-
-    fn service_actions(&self) {
-        self.note("service_actions");
-    }
-
-    fn event(&self, _event: Event) {
-        self.note("event");
-    }
-
-    fn panicked(&self) -> OnPanic {
-        self.note("panicked");
-        OnPanic::Stop
-    }
-
-    fn child_init(&self) {
-        self.note("child_init");
-    }
-
-    fn get_request_failed(&self, _error: &io::Error) {
-        self.note("get_request_failed");
-    }
-}
-
-fn hooks_through<H: Handler<UdpRequest>>(handler: H) -> io::Result<()> {
-    handler.get_request_failed(&io::Error::other("as if"));
-    Handler::<UdpRequest>::service_actions(&handler);
-    Handler::<UdpRequest>::child_init(&handler);
-    assert_eq!(Handler::<UdpRequest>::panicked(&handler), OnPanic::Stop);
-    let mut server = Server::new(Udp::options().bind("127.0.0.1:0")?, Sync, handler)?;
-    assert_eq!(server.handle_request_timeout(Duration::ZERO)?, Outcome::TimedOut);
-    let client = UdpSocket::bind("127.0.0.1:0")?;
-    // The handler's error is known, as the strategy is Sync.
-    for outcome in [Outcome::Failed, Outcome::Rejected] {
-        client.send_to(b"?", server.local_addr()?)?;
-        assert_eq!(server.handle_request_timeout(Duration::from_secs(30))?, outcome);
-    }
-    Ok(())
-}
-
-#[test]
-fn pointers_pass_every_hook_on() -> io::Result<()> {
-    let all = [
-        "get_request_failed",
-        "service_actions",
-        "child_init",
-        "panicked",
-        "handle_timeout",
-        "event",
-        "verify_request",
-        "setup",
-        "handle",
-        "finish",
-        "handle_error",
-        "event",
-        "event",
-        "verify_request",
-        "event",
-    ];
-    let handler = Arc::new(Noting::default());
-    let dynamic: Arc<dyn Handler<UdpRequest>> = handler.clone();
-    hooks_through(dynamic)?;
-    assert_eq!(*handler.0.lock(), all, "Arc");
-
-    let handler = Noting::default();
-    hooks_through(&handler)?;
-    assert_eq!(*handler.0.lock(), all, "&");
-
-    let handler = Noting::default();
-    let boxed: Box<dyn Handler<UdpRequest> + '_> = Box::new(&handler);
-    hooks_through(boxed)?;
-    assert_eq!(*handler.0.lock(), all, "Box");
     Ok(())
 }

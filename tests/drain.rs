@@ -39,7 +39,9 @@ fn while_a_stop_is_announced_requests_are_served_and_connections_end() -> Result
     stop.stop();
     assert!(stop.is_stopping());
 
+    // The stop came in the middle of this one, where nobody could know better than to promise another.
     exchange(&lasting, b"two\n")?;
+    exchange(&lasting, b"three\n")?;
     assert_eq!(all(&lasting)?, b"", "no further exchange");
     let late = client(address, &called)?;
     exchange(&late, b"one\n")?;

@@ -15,13 +15,14 @@ use std::process::{self, Child, ChildStdout, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, seteuid};
 use socketserver::{
-    Beside, Concurrency, Either, ForkServer, Forking, HandOver, Handler, Inherited, LocalAddr,
-    Next, Offered, PreForking, ReadLine, Selecting, Server, Sync, Tcp, TcpRequest, ThreadPool,
-    Threading, UnixStream, UnixStreamRequest, line_missing,
+    Beside, Concurrency, Drain, Either, ForkServer, Forking, HandOver, Handler, Inherited,
+    LocalAddr, Next, Offered, PreForking, ReadLine, Selecting, Server, StopHandle, Sync, Tcp,
+    TcpRequest, ThreadPool, Threading, UnixStream, UnixStreamRequest, line_missing,
 };
 use support::net::{PATIENCE, connect};
 use support::processes::{eventually, lives, signal};
@@ -30,7 +31,8 @@ use support::{alone, role, signals};
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
-    if let Some(played) = role::play(&[("server", server), ("fails", fails)]) {
+    if let Some(played) = role::play(&[("server", server), ("lasting", lasting), ("fails", fails)])
+    {
         return played;
     }
     alone::run(&[
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         ("nobody_is_lost_under_pre_forking_with_threads", || nobody_is_lost("pre-threading")),
         ("who_fails_before_it_is_ready_changes_nothing", who_fails),
         ("what_is_in_flight_is_finished", in_flight),
+        ("who_is_connected_hears_of_the_end_while_it_is_announced", announced),
         ("the_one_that_is_followed_may_be_killed_meanwhile", killed_meanwhile),
         ("a_stopped_one_takes_the_file_with_it_and_that_is_said", stopped_meanwhile),
         ("one_path_has_one_offer", one_offer),
@@ -116,6 +119,40 @@ where
     Ok(())
 }
 
+/// Answers each line of a connection with the process that has it, and whether that is to end.
+struct Lasts(StopHandle);
+
+impl Handler<TcpRequest> for Lasts {
+    fn handle(&self, conn: &mut TcpRequest) -> io::Result<Next> {
+        let mut line = String::new();
+        if conn.read_line_bounded(&mut line, 100)? == 0 {
+            return Ok(Next::Done);
+        }
+        writeln!(conn, "{} {}", process::id(), self.0.is_stopping())?;
+        Ok(Next::Again)
+    }
+}
+
+/// A server whose end is announced.
+fn lasting(arguments: &[String]) -> Result {
+    let (hand_over, mut sockets) = HandOver::take(Path::new(&arguments[0]).join("offer"))?;
+    let tcp = match sockets.take_next(Tcp::from_socket)? {
+        Some(tcp) => tcp,
+        None => Tcp::options().bind("127.0.0.1:0")?,
+    };
+    let mut server = Server::with_stop(hand_over.offer(tcp)?, Threading::new(), Lasts)?
+        .drain(Drain::new().announce(Duration::from_secs(600)));
+    signals::stop_on_usr2(server.stop_handle())?;
+    say("made")?;
+    hear()?;
+    hand_over.with_stop(server.stop_handle()).ready()?;
+    say(&server.local_addr()?.to_string())?;
+    server.serve_forever()?;
+    say(if server.transport().is_handed_over() { "followed" } else { "stopped" })?;
+    server.close()?;
+    Ok(())
+}
+
 /// Takes them, and ends.
 fn fails(arguments: &[String]) -> Result {
     let (_hand_over, mut sockets) = HandOver::take(Path::new(&arguments[0]).join("offer"))?;
@@ -147,7 +184,8 @@ struct Served {
 impl Served {
     /// Starts it; its server is made, and it is not ready.
     fn made(dir: &Path, strategy: &str) -> Result<Self> {
-        let mut command = role::command("server")?;
+        let part = if strategy == "lasting" { strategy } else { "server" };
+        let mut command = role::command(part)?;
         let mut child = command.arg(dir).arg(strategy).stdin(process::Stdio::piped()).spawn()?;
         let said = BufReader::new(child.stdout.take().ok_or("no stdout")?);
         let mut served = Self { child, said, address: ([0, 0, 0, 0], 0).into() };
@@ -334,6 +372,37 @@ fn in_flight() -> Result {
         served.ends("followed")?;
         next.stop()?;
     }
+    Ok(())
+}
+
+fn announced() -> Result {
+    let dir = tempfile::tempdir()?;
+    let served = Served::start(dir.path(), "lasting")?;
+    let mut conn = BufReader::new(connect(served.address)?);
+    let mut ask = |what: &str| -> Result {
+        conn.get_mut().write_all(b"who?\n")?;
+        let mut answer = String::new();
+        conn.read_line(&mut answer)?;
+        assert_eq!(answer, format!("{} {what}\n", served.id()));
+        Ok(())
+    };
+    ask("false")?;
+    let mut next = Served::start(dir.path(), "lasting")?;
+    // The end came while it waited for this one, and so there is another.
+    ask("true")?;
+    ask("true")?;
+    let mut rest = String::new();
+    conn.read_to_string(&mut rest)?;
+    assert_eq!(rest, "");
+    let mut other = BufReader::new(connect(next.address)?);
+    other.get_mut().write_all(b"who?\n")?;
+    other.read_line(&mut rest)?;
+    assert_eq!(rest, format!("{} false\n", next.id()));
+    // The second stop ends the announcement, as ever.
+    signal(served.id(), Signal::SIGUSR2)?;
+    served.ends("followed")?;
+    next.child.kill()?;
+    next.child.wait()?;
     Ok(())
 }
 

@@ -1,18 +1,20 @@
 //! HAProxy in front of the example `serve`, under every strategy: a real sender of PROXY headers of
 //! both versions, health checks included. Left out where it is not installed.
 
+#[path = "support/haproxy.rs"]
+mod haproxy;
 #[path = "support/served.rs"]
 mod served;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use socket2::{Domain, Socket, Type};
 
+use haproxy::HaProxy;
 use served::{LIMIT, STRATEGIES, Served, Tested};
 
 /// How it says whose a connection is: a name, and the words of its configuration.
@@ -23,7 +25,7 @@ const WAYS: [(&str, &str); 3] = [
 ];
 
 fn main() -> ExitCode {
-    let lacks = Command::new("haproxy").arg("-v").stdout(Stdio::null()).status().is_err();
+    let lacks = !HaProxy::is_installed();
     let mut trials = Vec::new();
     for strategy in STRATEGIES {
         for (name, words) in WAYS {
@@ -39,63 +41,32 @@ fn trial(name: String, run: impl FnOnce() -> Tested + Send + 'static) -> Trial {
     Trial::test(name, || run().map_err(|error| Failed::from(error.to_string())))
 }
 
-/// A HAProxy that runs; it is killed with the test.
-struct HaProxy {
-    child: Child,
-    port: u16,
-    _folder: tempfile::TempDir,
+fn in_front_of(server: &str, words: &str) -> Tested<HaProxy> {
+    let configuration = format!(
+        "defaults\n mode tcp\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n\
+         frontend clients\n bind \"127.0.0.1:${{PORT}}\"\n bind \"[::1]:${{PORT}}\"\n \
+         unique-id-format %[uuid()]\n default_backend servers\n\
+         backend servers\n option httpchk GET /checked\n server one {server} {words} check \
+         check-send-proxy inter 100ms\n"
+    );
+    HaProxy::start(&configuration, &[])
 }
 
-impl HaProxy {
-    fn start(server: &str, words: &str) -> Tested<Self> {
-        let folder = tempfile::tempdir()?;
-        // Free by now; whoever takes it in between is the other's misfortune.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let file = folder.path().join("haproxy.cfg");
-        fs::write(
-            &file,
-            format!(
-                "defaults\n mode tcp\n timeout connect 5s\n timeout client 30s\n \
-                 timeout server 30s\n\
-                 frontend clients\n bind 127.0.0.1:{port}\n bind [::1]:{port}\n \
-                 unique-id-format %[uuid()]\n default_backend servers\n\
-                 backend servers\n option httpchk GET /checked\n server one {server} {words} check \
-                 check-send-proxy inter 100ms\n"
-            ),
-        )?;
-        let child = Command::new("haproxy").arg("-q").arg("-db").arg("-f").arg(&file).spawn()?;
-        Ok(Self { child, port, _folder: folder })
-    }
-
-    /// Asks through it, as soon as it runs, from this address.
-    fn ask(&self, from: IpAddr) -> Tested<String> {
-        let to = match from {
-            IpAddr::V4(_) => SocketAddr::from(([127, 0, 0, 1], self.port)),
-            IpAddr::V6(_) => SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], self.port)),
-        };
-        let begun = Instant::now();
-        let mut client = loop {
-            let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
-            socket.bind(&SocketAddr::from((from, 0)).into())?;
-            match socket.connect(&to.into()) {
-                Ok(()) => break TcpStream::from(socket),
-                Err(error) if begun.elapsed() > LIMIT => return Err(error.into()),
-                Err(_) => std::thread::yield_now(),
-            }
-        };
-        client.set_read_timeout(Some(LIMIT))?;
-        client.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
-        let mut said = String::new();
-        client.read_to_string(&mut said)?;
-        Ok(said)
-    }
-}
-
-impl Drop for HaProxy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Asks through it, from this address.
+fn ask(proxy: &HaProxy, from: IpAddr) -> Tested<String> {
+    let to = match from {
+        IpAddr::V4(_) => SocketAddr::from(([127, 0, 0, 1], proxy.port)),
+        IpAddr::V6(_) => SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], proxy.port)),
+    };
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((from, 0)).into())?;
+    socket.connect(&to.into())?;
+    let mut client = TcpStream::from(socket);
+    client.set_read_timeout(Some(LIMIT))?;
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut said = String::new();
+    client.read_to_string(&mut said)?;
+    Ok(said)
 }
 
 /// What is served: what HAProxy asks for to see whether the server is well.
@@ -115,9 +86,9 @@ fn serve(strategy: &str, proxies: &str, folder: &tempfile::TempDir) -> Tested<Se
 fn clients(strategy: &str, words: &str) -> Tested {
     let folder = folder()?;
     let server = serve(strategy, "127.0.0.1", &folder)?;
-    let proxy = HaProxy::start(&server.address, words)?;
+    let proxy = in_front_of(&server.address, words)?;
     for from in ["127.0.0.5", "::1", "127.1.2.3"] {
-        let said = proxy.ask(from.parse()?)?;
+        let said = ask(&proxy, from.parse()?)?;
         assert!(said.starts_with("HTTP/1.1 200 "), "{said:?}");
         server.says(&format!("{from} - - "))?;
     }
@@ -131,13 +102,13 @@ fn clients(strategy: &str, words: &str) -> Tested {
 fn others(strategy: &str) -> Tested {
     let folder = folder()?;
     let server = serve(strategy, "127.0.0.1", &folder)?;
-    let proxy = HaProxy::start(&server.address, "")?;
-    assert_eq!(proxy.ask([127, 0, 0, 5].into())?, "");
+    let proxy = in_front_of(&server.address, "")?;
+    assert_eq!(ask(&proxy, [127, 0, 0, 5].into())?, "");
     server.says("the connection does not begin with a PROXY header")?;
 
     let server = serve(strategy, "198.51.100.0/24", &folder)?;
-    let proxy = HaProxy::start(&server.address, "send-proxy-v2")?;
-    assert_eq!(proxy.ask([127, 0, 0, 5].into())?, "");
+    let proxy = in_front_of(&server.address, "send-proxy-v2")?;
+    assert_eq!(ask(&proxy, [127, 0, 0, 5].into())?, "");
     server.says("denied: the peer is not a proxy that is trusted")?;
     Ok(())
 }

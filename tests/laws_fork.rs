@@ -1,4 +1,4 @@
-//! The laws under `Forking`, `ForkServer` and `PreForking`, and one story under every strategy: in processes with one thread.
+//! The laws under `Forking`, `ForkServer`, `FinishInChild` and `PreForking`, and one story under every strategy: in processes with one thread.
 
 mod support;
 
@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 use support::alone;
-use support::laws::choices::{Forks, scripts, sent, wires};
-use support::laws::model::{Mixin, Model, Setting, Transition};
+use support::laws::mixin::Mixin;
+use support::laws::model::{Forks, Model, Setting, Transition, scripts, sent, wires};
 use support::laws::system::{Laws, run};
 use support::laws::{config, hush_scripted_panics};
 
@@ -53,11 +53,8 @@ fn a_script_has_one_story() -> Result<(), Box<dyn Error>> {
         }
         transitions.push(Transition::Serve);
         let stories = |mixin| {
-            run(
-                Model::new(Setting { wire, mixin, hooks_panic, books, failing: false }),
-                &transitions,
-            )
-            .map_err(|error| TestCaseError::fail(error.to_string()))
+            run(Model::new(Setting { wire, mixin, hooks_panic, books }), &transitions)
+                .map_err(|error| TestCaseError::fail(error.to_string()))
         };
         let sync = stories(Mixin::Sync)?;
         let others = [
@@ -70,6 +67,8 @@ fn a_script_has_one_story() -> Result<(), Box<dyn Error>> {
             Mixin::Forking,
             Mixin::ForkingOne,
             Mixin::ForkServer,
+            Mixin::FinishInChild,
+            Mixin::FinishInChildOfHelper,
             Mixin::PreForking,
             Mixin::PreForkingPool,
             Mixin::PreForkingSelecting,

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         ("what_can_not_be_cut_off_is_killed", kills),
         ("a_stop_is_heard_by_handlers_while_it_is_announced", announced),
         ("workers_end_when_their_supervisor_is_killed", killed_supervisor),
+        ("so_they_do_while_its_end_is_announced", killed_in_the_announcement),
         ("a_worker_that_is_told_at_its_birth_ends", told_at_birth),
         ("a_worker_that_is_terminated_finishes_and_is_replaced", terminated_worker),
         ("close_need_not_wait", close_at_once),
@@ -283,6 +284,21 @@ fn killed_supervisor() -> Result {
     })?;
     assert!(lives(process), "it finishes what it has");
     end(client, b'x')?;
+    eventually("all have ended", || ids.iter().all(|id| !lives(*id)))
+}
+
+fn killed_in_the_announcement() -> Result {
+    let drain = Drain::new().announce(Duration::from_secs(600));
+    let handler = |stop: StopHandle| {
+        handler_fn(move |conn: &mut TcpRequest| {
+            stop.stop();
+            conn.write_all(b"stopped")
+        })
+    };
+    let seen = serve_with(PreForking::new(2, Sync)?, handler, |server| server.drain(drain))?;
+    let ids = seen.workers.process_ids();
+    assert_eq!(all(connect(seen.address)?)?, b"stopped");
+    seen.server.signal(Signal::SIGKILL)?;
     eventually("all have ended", || ids.iter().all(|id| !lives(*id)))
 }
 

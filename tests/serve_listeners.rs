@@ -1,17 +1,15 @@
-//! The example `serve` at several addresses, and at sockets that it was started with; by systemd's own
-//! tool, where that is installed.
+//! The example `serve` at several addresses, and what does not go with sockets that it was started
+//! with.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "this is a test")]
 
 #[path = "support/served.rs"]
 mod served;
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use served::{LIMIT, STRATEGIES, Served, Tested, connect, program};
@@ -117,50 +115,4 @@ fn what_does_not_go_with_sockets_that_are_passed_in_is_told() -> Tested {
     } else {
         refused(listener()?, &[], &["--features activation"])
     }
-}
-
-/// Connects to what may not listen yet.
-fn eventually(address: &str) -> Tested<TcpStream> {
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        match TcpStream::connect(address) {
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-            Err(error) => return Err(error.into()),
-            Ok(_) => return connect(address),
-        }
-        if Instant::now() > deadline {
-            return Err(format!("nobody listens at {address}").into());
-        }
-        thread::yield_now();
-    }
-}
-
-#[test]
-fn it_serves_the_sockets_that_systemd_passes_in() -> Tested {
-    const TOOL: &str = "systemd-socket-activate";
-    let found = Command::new(TOOL).arg("--version").stdout(Stdio::null()).status();
-    if !cfg!(feature = "activation") || !found.is_ok_and(|status| status.success()) {
-        return Ok(());
-    }
-    for strategy in STRATEGIES {
-        // It listens itself, and does not tell where: ports that are free a moment before.
-        let both = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-        let at = both.map(|listener| listener.local_addr().unwrap().to_string());
-        let mut command = Command::new(TOOL);
-        command.args(["-l", &at[0], "-l", &at[1], "--fdname=one:other"]).arg(program()?);
-        command.args(["--strategy", strategy, "--mode", "once"]);
-        let first = at[0].clone();
-        // The first who comes has it started, and is served.
-        let first = thread::spawn(move || {
-            eventually(&first).and_then(once).map_err(|error| error.to_string())
-        });
-        let mut server = Served::run(&mut command)?;
-        assert_eq!([server.address.clone(), server.listening()??], at);
-        first.join().expect("the first client panicked")?;
-        for address in &at {
-            once(connect(address)?)?;
-        }
-        stops(server)?;
-    }
-    Ok(())
 }

@@ -330,6 +330,48 @@ fn a_size_that_makes_no_sense_is_said_when_the_server_is_made() -> Result {
     Ok(())
 }
 
+fn it_is_resized_while_it_serves() -> Result {
+    let pool = ThreadPool::new(1).idle_timeout(NEVER);
+    let size = pool.size();
+    let gated = Gated::new(pool)?;
+    let mut clients = gated.crowd(5, 1)?;
+    assert!(!gated.keeper.has_one_come());
+    // Nobody comes or leaves, and two of those that wait are taken.
+    size.set(1, 3)?;
+    (0..2).try_for_each(|_| gated.keeper.wait_for_one())?;
+    assert_eq!(gated.keeper.most(), 3);
+    // Those that are too many end with what they have.
+    size.set(1, 1)?;
+    (0..2).try_for_each(|_| gated.keeper.let_go())?;
+    gated.shrinks_to(1)?;
+    assert!(!gated.keeper.has_one_come());
+    gated.keeper.let_go()?;
+    gated.keeper.wait_for_one()?;
+    gated.keeper.let_go()?;
+    gated.keeper.wait_for_one()?;
+    assert_eq!(gated.keeper.most(), 3);
+    // More, that all wait; and fewer, though none of them has anything to do.
+    size.set(4, 8)?;
+    eventually("they are started", || threads() >= gated.before + 4)?;
+    let last = clients.split_off(4);
+    gated.let_go(last)?;
+    for max in [3, 1] {
+        size.set(1, max)?;
+        gated.shrinks_to(max)?;
+    }
+    for client in clients {
+        assert_eq!(net::all(client)?, b"x");
+    }
+    let one_more = gated.crowd(2, 1)?;
+    gated.keeper.let_go()?;
+    gated.keeper.wait_for_one()?;
+    gated.keeper.let_go()?;
+    drop(one_more);
+    assert!(size.set(2, 1).is_err() && size.set(0, 1).is_err());
+    assert_eq!((size.min(), size.max()), (1, 1));
+    gated.close()
+}
+
 fn handle_request_handles_where_it_is_called() -> Result {
     let here = thread::current().id();
     let mut server = Server::new_fn(tcp()?, ThreadPool::new(2), move |conn| {
@@ -391,6 +433,7 @@ fn main() -> ExitCode {
         without_any_thread_it_serves_when_there_is_one,
         without_any_thread_a_stop_is_heard,
         a_size_that_makes_no_sense_is_said_when_the_server_is_made,
+        it_is_resized_while_it_serves,
         handle_request_handles_where_it_is_called,
         a_stop_leaves_what_runs_and_the_server_serves_again,
     ])

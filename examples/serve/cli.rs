@@ -5,9 +5,12 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 
+use crate::files::About;
+use crate::hand_over::Meeting;
 use crate::listeners;
 
 pub(crate) const HELP: &str = "\
@@ -56,6 +59,18 @@ connection on a thread of its own.
                  for tcp, and as often as there are networks: connections come
                  from these, through proxies that say whose they are, by the
                  PROXY protocol; others are refused; needs --features proxy
+  --ready PATH   with files: a GET of this path is answered with 200 while the
+                 server is to be sent requests, and with 503 once it is to end
+  --whoami PATH  with files: a GET of this path is answered with the client's
+                 address and port
+  --grace S      the end is announced so many seconds before: connections are
+                 taken meanwhile, so that whoever asks --ready can send them
+                 elsewhere, and those that last are told that they end
+  --hand-over PATH
+                 an upgrade without a gap: takes over the sockets of the serve
+                 that was started with the same PATH, which then finishes what
+                 it has and ends, and offers them to the next; needs --features
+                 activation
   --quiet        no line on stderr for each exchange of files
   --workers N    how many processes pre-forking has [default: as many as there
                  are processors], or how many threads a thread-pool has at most
@@ -64,14 +79,15 @@ connection on a thread of its own.
   -h, --help     this text
 
 Once bound it prints `LISTENING <address>` on stdout, a line for each address.
-Sockets that it was started with (LISTEN_FDS) take the place of those of --addr;
-that needs --features activation. On SIGTERM or SIGINT it
-takes nothing new, finishes what is in flight and exits with 0; a second signal
-ends it at once.
+Sockets that it was started with (LISTEN_FDS) take the place of those of --addr,
+and a service manager is told how it is (NOTIFY_SOCKET); that needs --features
+activation. On SIGTERM or SIGINT it takes nothing new, finishes what is in
+flight and exits with 0; a second signal ends it at once.
 ";
 
 const OPTIONS: &str = "--transport, --strategy, --mode, --addr, --backlog, --bufsize, --workers, \
-                       --dir, --proxy-from, --tls, --client-ca, --quiet, --help";
+                       --dir, --proxy-from, --tls, --client-ca, --ready, --whoami, --grace, \
+                       --hand-over, --quiet, --help";
 pub(crate) const NOT_FOR_PACKETS: &str =
     "--tls is for connections: use it with --transport tcp or unix";
 /// More would be no buffer but an attempt to run out of memory.
@@ -79,7 +95,7 @@ const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
 
 /// What the user wants.
 pub(crate) enum Asked {
-    Serve(Cli),
+    Serve(Box<Cli>),
     Help,
 }
 
@@ -95,10 +111,14 @@ pub(crate) struct Cli {
     pub(crate) workers: Option<usize>,
     pub(crate) dir: PathBuf,
     pub(crate) quiet: bool,
+    pub(crate) about: About,
+    /// For how long a stop is announced.
+    pub(crate) grace: Option<Duration>,
+    /// Where those meet who follow each other.
+    pub(crate) meeting: Option<Meeting>,
     /// The networks of proxies.
     #[cfg_attr(not(feature = "proxy"), expect(dead_code, reason = "they are refused without"))]
     pub(crate) proxies: Vec<String>,
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "it is refused without"))]
     pub(crate) tls: Option<Certified>,
 }
 
@@ -176,6 +196,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
     let (mut bufsize, mut workers) = (None, None);
     let (mut backlog, mut quiet, mut proxies) = (1024, false, Vec::new());
     let (mut tls, mut clients) = (None, None);
+    let (mut about, mut grace, mut meeting) = (About::default(), None, None);
 
     let mut parser = Parser::from_env();
     while let Some(arg) = parser.next().map_err(|error| hinted(&error))? {
@@ -226,6 +247,12 @@ pub(crate) fn parse() -> Result<Asked, String> {
             Arg::Long("proxy-from") => proxies.push(text(&mut parser)?),
             Arg::Long("tls") => tls = Some((file(&mut parser)?, file(&mut parser)?)),
             Arg::Long("client-ca") => clients = Some(file(&mut parser)?),
+            Arg::Long("ready") => about.ready = Some(target(&mut parser, "--ready")?),
+            Arg::Long("whoami") => about.whoami = Some(target(&mut parser, "--whoami")?),
+            Arg::Long("grace") => {
+                grace = Some(seconds(&mut parser, "--grace")?);
+            }
+            Arg::Long("hand-over") => meeting = Some(Meeting::at(file(&mut parser)?)?),
             Arg::Long("quiet") => quiet = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
             other => return Err(hinted(&other.unexpected())),
@@ -247,13 +274,16 @@ pub(crate) fn parse() -> Result<Asked, String> {
     }
     check_proxies(&proxies, &endpoint)?;
     let mode = mode.unwrap_or(if packets { Mode::Echo } else { Mode::Files });
+    if mode != Mode::Files && (about.ready.is_some() || about.whoami.is_some()) {
+        return Err("--ready and --whoami are paths of HTTP: they go with --mode files".into());
+    }
     let tls = certified(tls, clients, packets)?;
     let served = dir.is_some() || mode == Mode::Files;
     let dir = dir.unwrap_or_else(|| PathBuf::from("."));
     if served {
         check_dir(&dir)?;
     }
-    Ok(Asked::Serve(Cli {
+    Ok(Asked::Serve(Box::new(Cli {
         endpoint,
         addressed,
         strategy,
@@ -263,9 +293,12 @@ pub(crate) fn parse() -> Result<Asked, String> {
         dir,
         workers,
         quiet,
+        about,
+        grace,
+        meeting,
         proxies,
         tls,
-    }))
+    })))
 }
 
 fn check_proxies(proxies: &[String], endpoint: &Endpoint) -> Result<(), String> {
@@ -310,6 +343,23 @@ fn file(parser: &mut Parser) -> Result<PathBuf, String> {
 
 fn text(parser: &mut Parser) -> Result<String, String> {
     Ok(value(parser)?.to_string_lossy().into_owned())
+}
+
+fn seconds(parser: &mut Parser, option: &str) -> Result<Duration, String> {
+    let given = text(parser)?;
+    let time = given.parse().ok().and_then(|time| Duration::try_from_secs_f64(time).ok());
+    time.filter(|time| !time.is_zero()).ok_or_else(|| {
+        format!("{option} {given:?} has to be a number of seconds above 0, such as 2 or 0.5")
+    })
+}
+
+/// A path as it stands in the first line of a request.
+fn target(parser: &mut Parser, option: &str) -> Result<String, String> {
+    let given = text(parser)?;
+    if given.starts_with('/') && !given.contains('?') {
+        return Ok(given);
+    }
+    Err(format!("{option} {given:?} has to be a path of a URL, such as {option} /ready"))
 }
 
 /// One of several words.

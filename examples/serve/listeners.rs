@@ -4,25 +4,26 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 
 use socketserver::Many;
-#[cfg(any(not(feature = "activation"), feature = "proxy", feature = "tls"))]
-use socketserver::Transport;
 #[cfg(feature = "activation")]
 use socketserver::{Inheritable, Inherited};
+
+use crate::cli::Cli;
+#[cfg(feature = "activation")]
+pub(crate) use crate::several::Several;
 
 /// One transport, which costs nothing more, or several.
 pub(crate) enum Listeners<T> {
     One(T),
-    Several(Many<T>),
+    Several(Several<T>),
 }
 
 #[cfg(not(feature = "activation"))]
-pub(crate) trait Inheritable: Transport {}
+pub(crate) use socketserver::{Many as Several, Transport as Inheritable};
 
-#[cfg(not(feature = "activation"))]
-impl<T: Transport> Inheritable for T {}
-
-/// The transports at these addresses, or of the sockets that were passed in; `make` has the options.
+/// The transports of the sockets of the process that this one follows, or of those that were passed
+/// in, or at these addresses; `bind` and `take` have the options.
 pub(crate) fn listeners<T, A>(
+    cli: &Cli,
     addresses: &[A],
     bind: impl Fn(&A) -> io::Result<T>,
     take: impl Fn(OwnedFd) -> io::Result<T>,
@@ -30,22 +31,34 @@ pub(crate) fn listeners<T, A>(
 where
     T: Inheritable + AsFd,
 {
-    let mut all = passed_in(take)?;
+    let mut all = from_others(cli, take)?;
     if all.is_empty() {
         all = addresses.iter().map(bind).collect::<io::Result<_>>()?;
     }
+    #[cfg(feature = "activation")]
+    if let Some(meeting) = &cli.meeting {
+        let offered = meeting.offer(Many::new(all)?)?;
+        return Ok(Listeners::Several(Several::Offered(offered)));
+    }
     match all.pop() {
         Some(one) if all.is_empty() => Ok(Listeners::One(one)),
-        last => Many::new(all.into_iter().chain(last)).map(Listeners::Several),
+        last => several(all.into_iter().chain(last)).map(Listeners::Several),
     }
+}
+
+fn several<T: Inheritable + AsFd>(all: impl IntoIterator<Item = T>) -> io::Result<Several<T>> {
+    let many = Many::new(all)?;
+    #[cfg(feature = "activation")]
+    let many = Several::Kept(many);
+    Ok(many)
 }
 
 /// As many as there are, even if it is one: for transports around them.
 #[cfg(any(feature = "proxy", feature = "tls"))]
-pub(crate) fn many<T: Transport + AsFd>(listeners: Listeners<T>) -> io::Result<Many<T>> {
+pub(crate) fn many<T: Inheritable + AsFd>(listeners: Listeners<T>) -> io::Result<Several<T>> {
     match listeners {
-        Listeners::One(one) => Many::new([one]),
-        Listeners::Several(many) => Ok(many),
+        Listeners::One(one) => several([one]),
+        Listeners::Several(several) => Ok(several),
     }
 }
 
@@ -68,8 +81,17 @@ pub(crate) fn are_passed_in() -> bool {
 }
 
 #[cfg(feature = "activation")]
-fn passed_in<T: Inheritable>(take: impl Fn(OwnedFd) -> io::Result<T>) -> io::Result<Vec<T>> {
-    let mut sockets = Inherited::from_environment()?;
+fn from_others<T: Inheritable>(
+    cli: &Cli,
+    take: impl Fn(OwnedFd) -> io::Result<T>,
+) -> io::Result<Vec<T>> {
+    let mut sockets = match &cli.meeting {
+        Some(meeting) => meeting.follow()?,
+        None => Inherited::default(),
+    };
+    if sockets.is_empty() {
+        sockets = Inherited::from_environment()?;
+    }
     let mut all = Vec::new();
     while let Some(transport) = sockets.take_next(&take)? {
         all.push(transport);
@@ -78,7 +100,7 @@ fn passed_in<T: Inheritable>(take: impl Fn(OwnedFd) -> io::Result<T>) -> io::Res
 }
 
 #[cfg(not(feature = "activation"))]
-fn passed_in<T>(_take: impl Fn(OwnedFd) -> io::Result<T>) -> io::Result<Vec<T>> {
+fn from_others<T>(_cli: &Cli, _take: impl Fn(OwnedFd) -> io::Result<T>) -> io::Result<Vec<T>> {
     if are_passed_in() {
         return Err(io::Error::new(
             ErrorKind::InvalidInput,

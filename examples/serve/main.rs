@@ -7,6 +7,7 @@ mod cli;
 mod count;
 mod echo;
 mod files;
+mod hand_over;
 mod limits;
 mod listeners;
 mod peer;
@@ -15,7 +16,10 @@ mod proxied;
 mod resp;
 #[cfg(feature = "tls")]
 mod secured;
+#[cfg(feature = "activation")]
+mod several;
 mod signals;
+mod supervised;
 mod whole;
 
 use std::ffi::{OsStr, OsString};
@@ -30,9 +34,10 @@ use std::process::ExitCode;
 use std::thread;
 
 use socketserver::{
-    Concurrency, Connection, Counters, DatagramTransport, ForkServer, Forking, Guarded, Handler,
-    InWorker, LocalAddr, Options, Portable, PreForking, Selectable, Selecting, Server, Shareable,
-    StreamTransport, Sync, Tcp, ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream,
+    Concurrency, Connection, Counters, DatagramTransport, Drain, ForkServer, Forking, Guarded,
+    Handler, InWorker, LocalAddr, Options, Portable, PreForking, Selectable, Selecting, Server,
+    Shareable, StreamTransport, Sync, Tcp, ThreadPool, Threading, Transport, Udp, UnixDatagram,
+    UnixStream,
 };
 
 use cli::{Asked, Cli, Endpoint, Mode, Strategy};
@@ -134,15 +139,15 @@ where
     Packets: Handler<T::Request>,
 {
     match cli.strategy {
-        Strategy::Sync => packets(transport, Sync),
-        Strategy::Threading => packets(transport, Threading::new()),
-        Strategy::ThreadPool => packets(transport, pool(cli)),
-        Strategy::Forking => packets(transport, Forking::new()),
-        Strategy::ForkServer => packets(transport, ForkServer::new()),
-        Strategy::PreForking => packets(transport, processes(cli, Sync)?),
-        Strategy::PreForkingThreading => packets(transport, processes(cli, Threading::new())?),
+        Strategy::Sync => packets(transport, Sync, cli),
+        Strategy::Threading => packets(transport, Threading::new(), cli),
+        Strategy::ThreadPool => packets(transport, pool(cli), cli),
+        Strategy::Forking => packets(transport, Forking::new(), cli),
+        Strategy::ForkServer => packets(transport, ForkServer::new(), cli),
+        Strategy::PreForking => packets(transport, processes(cli, Sync)?, cli),
+        Strategy::PreForkingThreading => packets(transport, processes(cli, Threading::new())?, cli),
         Strategy::PreForkingThreadPool => {
-            packets(transport, processes(cli, ThreadPool::default())?)
+            packets(transport, processes(cli, ThreadPool::default())?, cli)
         }
         Strategy::Selecting | Strategy::SelectingThreadPool | Strategy::PreForkingSelecting => {
             Err(io::Error::new(
@@ -170,22 +175,22 @@ fn tcp(cli: &Cli, at: &[net::SocketAddr]) -> io::Result<Listeners<Tcp>> {
     // have each wait for the acknowledgement of the one before, which clients delay.
     let pipelined = matches!(cli.mode, Mode::Files | Mode::Resp);
     let options = || tuned(Tcp::options(), cli).disable_nagle_algorithm(pipelined);
-    listeners(at, |at| options().bind(at), |socket| options().from_socket(socket))
+    listeners(cli, at, |at| options().bind(at), |socket| options().from_socket(socket))
 }
 
 fn unix(cli: &Cli, at: &[PathBuf]) -> io::Result<Listeners<UnixStream>> {
     let options = || tuned(UnixStream::options(), cli);
-    listeners(at, |at| options().bind(at), |socket| options().from_socket(socket))
+    listeners(cli, at, |at| options().bind(at), |socket| options().from_socket(socket))
 }
 
 fn udp(cli: &Cli, at: &[net::SocketAddr]) -> io::Result<Listeners<Udp>> {
     let options = || sized(Udp::options(), cli);
-    listeners(at, |at| options().bind(at), |socket| options().from_socket(socket))
+    listeners(cli, at, |at| options().bind(at), |socket| options().from_socket(socket))
 }
 
 fn unixgram(cli: &Cli, at: &[PathBuf]) -> io::Result<Listeners<UnixDatagram>> {
     let options = || sized(UnixDatagram::options(), cli);
-    listeners(at, |at| options().bind(at), |socket| options().from_socket(socket))
+    listeners(cli, at, |at| options().bind(at), |socket| options().from_socket(socket))
 }
 
 fn sized<T: DatagramTransport>(options: Options<T>, cli: &Cli) -> Options<T> {
@@ -223,50 +228,78 @@ where
     let signals = Signals::new()?;
     match cli.mode {
         Mode::Files => {
-            let files = Files::new(&cli.dir, signals.heard()?, !cli.quiet)?;
-            let place = transport.local_addr()?.place();
+            let about = cli.about.clone();
+            let files = Files::new(&cli.dir, about, signals.stopping()?, !cli.quiet)?;
+            let scheme = if cli.tls.is_some() { "https" } else { "http" };
+            let place = transport.local_addr()?.place(scheme);
             let folder = files.folder().display();
             note(&format!("{folder} at {place} (Ctrl-C stops it)"));
-            run(transport, concurrency, files::deadlines().guard(files)?, &signals)
+            run(transport, concurrency, files::deadlines().guard(files)?, &signals, cli)
         }
         Mode::Resp => {
-            let resp = Resp::new(signals.heard()?);
-            run(transport, concurrency, resp::deadlines().guard(resp)?, &signals)
+            let resp = Resp::new(signals.stopping()?);
+            run(transport, concurrency, resp::deadlines().guard(resp)?, &signals, cli)
         }
-        Mode::Once => run(transport, concurrency, Once, &signals),
+        Mode::Once => run(transport, concurrency, Once, &signals, cli),
         Mode::Echo => {
             let echo = Echo::new(cli.stream_bufsize(), cli.strategy.takes_turns());
-            run(transport, concurrency, echo, &signals)
+            run(transport, concurrency, echo, &signals, cli)
         }
     }
 }
 
 /// A server of packets.
-fn packets<T, C>(transport: T, concurrency: C) -> io::Result<()>
+fn packets<T, C>(transport: T, concurrency: C, cli: &Cli) -> io::Result<()>
 where
     T: Transport + LocalAddr<Addr: Shown>,
     Packets: Handler<T::Request>,
     C: InFlight + Concurrency<T, Counted<Packets>>,
 {
-    run(transport, concurrency, Packets, &Signals::new()?)
+    run(transport, concurrency, Packets, &Signals::new()?, cli)
 }
 
-/// Puts the server together, serves until a signal comes, and finishes what is in flight.
-fn run<T, C, H>(transport: T, concurrency: C, handler: H, signals: &Signals) -> io::Result<()>
+/// Puts the server together, serves until a signal comes or another process has taken over, and
+/// finishes what is in flight.
+fn run<T, C, H>(
+    transport: T,
+    concurrency: C,
+    handler: H,
+    signals: &Signals,
+    cli: &Cli,
+) -> io::Result<()>
 where
     T: Transport + LocalAddr<Addr: Shown>,
     C: InFlight + Concurrency<T, Counted<H>>,
     H: Handler<T::Request>,
 {
     let counters = C::TAKEN_ELSEWHERE.then(Counters::new).transpose()?;
-    let mut server = Server::new(transport, concurrency, Counted::new(handler))?;
+    let mut server = Server::with_stop(transport, concurrency, |stop| {
+        // Before anything is forked.
+        signals.know(stop);
+        Counted::new(handler)
+    })?;
     if let Some(counters) = &counters {
         server = server.counters(counters);
     }
+    if let Some(grace) = cli.grace {
+        server = server.drain(Drain::new().announce(grace));
+    }
     signals.stop(&server.stop_handle())?;
+    if let Some(meeting) = &cli.meeting {
+        meeting.ready(server.stop_handle())?;
+    }
     announce(&server.local_addr()?)?;
+    if let Err(error) = supervised::ready() {
+        note(&error.to_string());
+    }
     server.serve_forever()?;
 
+    if signals.came() {
+        supervised::stopping();
+    } else {
+        note("another process has taken over");
+        signals.ring();
+    }
     let in_flight = match &counters {
         Some(counters) => counters.active(),
         None => server.concurrency().in_flight() as u64,
@@ -313,8 +346,8 @@ fn fail(code: u8, what: &str) -> ExitCode {
 trait Shown {
     fn shown(&self) -> Vec<OsString>;
 
-    /// The same for a browser, where there is such a thing.
-    fn place(&self) -> String;
+    /// The same for a browser, where there is such a thing, by a scheme.
+    fn place(&self, scheme: &str) -> String;
 }
 
 impl Shown for net::SocketAddr {
@@ -322,8 +355,8 @@ impl Shown for net::SocketAddr {
         vec![self.to_string().into()]
     }
 
-    fn place(&self) -> String {
-        format!("http://{self}/")
+    fn place(&self, scheme: &str) -> String {
+        format!("{scheme}://{self}/")
     }
 }
 
@@ -332,7 +365,7 @@ impl Shown for unix::SocketAddr {
         vec![self.as_pathname().map(Into::into).unwrap_or_default()]
     }
 
-    fn place(&self) -> String {
+    fn place(&self, _scheme: &str) -> String {
         self.as_pathname().map(|path| path.display().to_string()).unwrap_or_default()
     }
 }
@@ -342,7 +375,7 @@ impl<A: Shown> Shown for Vec<A> {
         self.iter().flat_map(A::shown).collect()
     }
 
-    fn place(&self) -> String {
-        self.iter().map(A::place).collect::<Vec<_>>().join(", ")
+    fn place(&self, scheme: &str) -> String {
+        self.iter().map(|address| address.place(scheme)).collect::<Vec<_>>().join(", ")
     }
 }

@@ -1,14 +1,16 @@
 //! What a handler has to know of a connection beyond what it reads and writes.
 
 use std::io::{self, BufRead, Read, Write};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 use socketserver::{Connection, StreamRequest, StreamSocket};
+
+use crate::signals::Stopping;
 
 /// A connection whose handler waits for its peer, knows its name, and has files sent to it.
 pub(crate) trait Client: BufRead + Write + AsFd + Connection {
@@ -18,8 +20,13 @@ pub(crate) trait Client: BufRead + Write + AsFd + Connection {
     /// As [`StreamRequest::send_from`].
     fn send_from(&mut self, source: impl Read + Send + 'static) -> io::Result<()>;
 
-    /// The peer's address without its port, for the log.
-    fn name(&self) -> String;
+    /// The peer's address, where it has one.
+    fn address(&self) -> Option<SocketAddr>;
+
+    /// The same without its port, for the log.
+    fn name(&self) -> String {
+        self.address().map_or_else(|| "-".to_owned(), |address| address.ip().to_string())
+    }
 }
 
 impl<S: StreamSocket, A> Client for StreamRequest<S, A> {
@@ -31,9 +38,10 @@ impl<S: StreamSocket, A> Client for StreamRequest<S, A> {
         self.send_from(source)
     }
 
-    fn name(&self) -> String {
-        let address = SockRef::from(self).peer_addr().ok().and_then(|address| address.as_socket());
-        address.map_or_else(|| "-".to_owned(), |address| address.ip().to_canonical().to_string())
+    fn address(&self) -> Option<SocketAddr> {
+        let mut address = SockRef::from(self).peer_addr().ok()?.as_socket()?;
+        address.set_ip(address.ip().to_canonical());
+        Some(address)
     }
 }
 
@@ -45,26 +53,26 @@ const PATIENCE_AT_THE_END: Duration = Duration::from_millis(500);
 pub(crate) enum Heard {
     /// The peer says something, or has left.
     Peer,
-    /// The same, and the server is about to stop.
+    /// The same, and the server is about to stop: it is the last that the peer may ask for.
     LastWord,
     /// Nothing, in time.
     Nothing,
 }
 
 /// Waits until the peer begins another exchange, or leaves. A server that is about to stop does not
-/// wait for long: `stopping` is readable then.
+/// wait for long.
 pub(crate) fn hear(
     request: &mut impl Client,
-    stopping: &UnixStream,
+    stopping: &Stopping,
     patience: Duration,
 ) -> io::Result<Heard> {
     if request.is_ahead() {
-        return Ok(Heard::Peer);
+        return Ok(if stopping.is_so() { Heard::LastWord } else { Heard::Peer });
     }
     let entry = |fd| PollFd::new(fd, PollFlags::POLLIN);
     let mut both = [entry(request.as_fd()), entry(stopping.as_fd())];
     wait(&mut both, patience)?;
-    let stops = both[1].any() == Some(true);
+    let stops = both[1].any() == Some(true) || stopping.is_so();
     if stops && both[0].any() != Some(true) {
         wait(&mut both[..1], PATIENCE_AT_THE_END)?;
     }

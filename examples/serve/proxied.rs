@@ -1,13 +1,15 @@
 //! Connections through proxies: `--proxy-from`.
 
 use std::io::{self, ErrorKind, Read};
+use std::net::SocketAddr;
 
-use socketserver::{Many, Network, Proxied, ProxiedRequest, Tcp, TcpRequest, from_networks};
+use socketserver::{Network, Proxied, ProxiedRequest, Tcp, TcpRequest, from_networks};
 
+use crate::listeners::Several;
 use crate::peer::Client;
 
 /// A server's end of these proxies.
-pub(crate) fn behind(tcp: Many<Tcp>, proxies: &[String]) -> io::Result<Proxied<Many<Tcp>>> {
+pub(crate) fn behind(tcp: Several<Tcp>, proxies: &[String]) -> io::Result<Proxied<Several<Tcp>>> {
     let networks: Vec<Network> =
         proxies.iter().map(|text| network(text)).collect::<Result<_, _>>()?;
     Ok(Proxied::new(tcp, from_networks(networks)))
@@ -28,7 +30,7 @@ impl Client for ProxiedRequest<TcpRequest> {
         self.get_mut().send_from(source)
     }
 
-    fn name(&self) -> String {
-        self.peer().ip().to_string()
+    fn address(&self) -> Option<SocketAddr> {
+        Some(*self.peer())
     }
 }

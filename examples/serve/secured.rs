@@ -1,6 +1,7 @@
 //! Connections through TLS: `--tls` and `--client-ca`.
 
 use std::io::{self, ErrorKind, Read};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -81,7 +82,7 @@ impl<R: TlsStream + Client> Client for TlsRequest<R> {
         self.send_from(source)
     }
 
-    fn name(&self) -> String {
-        self.get_ref().name()
+    fn address(&self) -> Option<SocketAddr> {
+        self.get_ref().address()
     }
 }

@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use std::{fs, mem};
 
@@ -17,6 +17,7 @@ use super::Inherited;
 use super::inherited::Passed;
 use super::message::{Answer, LONGEST, READY, TAKE};
 use super::offered::{Offer, Offered};
+use crate::StopHandle;
 use crate::sys::{self, Bell, Listener, Parcel};
 use crate::transport::{Inheritable, SocketFile, UnixDatagram};
 
@@ -75,6 +76,8 @@ pub struct HandOver {
     /// The files that this process will answer for, and who does.
     files: Vec<PathBuf>,
     owner: Arc<AtomicU32>,
+    /// How the server is stopped here, once somebody follows.
+    stop: Arc<OnceLock<StopHandle>>,
 }
 
 impl HandOver {
@@ -87,7 +90,8 @@ impl HandOver {
     /// all; `PermissionDenied` where it is another user's.
     pub fn take(path: impl AsRef<Path>) -> io::Result<(Self, Inherited)> {
         let path = std::path::absolute(path)?;
-        let mut taken = Self { path, other: None, files: Vec::new(), owner: Arc::default() };
+        let (owner, stop) = (Arc::default(), Arc::default());
+        let mut taken = Self { path, other: None, files: Vec::new(), owner, stop };
         let other = net::UnixDatagram::unbound()?;
         match other.connect(&taken.path) {
             Ok(()) => taken.other = Some(other),
@@ -150,7 +154,8 @@ impl HandOver {
         // The same file, which will have been moved.
         let owner = Arc::new(AtomicU32::new(process::id()));
         let file = SocketFile::of_nobody(&self.bound_to(), owner)?.moved_to(&self.path);
-        let offer = Offer { file, socket: Listener::new(socket), over: Bell::new()? };
+        let (over, stop) = (Bell::new()?, Arc::clone(&self.stop));
+        let offer = Offer { file, socket: Listener::new(socket), over, stop };
         Offered::new(transport, offer)
     }
 
@@ -162,6 +167,36 @@ impl HandOver {
         let mut path = OsString::from(&self.path);
         path.push(format!(".{}", process::id()));
         path.into()
+    }
+
+    /// Has whoever follows this process stop the server here by `stop`, so that its end is announced
+    /// as its [`Drain`](crate::Drain) says: who is connected may go on for so long, and
+    /// [`is_stopping`](StopHandle::is_stopping) is true, while everybody who comes is the other's.
+    /// A connection that lasts longer than one exchange needs that to end well: without it there is
+    /// no further exchange once `serve_forever` has returned, whatever the peer has been told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use socketserver::{Drain, HandOver, Server, Tcp, Threading};
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("hand-over");
+    /// # let (hand_over, _) = HandOver::take(path)?;
+    /// let transport = hand_over.offer(Tcp::options().bind("127.0.0.1:0")?)?;
+    /// let mut server = Server::new_fn(transport, Threading::new(), |_conn| Ok(()))?
+    ///     .drain(Drain::new().announce(Duration::from_secs(2)));
+    /// hand_over.with_stop(server.stop_handle()).ready()?;
+    /// # server.stop_handle().stop();
+    /// server.serve_forever()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_stop(self, stop: StopHandle) -> Self {
+        // The first is as good as any other of the same server.
+        let _ = self.stop.set(stop);
+        self
     }
 
     /// Says that this process can serve. The one that is followed takes no further request when this

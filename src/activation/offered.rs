@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags};
@@ -11,9 +12,9 @@ use socket2::{SockAddr, SockRef};
 use super::message::{Answer, READY, TAKE};
 use crate::sys::{self, Bell, Interest, Listener, Selector};
 use crate::transport::{
-    Inheritable, LocalAddr, Portable, SocketFile, Transport, UnixDatagram, check_level,
+    Inheritable, LocalAddr, Portable, Resumable, SocketFile, Transport, UnixDatagram, check_level,
 };
-use crate::{ForkedChild, Waiter};
+use crate::{ForkedChild, StopHandle, Waiter};
 
 const INNER: u64 = 0;
 const OFFER: u64 = 1;
@@ -24,7 +25,8 @@ const OVER: u64 = 2;
 ///
 /// Its requests are those of the transport inside. When the other process is ready, there will never
 /// be another: [`serve_forever`](crate::Server::serve_forever) returns, and what remains is to
-/// [`close`](crate::Server::close) the server, which waits for what is in flight.
+/// [`close`](crate::Server::close) the server, which waits for what is in flight. Where the end is to
+/// be announced to those who are connected, see [`HandOver::with_stop`](crate::HandOver::with_stop).
 ///
 /// Whoever follows is heard when a request is looked for. So a server that is busy with one request
 /// after the other, as under [`Sync`](crate::Sync), makes it wait for the end of the one at hand.
@@ -44,6 +46,8 @@ pub(super) struct Offer {
     pub(super) socket: Listener<UnixDatagram>,
     /// Rings for good when somebody has taken over, in all processes that serve.
     pub(super) over: Bell,
+    /// What is to be done then, in place of saying that there is no further request.
+    pub(super) stop: Arc<OnceLock<StopHandle>>,
 }
 
 impl<T: Inheritable + AsFd> Offered<T> {
@@ -87,6 +91,19 @@ impl<T: Inheritable + AsFd> Offered<T> {
             sys::send_parcel(way, &message, Some(socket))
         })?;
         sys::send_parcel(way, &Answer::end(), None)
+    }
+
+    /// What is left to be said when another process has taken over.
+    #[cold]
+    fn end(&self) -> io::Result<Option<T::Request>> {
+        // Another process may have heard of it.
+        self.disown();
+        let Some(stop) = self.offer.stop.get() else { return Ok(None) };
+        // Nothing is told of the sockets any more, nor of this, while the end is announced.
+        self.selector.remove(self.inner.as_fd().as_raw_fd());
+        self.selector.remove(self.offer.over.as_fd().as_raw_fd());
+        stop.ask();
+        Err(ErrorKind::Interrupted.into())
     }
 
     /// All files are the other's: those of the sockets, and the one by which it has come.
@@ -147,11 +164,7 @@ impl<T: Inheritable + AsFd> Transport for Offered<T> {
                 // As after a signal: whoever asks looks for a stop, and asks again.
                 Err(ErrorKind::Interrupted.into())
             }
-            Some(_) => {
-                // Another process may have heard of it.
-                self.disown();
-                Ok(None)
-            }
+            Some(_) => self.end(),
             None => Err(ErrorKind::WouldBlock.into()),
         }
     }
@@ -165,6 +178,10 @@ impl<T: Inheritable + AsFd> Transport for Offered<T> {
 
     fn is_level_triggered(&self) -> bool {
         true
+    }
+
+    fn is_in_memory(&self) -> bool {
+        self.inner.is_in_memory()
     }
 
     fn server_close(self) -> io::Result<()> {
@@ -199,6 +216,20 @@ impl<T: Inheritable + Portable + AsFd> Portable for Offered<T> {
 
     fn is_from(&self, request: &T::Request) -> bool {
         self.inner.is_from(request)
+    }
+}
+
+impl<T: Inheritable + Resumable + AsFd> Resumable for Offered<T> {
+    fn suspend<'r>(
+        &self,
+        request: &'r T::Request,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<Option<BorrowedFd<'r>>> {
+        self.inner.suspend(request, bytes)
+    }
+
+    fn resume(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<T::Request> {
+        self.inner.resume(bytes, descriptor)
     }
 }
 

@@ -27,6 +27,7 @@ use self::rate::Rate;
 use self::sources::{Sources, Table};
 use crate::event::Refusal;
 use crate::in_flight::{InFlight, Ticket};
+use crate::live::Board;
 use crate::request::Request;
 use crate::transport::Transport;
 
@@ -232,6 +233,12 @@ impl<T> Limits<T> {
     pub(crate) fn most(&self) -> usize {
         self.most
     }
+
+    /// Whether there is a rate, and how many tables count requests by their sources.
+    pub(crate) fn others(&self) -> (bool, usize) {
+        let tables = self.sources.iter().filter(|table| table.most().is_some());
+        (self.tempo.is_some(), tables.count())
+    }
 }
 
 /// No request may be taken before somebody leaves, or this time has come.
@@ -248,7 +255,8 @@ impl<T: Transport> Limits<T> {
             return self.full(flight, Refusal::Full, since, None);
         }
         let ticket = Ticket::new(flight, None);
-        match self.tempo.as_ref().map(Rate::take) {
+        let most = flight.permits.board().and_then(Board::rate);
+        match self.tempo.as_ref().map(|rate| rate.take(most)) {
             None | Some(Ok(())) => Ok(ticket),
             Some(Err(next)) => {
                 // Before another is forced: it would be one too many.
@@ -278,9 +286,9 @@ impl<T: Transport> Limits<T> {
     }
 
     /// No request was there to be taken.
-    pub(crate) fn not_taken(&self) {
+    pub(crate) fn not_taken(&self, flight: &InFlight) {
         if let Some(rate) = &self.tempo {
-            rate.give_back();
+            rate.give_back(flight.permits.board().and_then(Board::rate));
         }
     }
 
@@ -290,12 +298,20 @@ impl<T: Transport> Limits<T> {
     }
 
     /// When a request has been taken, and its source is known.
-    pub(crate) fn admit(&self, ticket: &mut Ticket, request: &T::Request) -> Result<(), Refusal> {
+    pub(crate) fn admit(
+        &self,
+        flight: &InFlight,
+        ticket: &mut Ticket,
+        request: &T::Request,
+    ) -> Result<(), Refusal> {
         if let Some(why) = ticket.refused() {
             return Err(why);
         }
+        let (board, mut number) = (flight.permits.board(), 0);
         for table in &self.sources {
-            ticket.keep(table.enter(request)?);
+            let changed = board.and_then(|board| board.per_source(number));
+            ticket.keep(table.enter(request, changed)?);
+            number += usize::from(table.most().is_some());
         }
         Ok(())
     }

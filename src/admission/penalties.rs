@@ -50,7 +50,11 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     F: Fn(&T::Request) -> K + Send + Sync,
 {
-    fn enter(&self, request: &T::Request) -> Result<Box<dyn Entered>, Refusal> {
+    fn enter(
+        &self,
+        request: &T::Request,
+        _changed: Option<usize>,
+    ) -> Result<Box<dyn Entered>, Refusal> {
         let key = (self.key)(request);
         if self.records.lock().is_away(&key, Instant::now) {
             return Err(Refusal::Penalty);

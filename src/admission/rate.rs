@@ -22,26 +22,27 @@ impl Rate {
         Self { most, per: per.min(LONGEST), full_at: Mutex::new(None) }
     }
 
-    /// Takes a token, or says when there will be one.
-    pub(super) fn take(&self) -> Result<(), Instant> {
-        self.take_at(Instant::now())
+    /// Takes a token, or says when there will be one. Where there are to be others than `most`, there
+    /// are so many in the same time; what is in the bucket is as large a part of it as before.
+    pub(super) fn take(&self, most: Option<u32>) -> Result<(), Instant> {
+        self.take_at(Instant::now(), most)
     }
 
     /// Gives back the last token: there was no request for it.
-    pub(super) fn give_back(&self) {
+    pub(super) fn give_back(&self, most: Option<u32>) {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        *full_at = full_at.and_then(|full| full.checked_sub(self.share()));
+        *full_at = full_at.and_then(|full| full.checked_sub(self.share(most)));
     }
 
     /// The time in which one token comes.
-    fn share(&self) -> Duration {
-        self.per / self.most
+    fn share(&self, most: Option<u32>) -> Duration {
+        self.per / most.unwrap_or(self.most).max(1)
     }
 
-    fn take_at(&self, now: Instant) -> Result<(), Instant> {
+    fn take_at(&self, now: Instant, most: Option<u32>) -> Result<(), Instant> {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let before = full_at.map_or(now, |full| full.max(now));
-        let after = before + self.share();
+        let after = before + self.share(most);
         // The time in which an empty bucket is filled is `per`.
         match after.checked_duration_since(now + self.per) {
             None | Some(Duration::ZERO) => {
@@ -69,17 +70,17 @@ mod tests {
         let begun = Instant::now();
         let at = |millis| begun + Duration::from_millis(millis);
         for _ in 0..4 {
-            assert_eq!(rate.take_at(begun), Ok(()));
+            assert_eq!(rate.take_at(begun, None), Ok(()));
         }
-        assert_eq!(rate.take_at(begun), Err(at(250)));
-        assert_eq!(rate.take_at(at(249)), Err(at(250)));
-        assert_eq!(rate.take_at(at(250)), Ok(()));
-        assert_eq!(rate.take_at(at(251)), Err(at(500)));
+        assert_eq!(rate.take_at(begun, None), Err(at(250)));
+        assert_eq!(rate.take_at(at(249), None), Err(at(250)));
+        assert_eq!(rate.take_at(at(250), None), Ok(()));
+        assert_eq!(rate.take_at(at(251), None), Err(at(500)));
         // A long silence fills it, and no more than that.
         for _ in 0..4 {
-            assert_eq!(rate.take_at(at(9000)), Ok(()));
+            assert_eq!(rate.take_at(at(9000), None), Ok(()));
         }
-        assert_eq!(rate.take_at(at(9000)), Err(at(9250)));
+        assert_eq!(rate.take_at(at(9000), None), Err(at(9250)));
     }
 
     #[test]
@@ -87,17 +88,32 @@ mod tests {
         let rate = Rate::new(1, Duration::from_secs(1));
         let begun = Instant::now();
         for _ in 0..3 {
-            assert_eq!(rate.take_at(begun), Ok(()));
-            rate.give_back();
+            assert_eq!(rate.take_at(begun, None), Ok(()));
+            rate.give_back(None);
         }
-        assert_eq!(rate.take_at(begun), Ok(()));
-        assert_eq!(rate.take_at(begun), Err(begun + Duration::from_secs(1)));
+        assert_eq!(rate.take_at(begun, None), Ok(()));
+        assert_eq!(rate.take_at(begun, None), Err(begun + Duration::from_secs(1)));
     }
 
     #[test]
     fn a_time_that_is_longer_than_time_goes_is_one_that_nobody_waits_for() {
         let rate = Rate::new(1, Duration::MAX);
-        assert_eq!(rate.take(), Ok(()));
-        assert!(rate.take().is_err());
+        assert_eq!(rate.take(None), Ok(()));
+        assert!(rate.take(None).is_err());
+    }
+
+    #[test]
+    fn another_rate_fills_the_same_bucket_in_the_same_time() {
+        let rate = Rate::new(1, Duration::from_secs(1));
+        let begun = Instant::now();
+        let at = |millis| begun + Duration::from_millis(millis);
+        assert_eq!(rate.take_at(begun, None), Ok(()));
+        // It is empty, however much it holds from now on.
+        assert_eq!(rate.take_at(begun, Some(10)), Err(at(100)));
+        for _ in 0..5 {
+            assert_eq!(rate.take_at(at(500), Some(10)), Ok(()));
+        }
+        assert_eq!(rate.take_at(at(500), Some(10)), Err(at(600)));
+        assert_eq!(rate.take_at(at(500), None), Err(at(1500)));
     }
 }

@@ -15,8 +15,12 @@ use crate::transport::Transport;
 /// A table of sources, whatever it knows them by.
 pub(super) trait Sources<T>: Send + Sync {
     /// One more request of its source, until what this returns is dropped; or why there may be no
-    /// more.
-    fn enter(&self, request: &T::Request) -> Result<Box<dyn Entered>, Refusal>
+    /// more. Where it has been `changed` how many there may be, that counts.
+    fn enter(
+        &self,
+        request: &T::Request,
+        changed: Option<usize>,
+    ) -> Result<Box<dyn Entered>, Refusal>
     where
         T: Transport;
 
@@ -45,7 +49,7 @@ impl<K, F> Table<K, F> {
         Self { most, key, counts: Arc::default() }
     }
 
-    fn take<R>(&self, request: &R) -> Option<Place<K>>
+    fn take<R>(&self, request: &R, most: usize) -> Option<Place<K>>
     where
         K: Hash + Eq + Clone,
         F: Fn(&R) -> K,
@@ -53,7 +57,7 @@ impl<K, F> Table<K, F> {
         let key = (self.key)(request);
         let mut counts = self.counts.lock();
         let count = counts.entry(key.clone()).or_default();
-        if *count == self.most {
+        if *count >= most {
             return None;
         }
         *count += 1;
@@ -67,8 +71,13 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     F: Fn(&T::Request) -> K + Send + Sync,
 {
-    fn enter(&self, request: &T::Request) -> Result<Box<dyn Entered>, Refusal> {
-        Ok(Box::new(self.take(request).ok_or(Refusal::Source)?))
+    fn enter(
+        &self,
+        request: &T::Request,
+        changed: Option<usize>,
+    ) -> Result<Box<dyn Entered>, Refusal> {
+        let most = changed.unwrap_or(self.most);
+        Ok(Box::new(self.take(request, most).ok_or(Refusal::Source)?))
     }
 
     fn most(&self) -> Option<usize> {
@@ -86,7 +95,7 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
 {
     let table = Table::new(most, key);
-    move |request| Some(Box::new(table.take(request)?))
+    move |request| Some(Box::new(table.take(request, table.most)?))
 }
 
 /// A place in a table.

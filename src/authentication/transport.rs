@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Authenticate, AuthenticatedRequest};
 use crate::request::Connection;
-use crate::transport::{LocalAddr, Portable, Transport};
-use crate::{ForkedChild, Waiter};
+use crate::transport::forward::{forward_address, forward_portable, forward_transport};
+use crate::transport::{Portable, Transport};
 
 /// A transport of connections whose peers have to show who they are before the handler gets them,
 /// by an [`Authenticate`].
@@ -69,25 +69,7 @@ where
         Ok(self.inner.get_request()?.map(|request| self.wrap(request)))
     }
 
-    fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
-        self.inner.wait(waiter)
-    }
-
-    fn is_level_triggered(&self) -> bool {
-        self.inner.is_level_triggered()
-    }
-
-    fn server_close(self) -> io::Result<()> {
-        self.inner.server_close()
-    }
-
-    fn after_fork(&self, child: &ForkedChild<'_>) {
-        self.inner.after_fork(child);
-    }
-
-    fn check_fork(&self) -> io::Result<()> {
-        self.inner.check_fork()
-    }
+    forward_transport!();
 }
 
 impl<T, A> Portable for Authenticated<T, A>
@@ -95,22 +77,14 @@ where
     T: Portable + Transport<Request: Connection>,
     A: Authenticate<T::Request>,
 {
-    fn pack<'r>(
-        &self,
-        request: &'r Self::Request,
-        bytes: &mut Vec<u8>,
-    ) -> io::Result<Option<BorrowedFd<'r>>> {
-        self.inner.pack(request.get_ref(), bytes)
-    }
+    forward_portable!();
 
     fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<Self::Request> {
         Ok(self.wrap(self.inner.unpack(bytes, descriptor)?))
     }
-
-    fn is_from(&self, request: &Self::Request) -> bool {
-        self.inner.is_from(request.get_ref())
-    }
 }
+
+forward_address!(<T, A> Authenticated<T, A>);
 
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
 crate::transport::inherit_inner!(
@@ -118,20 +92,6 @@ crate::transport::inherit_inner!(
     T: crate::Inheritable + Transport<Request: Connection>,
     A: Authenticate<T::Request>,
 );
-
-impl<T: LocalAddr, A> LocalAddr for Authenticated<T, A> {
-    type Addr = T::Addr;
-
-    fn local_addr(&self) -> io::Result<T::Addr> {
-        self.inner.local_addr()
-    }
-}
-
-impl<T: AsFd, A> AsFd for Authenticated<T, A> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inner.as_fd()
-    }
-}
 
 impl<T: fmt::Debug, A> fmt::Debug for Authenticated<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,16 +6,17 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use crate::drain::{Closing, Due};
-use crate::failure::FailureKind;
+use crate::failure::{self, FailureKind};
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
 use crate::request::Request;
 use crate::session::{Look, Session};
 use crate::sys::{Exit, ForkRefused};
 use crate::transport::Transport;
-use crate::worker::{Ending, Place, Worker};
+use crate::worker::{Ending, Job, Place, Worker, contain};
 
 /// How many children there may be at a time unless something else is said: Python's number.
 pub(super) const MOST: usize = 40;
@@ -40,15 +41,11 @@ pub(super) trait Children {
     /// What to wait for beside a request.
     fn ends(&mut self) -> Ends<'_>;
 
+    /// Sends SIGTERM to the one that is meant, if it has not been reaped.
+    fn cut(&mut self, is_meant: impl Fn(&Ticket) -> bool) -> io::Result<()>;
+
     /// Sends a signal to all.
     fn signal(&mut self, signal: Signal) -> io::Result<()>;
-}
-
-/// How children are started.
-pub(super) trait Start<T: Transport, H>: Children {
-    /// Gives the request in `place` to a child of its own; the place is empty afterwards. An error is
-    /// the end of the strategy: what goes wrong with one request, its handler has been told.
-    fn start(&mut self, session: &Session<T, H>, place: &mut Place<T::Request>) -> io::Result<()>;
 }
 
 /// What tells of children that end.
@@ -58,10 +55,13 @@ pub(super) struct Ends<'a> {
     pub(super) look_after: Option<Duration>,
 }
 
-/// Serves until the session is over.
-pub(super) fn serve<T, H>(
-    children: &mut impl Start<T, H>,
+/// Serves until the session is over. Of each request, `start` is to give what it is not done with
+/// itself to a child, and to leave its place empty; an error of it is the end of the strategy: what
+/// goes wrong with one request, its handler has been told.
+pub(super) fn serve<T, H, C: Children>(
+    children: &mut C,
     session: &Session<T, H>,
+    mut start: impl FnMut(&mut C, &mut Place<T::Request>) -> io::Result<()>,
 ) -> io::Result<()>
 where
     T: Transport,
@@ -70,6 +70,9 @@ where
     let ended = |ticket, ending| session.ended(ticket, ending);
     let mut place = None;
     loop {
+        for id in session.cuts() {
+            children.cut(|ticket| ticket.is_to_be_ended(id))?;
+        }
         if children.running() >= children.most() {
             if !wait_for_room(children, session)? {
                 return Ok(());
@@ -92,7 +95,7 @@ where
             Look::Request => {
                 // Here, and not after the start: the child that has just begun has not ended.
                 children.reap_some(ended)?;
-                children.start(session, &mut place)?;
+                start(children, &mut place)?;
             }
             Look::Idle => {
                 children.reap(ended)?;
@@ -156,6 +159,11 @@ pub(super) fn is_refusal(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<ForkRefused>())
 }
 
+/// A process id as `std` has it.
+pub(super) fn number(pid: Pid) -> u32 {
+    pid.as_raw().unsigned_abs()
+}
+
 /// `max_children`, if it is a number that anything can be served with.
 pub(super) fn at_least_one(most: usize) -> io::Result<usize> {
     if most == 0 {
@@ -167,17 +175,38 @@ pub(super) fn at_least_one(most: usize) -> io::Result<usize> {
     Ok(most)
 }
 
-/// What a child is for: the request in `place`. Returns what it ends with.
+/// What a child is for: the request in `place`, which `finish` brings to its end. Returns what the
+/// child ends with.
 #[inline]
-pub(super) fn handle<R: Request, H: Handler<R>>(worker: &Worker<H>, place: &mut Place<R>) -> i32 {
+pub(super) fn handle<R: Request, H: Handler<R>>(
+    worker: &Worker<H>,
+    place: &mut Place<R>,
+    finish: impl FnOnce(&Worker<H>, &mut Place<R>) -> Option<(Ending, Ticket)>,
+) -> i32 {
     // Before anything can panic.
     if let Some(job) = place {
         job.enter_child();
     }
     worker.handler().child_init();
-    match worker.finish_unheard(place) {
+    match finish(worker, place) {
         Some((Ending::Failed(kind), _)) => code_of(kind),
         _ => 0,
+    }
+}
+
+/// The same of a request that `make` makes in the child.
+pub(super) fn make_and_handle<R: Request, H: Handler<R>>(
+    worker: &Worker<H>,
+    make: impl FnOnce() -> io::Result<R>,
+    finish: impl FnOnce(&Worker<H>, &mut Place<R>) -> Option<(Ending, Ticket)>,
+) -> i32 {
+    match contain(make) {
+        Ok(Ok(request)) => handle(worker, &mut Some(Job::new(request, Ticket::default())), finish),
+        Ok(Err(error)) => {
+            failure::complain(format_args!("a request could not be unpacked: {error}"));
+            FAILED
+        }
+        Err(_) => PANICKED,
     }
 }
 
@@ -188,7 +217,7 @@ const TIMED_OUT: i32 = 4;
 const HANDSHAKE: i32 = 5;
 const DENIED: i32 = 6;
 /// What Rust's own programs end with.
-pub(super) const PANICKED: i32 = 101;
+const PANICKED: i32 = 101;
 
 /// The status that a child ends with whose request has failed.
 #[cold]

@@ -10,14 +10,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::Concurrency;
-use super::children::{self, Children, Ends, LOOK_AFTER, Start, is_refusal};
+use super::children::{self, Children, Ends, LOOK_AFTER, is_refusal, number};
 use crate::drain::Closing;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
 use crate::session::Session;
 use crate::sys::{self, AssumeForkSafe, Caught, Exit, Threads};
 use crate::transport::Transport;
-use crate::worker::{self, Ending, Place};
+use crate::worker::{self, Ending, Place, Worker};
 
 /// So many children may wait to be reaped until there is time.
 const UNREAPED: usize = 8;
@@ -138,7 +138,39 @@ impl Forking {
 
     /// The process ids of the children that have not been reaped: Python's `active_children`.
     pub fn active_children(&self) -> impl Iterator<Item = u32> + '_ {
-        self.children.iter().map(|child| child.pid.as_raw().unsigned_abs())
+        self.children.iter().map(|child| number(child.pid))
+    }
+
+    /// Before it serves: looks at the signals once for each session.
+    pub(super) fn begin<T, H>(&mut self, session: &Session<T, H>) {
+        self.disown();
+        let number = session.worker().session();
+        if self.looked != Some(number) {
+            (self.looked, self.caught) = (Some(number), Caught::now());
+        }
+    }
+
+    /// Gives the request in `place` to a child that runs `body`. Where there is an error, the request
+    /// is still there.
+    #[inline]
+    pub(super) fn start<T: Transport, H: Handler<T::Request>>(
+        &mut self,
+        session: &Session<T, H>,
+        place: &mut Place<T::Request>,
+        body: impl FnOnce(&Worker<H>, &mut Place<T::Request>) -> i32,
+    ) -> io::Result<()> {
+        let (threads, caught) = (self.threads, self.caught);
+        let started = session.fork(threads, caught, |worker, child| {
+            self.leave_siblings();
+            worker.quietly(|| session.transport().after_fork(child));
+            body(worker, place)
+        });
+        self.learn(&started);
+        let pid = started?;
+        // The connection is the child's now: it must not be shut down here.
+        let ticket = worker::hand_over(place, Some(number(pid)));
+        self.children.push_back(Child { pid, ticket, end: None });
+        Ok(())
     }
 
     /// Forgets the children of a process that the application has forked this one from: here, they
@@ -176,12 +208,16 @@ impl Default for Forking {
 
 impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
-        self.disown();
-        let number = session.worker().session();
-        if self.looked != Some(number) {
-            (self.looked, self.caught) = (Some(number), Caught::now());
-        }
-        children::serve(self, session)
+        self.begin(session);
+        children::serve(self, session, |forking, place| {
+            let started = forking.start(session, place, |worker, place| {
+                children::handle(worker, place, Worker::finish_unheard)
+            });
+            if let Err(error) = started {
+                session.refuse_in(place, error);
+            }
+            Ok(())
+        })
     }
 
     fn prepare(&mut self, session: &Session<T, H>) -> io::Result<()> {
@@ -249,32 +285,18 @@ impl Children for Forking {
         Ends { watch, look_after }
     }
 
+    fn cut(&mut self, is_meant: impl Fn(&Ticket) -> bool) -> io::Result<()> {
+        if let Some(child) = self.children.iter().find(|child| is_meant(&child.ticket)) {
+            let _ = kill(child.pid, Signal::SIGTERM);
+        }
+        Ok(())
+    }
+
     /// Their numbers are theirs until they are reaped.
     fn signal(&mut self, signal: Signal) -> io::Result<()> {
         for child in &self.children {
             // One that somebody else has waited for is not there.
             let _ = kill(child.pid, signal);
-        }
-        Ok(())
-    }
-}
-
-impl<T: Transport, H: Handler<T::Request>> Start<T, H> for Forking {
-    fn start(&mut self, session: &Session<T, H>, place: &mut Place<T::Request>) -> io::Result<()> {
-        let (threads, caught) = (self.threads, self.caught);
-        let started = session.fork(threads, caught, |worker, child| {
-            self.leave_siblings();
-            worker.quietly(|| session.transport().after_fork(child));
-            children::handle(worker, place)
-        });
-        self.learn(&started);
-        match started {
-            Ok(pid) => {
-                // The connection is the child's now: it must not be shut down here.
-                let ticket = worker::hand_over(place);
-                self.children.push_back(Child { pid, ticket, end: None });
-            }
-            Err(error) => session.refuse_in(place, error),
         }
         Ok(())
     }

@@ -2,8 +2,10 @@
 
 mod children;
 mod crew;
+mod finish_in_child;
 mod fork_server;
 mod forking;
+mod pool_size;
 mod pre_forking;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod selecting;
@@ -12,8 +14,10 @@ mod thread_pool;
 mod threading;
 
 pub use crew::Shareable;
+pub use finish_in_child::FinishInChild;
 pub use fork_server::ForkServer;
 pub use forking::Forking;
+pub use pool_size::PoolSize;
 pub use pre_forking::{InWorker, PreForking, Workers};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use selecting::{InProcess, Selecting};
@@ -41,6 +45,7 @@ use crate::session::Session;
 /// | [`Selecting`] | in a table while it waits, and then where the strategy inside runs it | thousands of connections that mostly wait | none; "use a selector" |
 /// | [`Forking`] | in a process of its own | isolation: a crash, a leak, a privilege dropped | `ForkingMixIn` |
 /// | [`ForkServer`] | in a process of its own, forked from a helper | the same in a process with threads or much memory | none |
+/// | [`FinishInChild`] | on the thread that serves, and from where its handler wants it, in a process of its own | short requests among which some are long, or dangerous | none; "an explicit fork" |
 /// | [`PreForking`] | in one of several processes that serve side by side, each by a strategy of its own | all processors for handlers that threads can't share; a crash that ends a part | none |
 ///
 /// What it costs is measured in `docs/performance.md` of the repository; on the machine there, a
@@ -116,7 +121,7 @@ use crate::session::Session;
     message = "`{Self}` cannot run `{H}` on requests of `{T}`",
     label = "this strategy does not go with this transport and handler",
     note = "strategies are `Sync`, `Threading`, `ThreadPool`, `Forking`, `ForkServer`, \
-            `Selecting` and `PreForking` with one of these inside, and types that implement `Concurrency<T, H>`; a strategy is the second \
+            `FinishInChild` with one of the last two inside, `Selecting` and `PreForking` with one of these inside, and types that implement `Concurrency<T, H>`; a strategy is the second \
             parameter of `Server<Transport, Concurrency, Handler>`",
     note = "the handler has to handle the transport's requests, and under `Threading` and `ThreadPool` \
             both have to be `Send + Sync + 'static`"

@@ -4,8 +4,8 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use super::crew::{Crew, Roster, Shareable, Size};
-use super::{Concurrency, Sync};
+use super::crew::{Bounds, Crew, Roster, Shareable, Size};
+use super::{Concurrency, PoolSize, Sync};
 use crate::drain::Closing;
 use crate::handler::Handler;
 use crate::session::Session;
@@ -60,8 +60,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 #[doc(alias("ThreadPoolExecutor", "pool"))]
 pub struct ThreadPool {
     roster: Roster,
-    most: usize,
-    least: usize,
+    size: PoolSize,
     idle: Duration,
 }
 
@@ -73,7 +72,7 @@ impl ThreadPool {
     /// four more than there are processors that this process may use, and no more than 32.
     #[must_use]
     pub fn new(max_threads: usize) -> Self {
-        Self { roster: Roster::new(), most: max_threads, least: 1, idle: IDLE_TIMEOUT }
+        Self { roster: Roster::new(), size: PoolSize::new(1, max_threads), idle: IDLE_TIMEOUT }
     }
 
     /// How many threads there are from the beginning of serving to its end, 1 by default: Java's
@@ -81,8 +80,8 @@ impl ThreadPool {
     ///
     /// With 0, or more than the most, [`Server::new`](crate::Server::new) says `InvalidInput`.
     #[must_use]
-    pub fn min_threads(mut self, min: usize) -> Self {
-        self.least = min;
+    pub fn min_threads(self, min: usize) -> Self {
+        self.size.put(min, self.size.max());
         self
     }
 
@@ -129,15 +128,15 @@ impl ThreadPool {
         self.roster.active()
     }
 
-    fn size(&self) -> Size {
-        let count = |threads: usize| u64::try_from(threads).unwrap_or(u64::MAX);
-        Size {
-            least: count(self.least),
-            most: count(self.most),
-            kept: u64::MAX,
-            idle: Some(self.idle),
-            attended: false,
-        }
+    /// The handle to change the number of threads with, while the server runs too.
+    #[must_use]
+    pub fn size(&self) -> PoolSize {
+        self.size.clone()
+    }
+
+    fn crew_size(&self) -> Size {
+        let (bounds, idle) = (Bounds::Set(self.size.clone()), Some(self.idle));
+        Size { bounds, kept: u64::MAX, idle, attended: false }
     }
 }
 
@@ -159,7 +158,7 @@ where
             return Sync.serve(session);
         }
         loop {
-            match Crew::start(&self.roster, self.size(), session) {
+            match Crew::start(&self.roster, self.crew_size(), session) {
                 Ok(crew) => return crew.serve(session),
                 Err(error) if session.back_off(&error)? => {}
                 Err(_) => return Ok(()),
@@ -168,17 +167,7 @@ where
     }
 
     fn prepare(&mut self, _session: &Session<T, H>) -> io::Result<()> {
-        let wrong = if self.most == 0 {
-            "a ThreadPool of 0 threads would never handle a request; it has to have at least 1"
-        } else if self.least == 0 {
-            "min_threads of 0 would leave nobody to wait for a request; it has to be at least 1"
-        } else if self.least > self.most {
-            "min_threads is more than the most threads that the ThreadPool may have; it has to be \
-             at most as many"
-        } else {
-            return Ok(());
-        };
-        Err(io::Error::new(io::ErrorKind::InvalidInput, wrong))
+        self.size.check()
     }
 
     fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {

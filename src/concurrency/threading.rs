@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::Concurrency;
-use super::crew::{Crew, Roster, Running, Shareable, Size};
+use super::crew::{Bounds, Crew, Roster, Running, Shareable, Size};
 use crate::drain::Closing;
 use crate::handler::Handler;
 use crate::session::Session;
@@ -19,8 +19,7 @@ use crate::worker::Job;
 const MOST_WAITING: u64 = 64;
 
 /// As many as there are requests.
-const SIZE: Size =
-    Size { least: 1, most: u64::MAX, kept: MOST_WAITING, idle: None, attended: true };
+const SIZE: Size = Size { bounds: Bounds::Any, kept: MOST_WAITING, idle: None, attended: true };
 
 /// Each request runs on a thread of its own: Python's `ThreadingMixIn`.
 ///

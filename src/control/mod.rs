@@ -20,6 +20,11 @@ use parking_lot::Mutex;
 use self::state::{ASKED, CLOSING, ENDED, HURRIED};
 use crate::sys::{Bell, SharedWords};
 
+/// So many requests to cut one may wait to be seen by the one that reaps.
+const CUTS: usize = 13;
+/// The words before them.
+const WORDS: usize = 3;
+
 /// What the loop, its handles and its workers share.
 pub(crate) struct Control {
     first: Place,
@@ -41,8 +46,9 @@ pub(crate) struct Control {
 /// session where the place is another's gets one of its own.
 struct Place {
     /// The state, whether requests are taken for a while after a stop, and how many panics there
-    /// have been in children that nobody has been told of yet.
-    words: SharedWords<3>,
+    /// have been in children that nobody has been told of yet; and the numbers of requests whose
+    /// children are to be ended.
+    words: SharedWords<{ WORDS + CUTS }>,
     bell: Bell,
     owner: u32,
     /// Whether it is that of a process that serves for the one whose place is before it.
@@ -75,6 +81,10 @@ impl Place {
 
     fn panics(&self) -> &AtomicU64 {
         &self.words[2]
+    }
+
+    fn cuts(&self) -> &[AtomicU64] {
+        &self.words[WORDS..]
     }
 
     /// Puts what `next` makes of the state in its place, and returns what was there.
@@ -177,6 +187,29 @@ impl Control {
     /// Wakes whoever waits, for another reason than a stop.
     pub(crate) fn ring(&self) {
         self.place().bell.ring();
+    }
+
+    /// The same, and whoever supervises this process: there is something new for all that serve.
+    pub(crate) fn call(&self) {
+        self.ring();
+        if let Some(supervisor) = self.supervisor() {
+            supervisor.bell.ring();
+        }
+    }
+
+    /// Asks whoever has it to end the child of this request. Whether it will be heard: too many may
+    /// be waiting already.
+    pub(crate) fn ask_to_cut(&self, id: u64) -> bool {
+        let is_free = |word: &AtomicU64| word.compare_exchange(0, id, SeqCst, SeqCst).is_ok();
+        let asked = self.place().cuts().iter().any(is_free);
+        self.ring();
+        asked
+    }
+
+    /// What has been asked for so.
+    pub(crate) fn take_cuts(&self) -> impl Iterator<Item = u64> {
+        let words = self.place().cuts().iter();
+        words.map(|word| word.swap(0, SeqCst)).filter(|id| *id != 0)
     }
 
     /// Whether session `number` has been asked to stop, or is over.

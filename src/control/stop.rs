@@ -73,7 +73,9 @@ impl StopHandle {
     /// Whether the server has been asked to stop and will not serve again before it has: for a
     /// handler that has something lasting to do, a health check that is to fail from now on, a
     /// keep-alive that is not to be promised any more. A handler that answers
-    /// [`Next::Again`](crate::Next::Again) need not look.
+    /// [`Next::Again`](crate::Next::Again) need not look, unless it tells its peer so: where it looks
+    /// when the request has come, and says "this is the last" where this is true, no peer of a server
+    /// that [announces](crate::Drain::announce) its end is promised an exchange that it does not get.
     ///
     /// It is true from the stop on that begins the announcement of a [`Drain`](crate::Drain), in
     /// forked children too, and while nobody serves after the session that the handle was made for.

@@ -4,6 +4,7 @@ mod rows;
 
 use std::fmt;
 use std::io;
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
@@ -122,6 +123,21 @@ impl Counters {
         self.sum(ACCEPT_FAILED)
     }
 
+    /// What each process has counted so far that serves for the server now: those of
+    /// [`PreForking`](crate::PreForking). What others have counted that are gone is in the sums alone.
+    #[must_use]
+    pub fn processes(&self) -> Vec<ProcessCounts> {
+        let all = self.rows.processes();
+        let all = all.map(|(process, [accepted, finished, failed, refused])| ProcessCounts {
+            process,
+            accepted,
+            finished,
+            failed,
+            refused,
+        });
+        all.collect()
+    }
+
     pub(crate) fn note(&self, event: Event) {
         let word = match event {
             Event::Accepted => ACCEPTED,
@@ -148,6 +164,11 @@ impl Counters {
         Ok(Self { rows: Arc::clone(&self.rows), row: self.rows.take()? })
     }
 
+    /// This process is the one that counts here.
+    pub(crate) fn assign(&self) {
+        self.rows.assign(self.row, process::id());
+    }
+
     /// How many requests the one that counts here has accepted, and not ended.
     pub(crate) fn in_hand(&self) -> u64 {
         // In this order, for the reason that `active` gives.
@@ -163,6 +184,30 @@ impl Counters {
         self.at(FAILED + FailureKind::Lost as usize).fetch_add(lost, SeqCst);
         self.rows.give_back(self.row);
         lost
+    }
+}
+
+/// What one process has counted: [`Counters::processes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProcessCounts {
+    /// Its id.
+    pub process: u32,
+    /// How many requests it has taken.
+    pub accepted: u64,
+    /// How many it has handled.
+    pub finished: u64,
+    /// How many have failed in it.
+    pub failed: u64,
+    /// How many it has turned away.
+    pub refused: u64,
+}
+
+impl ProcessCounts {
+    /// How many requests it has in flight.
+    #[must_use]
+    pub fn active(&self) -> u64 {
+        self.accepted.saturating_sub(self.finished + self.failed + self.refused)
     }
 }
 
@@ -210,7 +255,11 @@ mod tests {
         let again = counters.row()?;
         assert_eq!((again.row, again.in_hand()), (first.row, 0));
         again.note(Event::Accepted);
+        again.assign();
+        let [own] = counters.processes()[..] else { panic!("it is the only process") };
+        assert_eq!((own.process, own.accepted, own.active()), (process::id(), 1, 1));
         assert_eq!((again.settle(), counters.failed_by(FailureKind::Lost)), (1, 2));
+        assert_eq!(counters.processes(), []);
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 ///
 /// | stage | begins | meanwhile | ends |
 /// | --- | --- | --- | --- |
-/// | announced | with the stop | requests are taken as before; [`StopHandle::is_stopping`](crate::StopHandle::is_stopping) says `true`; `Next::Again` means `Done` | after [`announce`](Self::announce) (none by default) |
+/// | announced | with the stop | requests are taken as before; [`StopHandle::is_stopping`](crate::StopHandle::is_stopping) says `true`; `Next::Again` means `Done`, but for the exchange in which the stop has come: after that there is one more | after [`announce`](Self::announce) (none by default) |
 /// | finishing | then | no request is taken; connections that are idle are cut, all others finish | after [`finish_within`](Self::finish_within) (never by default) |
 /// | cut | then | connections are shut down (shutdown(2)), so that whoever reads from or writes to one finds its end; processes get SIGTERM | after [`cut_within`](Self::cut_within) (never by default) |
 /// | abandoned | then | threads are left alone; processes are killed (SIGKILL) | |
@@ -64,7 +64,8 @@ impl Drain {
     }
 
     /// For how long requests are taken after a stop, so that whoever sends them hears of it before
-    /// they are refused: a load balancer needs so long to look at the server's health again.
+    /// they are refused: a load balancer needs so long to look at the server's health again, and the
+    /// peer of a connection that lasts hears in its last answer that it is the last.
     ///
     /// A stop that comes before the server serves is not announced to anybody.
     pub const fn announce(mut self, time: Duration) -> Self {

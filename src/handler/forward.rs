@@ -113,3 +113,9 @@ macro_rules! forward_pointers {
 }
 
 forward_pointers!(&H, Box<H>, Arc<H>);
+
+super::forward_halves! {
+    &H: Sized, self => **self;
+    Box<H>: Sized, self => **self;
+    Arc<H>: Sized, self => **self;
+}

@@ -35,3 +35,5 @@ impl<R: Connection, H: Handler<R>> Handler<R> for Guarded<H> {
         handle missing finish verify_request handle_error handle_timeout service_actions
         get_request_failed event panicked child_init);
 }
+
+super::forward_halves!(Guarded<H>, self => self.handler;);

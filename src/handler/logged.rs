@@ -45,3 +45,5 @@ impl<R, H: Handler<R>> Handler<R> for Logged<H> {
         self.0.event(event);
     }
 }
+
+super::forward_halves!(Logged<H>, self => self.0;);

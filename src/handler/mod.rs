@@ -3,6 +3,7 @@
 mod closure;
 mod forward;
 mod guarded;
+mod halves;
 #[cfg(feature = "log")]
 mod logged;
 mod missing;
@@ -10,6 +11,8 @@ mod panics;
 
 pub use closure::{HandlerFn, handler_fn};
 pub use guarded::Guarded;
+use halves::forward_halves;
+pub use halves::{Begun, InHalves};
 #[cfg(feature = "log")]
 pub use logged::Logged;
 pub use missing::{frame_missing, line_missing};
@@ -31,7 +34,9 @@ pub enum Next {
     /// This exchange is done, and the connection may have another: call `handle` again. Between two
     /// exchanges the connection waits: on its thread or in its process, or under
     /// [`Selecting`](crate::Selecting) in a table, which costs neither. Once the server has been
-    /// asked to stop, it means the same as `Done`. At the end of the input a handler has to say
+    /// asked to stop, it means the same as `Done`; where a stop that is announced
+    /// ([`Drain::announce`](crate::Drain::announce)) has come in the middle of this exchange, after
+    /// the next one. At the end of the input a handler has to say
     /// `Done`.
     Again,
 }
@@ -268,7 +273,8 @@ pub trait Handler<R> {
     fn event(&self, _event: Event) {}
 
     /// Called in each process that [`Forking`](crate::Forking) or [`ForkServer`](crate::ForkServer)
-    /// has made for a request, before that is established, and in each that
+    /// has made for a request, before that is established, or by
+    /// [`FinishInChild`](crate::FinishInChild) for its second half, before that is handled, and in each that
     /// [`PreForking`](crate::PreForking) has made to serve, before it does. For what children must not share: random
     /// number generators are to be seeded anew here, or all children draw the same numbers. A panic
     /// here ends the child.

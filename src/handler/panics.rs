@@ -106,6 +106,8 @@ impl<R, H: Handler<R>> Handler<R> for StopAfterPanics<H> {
     }
 }
 
+super::forward_halves!(StopAfterPanics<H>, self => self.inner;);
+
 /// A handler whose panic ends the whole process: the policy for those who would rather be started
 /// anew than go on with what a panic has left.
 ///
@@ -132,6 +134,8 @@ impl<R, H: Handler<R>> Handler<R> for CrashOnPanic<H> {
         OnPanic::Crash
     }
 }
+
+super::forward_halves!(CrashOnPanic<H>, self => self.0;);
 
 #[cfg(test)]
 mod tests {

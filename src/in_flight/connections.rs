@@ -1,61 +1,16 @@
-//! The connections that are in flight, for a drain to cut.
+//! What is in flight, for a drain to cut, and for a [`Live`](crate::Live) to list.
 
 use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::time::Instant;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::InFlight;
+use super::activity::Activity;
+use crate::live::{Board, Served};
 use crate::sys;
-
-/// Nothing has come from the peer, or more has come than has been answered.
-const BUSY: u8 = 0;
-/// All that came has been answered, and nothing has come since.
-const IDLE: u8 = 1;
-/// It has been cut.
-const CUT: u8 = 2;
-
-/// What a request tells of itself to a drain, which cuts idle connections first: see
-/// [`Request::watch`](crate::Request::watch).
-#[derive(Debug, Clone, Default)]
-pub struct Activity {
-    state: Arc<AtomicU8>,
-    place: Weak<Place>,
-}
-
-impl Activity {
-    /// An exchange is over, and nothing of the next one has come yet: whoever cuts the connection
-    /// now does no harm.
-    pub fn idle(&self) {
-        self.change(BUSY, IDLE);
-    }
-
-    /// Something has come from the peer.
-    pub fn busy(&self) {
-        self.change(IDLE, BUSY);
-    }
-
-    /// For a request of this crate that drops it before its socket, and so may be cut to its very
-    /// end: while it still sends, or waits for its peer to hang up.
-    pub(crate) fn hold(&self) -> Listed {
-        Listed(self.place.upgrade())
-    }
-
-    fn change(&self, from: u8, to: u8) -> bool {
-        self.state.compare_exchange(from, to, SeqCst, SeqCst).is_ok()
-    }
-
-    /// Whether it has been cut just now, and not before.
-    fn cut(&self, idle_alone: bool) -> bool {
-        self.change(IDLE, CUT) || (!idle_alone && self.change(BUSY, CUT))
-    }
-
-    fn is_cut(&self) -> bool {
-        self.state.load(SeqCst) == CUT
-    }
-}
 
 /// What ends a connection without a descriptor, as shutdown(2) does one with: whoever waits in a read
 /// or write of it returns, and finds its end. See [`Request::cutter`](crate::Request::cutter).
@@ -98,24 +53,31 @@ impl From<Cutter> for Line {
 }
 
 impl Line {
-    fn cut(&self, activity: &Activity, idle_alone: bool) {
-        if activity.cut(idle_alone) {
-            match self {
-                Self::Descriptor(connection) => sys::cut_off(*connection),
-                Self::Other(Cutter(cut)) => cut(),
-            }
+    fn cut(&self) {
+        match self {
+            Self::Descriptor(connection) => sys::cut_off(*connection),
+            Self::Other(Cutter(cut)) => cut(),
+        }
+    }
+
+    /// Who is at the other end, where the system knows.
+    fn peer(&self) -> Option<String> {
+        match self {
+            Self::Descriptor(connection) => sys::peer_name(*connection),
+            Self::Other(_) => None,
         }
     }
 }
 
 /// Each connection has a place from its acceptance until it is about to be closed; so a descriptor
-/// that is cut is open, and is the one that was meant.
+/// that is cut is open, and is the one that was meant. Where somebody may list what is in flight, all
+/// requests have a place, and leave it when they have ended.
 #[derive(Debug, Default)]
 pub(crate) struct Connections(Mutex<Places>);
 
 #[derive(Debug, Default)]
 struct Places {
-    all: Vec<Option<(Line, Activity)>>,
+    all: Vec<Option<Record>>,
     free: Vec<usize>,
     /// How many have left after they were cut.
     cut: usize,
@@ -123,22 +85,57 @@ struct Places {
     over: bool,
 }
 
+#[derive(Debug)]
+struct Record {
+    way: Way,
+    activity: Activity,
+    /// Its number and its beginning, where somebody may list it.
+    listing: Option<(u64, Instant)>,
+}
+
+/// How a request can be cut.
+#[derive(Debug)]
+enum Way {
+    /// By its connection.
+    Here(Line),
+    /// By the end of its process, where that is known.
+    Elsewhere(Option<u32>),
+    /// There is nothing to cut: a packet, a task, a connection that is about to be closed.
+    Not,
+}
+
+/// What there is to be done for one that is to be cut alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    Done,
+    /// Its process has to be ended, by whoever reaps it.
+    Elsewhere,
+    /// It has ended, has been cut, or can't be.
+    Nothing,
+}
+
 impl Connections {
-    /// Enters a connection. Its place, and where it says whether it is idle.
-    pub(super) fn enter(&self, connection: Line) -> (usize, Activity) {
-        let activity = Activity::default();
+    /// Enters a request, and its connection if it has one. Its place, and where it says what it does.
+    pub(super) fn enter(
+        &self,
+        connection: Option<Line>,
+        board: Option<&Board>,
+    ) -> (usize, Activity) {
+        let activity = Activity::new(board.is_some());
+        let listing = board.map(|board| (board.number(), Instant::now()));
+        let way = connection.map_or(Way::Not, Way::Here);
+        let record = Record { way, activity: activity.clone(), listing };
         let mut places = self.0.lock();
         if places.over {
-            connection.cut(&activity, false);
+            record.cut(false);
         }
-        let entry = Some((connection, activity.clone()));
         match places.free.pop() {
             Some(place) => {
-                places.all[place] = entry;
+                places.all[place] = Some(record);
                 (place, activity)
             }
             None => {
-                places.all.push(entry);
+                places.all.push(Some(record));
                 (places.all.len() - 1, activity)
             }
         }
@@ -150,12 +147,27 @@ impl Connections {
         (places.cut, places.over) = (0, false);
     }
 
-    pub(super) fn leave(&self, place: usize) {
+    /// Its connection is about to be closed. One that nobody may list leaves with that.
+    pub(super) fn close(&self, place: usize) {
         let mut places = self.0.lock();
-        if places.all[place].take().is_some_and(|(_, activity)| activity.is_cut()) {
-            places.cut += 1;
+        match &mut places.all[place] {
+            Some(Record { listing: None, .. }) => places.leave(place),
+            Some(Record { way: way @ Way::Here(_), .. }) => *way = Way::Not,
+            _ => {}
         }
-        places.free.push(place);
+    }
+
+    /// It has ended.
+    pub(super) fn leave(&self, place: usize) {
+        self.0.lock().leave(place);
+    }
+
+    /// Another process goes on with it, and closes the connection.
+    pub(super) fn hand_over(&self, place: usize, process: Option<u32>) {
+        if let Some(record) = &mut self.0.lock().all[place] {
+            record.peer();
+            record.way = Way::Elsewhere(process);
+        }
     }
 
     /// Cuts off all that are idle.
@@ -174,33 +186,116 @@ impl Connections {
     pub(crate) fn count_cut(&self) -> usize {
         self.0.lock().cut
     }
+
+    /// Cuts off the one that is known by this number; where this `is_copy` in a forked child, only by
+    /// the end of its process.
+    pub(crate) fn cut_one(&self, id: u64, is_copy: bool) -> Cut {
+        let Some(places) = self.look(is_copy) else { return Cut::Nothing };
+        let mut listed = places.all.iter().flatten();
+        let record = listed.find(|record| record.listing.is_some_and(|(own, _)| own == id));
+        match record.map(|record| (&record.way, &record.activity)) {
+            Some((Way::Here(connection), activity)) if !is_copy && activity.single_out() => {
+                connection.cut();
+                Cut::Done
+            }
+            Some((Way::Elsewhere(Some(_)), activity)) if !activity.is_cut() => Cut::Elsewhere,
+            _ => Cut::Nothing,
+        }
+    }
+
+    /// Notes that the process of the one at this place is ended, if its number is `id`; whether it is.
+    pub(super) fn is_to_be_ended(&self, place: usize, id: u64) -> bool {
+        let places = self.0.lock();
+        let Some(record) = &places.all[place] else { return false };
+        record.listing.is_some_and(|(own, _)| own == id) && record.activity.single_out()
+    }
+
+    /// Whether the one at this place has been cut.
+    pub(super) fn is_cut(&self, place: usize) -> bool {
+        self.0.lock().all[place].as_ref().is_some_and(|record| record.activity.is_cut())
+    }
+
+    /// All that can be listed.
+    pub(crate) fn list(&self, is_copy: bool) -> Vec<Served> {
+        let places = self.look(is_copy);
+        let all = places.iter().flat_map(|places| places.all.iter().flatten());
+        all.filter_map(Record::list).collect()
+    }
+
+    /// The table; none, where it is a copy in a forked child, and was being changed at that moment.
+    fn look(&self, is_copy: bool) -> Option<MutexGuard<'_, Places>> {
+        if is_copy { self.0.try_lock() } else { Some(self.0.lock()) }
+    }
 }
 
 impl Places {
     fn cut(&self, idle_alone: bool) {
-        for (connection, activity) in self.all.iter().flatten() {
-            connection.cut(activity, idle_alone);
+        self.all.iter().flatten().for_each(|record| record.cut(idle_alone));
+    }
+
+    fn leave(&mut self, place: usize) {
+        if self.all[place].take().is_some_and(|record| record.activity.was_cut_at_the_end()) {
+            self.cut += 1;
         }
+        self.free.push(place);
     }
 }
 
-/// A connection that a drain may cut, until the last of these is dropped: before the connection is
-/// closed, so that nobody cuts another one that has got its number.
+impl Record {
+    fn cut(&self, idle_alone: bool) {
+        if let Way::Here(connection) = &self.way {
+            if self.activity.cut(idle_alone) {
+                connection.cut();
+            }
+        }
+    }
+
+    /// Who is at the other end; the system is asked once.
+    fn peer(&self) -> Option<String> {
+        self.activity.peer(|| match &self.way {
+            Way::Here(connection) => connection.peer(),
+            Way::Elsewhere(_) | Way::Not => None,
+        })
+    }
+
+    fn list(&self) -> Option<Served> {
+        let (id, since) = self.listing?;
+        let bytes = matches!(self.way, Way::Here(_)).then(|| self.activity.bytes());
+        Some(Served {
+            id,
+            peer: self.peer(),
+            since,
+            received: bytes.map(|(received, _)| received),
+            sent: bytes.map(|(_, sent)| sent),
+            idle: self.activity.is_idle(),
+            process: if let Way::Elsewhere(process) = self.way { process } else { None },
+        })
+    }
+}
+
+/// A connection that may be cut, until the last of these is dropped: before the connection is closed,
+/// so that nobody cuts another one that has got its number.
 #[derive(Debug, Default)]
 pub(crate) struct Listed(
-    #[expect(dead_code, reason = "it is there to be dropped")] Option<Arc<Place>>,
+    #[expect(dead_code, reason = "it is there to be dropped")] pub(super) Option<Arc<Place>>,
 );
 
 impl Listed {
-    pub(super) fn new(flight: &Arc<InFlight>, connection: Line) -> (Self, Activity) {
-        let (place, activity) = flight.connections.enter(connection);
-        let place = Arc::new(Place { flight: Arc::clone(flight), place });
-        let activity = Activity { place: Arc::downgrade(&place), ..activity };
-        (Self(Some(place)), activity)
+    /// With its place, for as long as the request is in flight, where somebody may list it.
+    pub(super) fn new(
+        flight: &Arc<InFlight>,
+        connection: Option<Line>,
+    ) -> (Self, Activity, Option<usize>) {
+        let board = flight.permits.board();
+        let (place, mut activity) = flight.connections.enter(connection, board);
+        let listed = Arc::new(Place { flight: Arc::clone(flight), place });
+        activity.place = Arc::downgrade(&listed);
+        (Self(Some(listed)), activity, board.map(|_| place))
     }
 }
 
-struct Place {
+/// The time in which a connection is open.
+pub(super) struct Place {
     flight: Arc<InFlight>,
     place: usize,
 }
@@ -209,7 +304,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         // In a forked child no lock is touched, and the table is a copy.
         if !self.flight.control.is_child() {
-            self.flight.connections.leave(self.place);
+            self.flight.connections.close(self.place);
         }
     }
 }

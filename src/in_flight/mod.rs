@@ -1,11 +1,13 @@
 //! What a server keeps of its requests from their acceptance to their end, where it has been asked
-//! to: permits, counts, and the connections that a drain may have to cut.
+//! to: permits, counts, the connections that a drain may have to cut, and what can be listed.
 
+mod activity;
 mod connections;
 mod permits;
 
-pub use connections::{Activity, Cutter};
-pub(crate) use connections::{Connections, Line, Listed};
+pub use activity::Activity;
+pub use connections::Cutter;
+pub(crate) use connections::{Connections, Cut, Line, Listed};
 pub(crate) use permits::Permits;
 
 use std::cell::Cell;
@@ -172,6 +174,8 @@ struct Entry {
     /// Why the request is going to be turned away, where that is known already.
     refused: Option<Refusal>,
     accepted: bool,
+    /// Its place among what can be listed.
+    record: Option<usize>,
     /// Places in the tables of sources.
     sources: Vec<Box<dyn Entered>>,
 }
@@ -182,7 +186,7 @@ impl Ticket {
     pub(crate) fn new(flight: &Arc<InFlight>, refused: Option<Refusal>) -> Self {
         flight.active.fetch_add(1, SeqCst);
         let (flight, accepted, sources) = (Arc::clone(flight), false, Vec::new());
-        Self(Some(Box::new(Entry { flight, refused, accepted, sources })))
+        Self(Some(Box::new(Entry { flight, refused, accepted, record: None, sources })))
     }
 
     /// Why the request has to be turned away, if it has to.
@@ -206,9 +210,40 @@ impl Ticket {
         }
     }
 
-    /// Has the connection among those that a drain may cut.
-    pub(crate) fn list(&self, connection: impl Into<Line>) -> Option<(Listed, Activity)> {
-        Some(Listed::new(&self.0.as_ref()?.flight, connection.into()))
+    /// Has the request among those that a drain may cut, if it has a connection, and that can be
+    /// listed, if anybody may.
+    pub(crate) fn list(&mut self, connection: Option<Line>) -> Option<(Listed, Activity)> {
+        let entry = self.0.as_mut()?;
+        if connection.is_none() && entry.flight.permits.board().is_none() {
+            return None;
+        }
+        let (listed, activity, record) = Listed::new(&entry.flight, connection);
+        entry.record = record;
+        Some((listed, activity))
+    }
+
+    /// What is kept of the request where it can be listed.
+    fn record(&self) -> Option<(&Connections, usize)> {
+        let entry = self.0.as_ref()?;
+        Some((&entry.flight.connections, entry.record?))
+    }
+
+    /// Another process goes on with the request, of this number where it is known.
+    pub(crate) fn move_to(&self, process: Option<u32>) {
+        if let Some((connections, place)) = self.record() {
+            connections.hand_over(place, process);
+        }
+    }
+
+    /// Whether it is the one whose process is to be ended, known by this number. It is noted that it
+    /// has been.
+    pub(crate) fn is_to_be_ended(&self, id: u64) -> bool {
+        self.record().is_some_and(|(connections, place)| connections.is_to_be_ended(place, id))
+    }
+
+    /// Whether it was cut, where it can be listed.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.record().is_some_and(|(connections, place)| connections.is_cut(place))
     }
 
     /// The request begins to run on this thread.
@@ -257,6 +292,9 @@ impl Drop for Entry {
         }
         // The keys of sources are the user's, and so is what dropping one does.
         worker::quietly(|| self.sources.clear());
+        if let Some(place) = self.record {
+            self.flight.connections.leave(place);
+        }
         self.flight.left();
     }
 }

@@ -1,11 +1,16 @@
 //! How many requests may be in flight at once.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use crate::live::Board;
 
 /// Permits: taken before a request is, and given back once, when it has been closed.
 #[derive(Debug)]
 pub(crate) struct Permits {
     most: usize,
+    /// Where it is said that there are to be others, or that nobody is to have one for now.
+    board: Option<Arc<Board>>,
     taken: AtomicUsize,
     /// How many wait for one.
     wanted: AtomicUsize,
@@ -13,17 +18,36 @@ pub(crate) struct Permits {
 
 impl Permits {
     pub(crate) fn new(most: usize) -> Self {
-        Self { most, taken: AtomicUsize::new(0), wanted: AtomicUsize::new(0) }
+        Self { most, board: None, taken: AtomicUsize::new(0), wanted: AtomicUsize::new(0) }
+    }
+
+    /// The same with a board that is looked at. Whoever changes what is on it rings.
+    pub(crate) fn steered(self, board: Option<Arc<Board>>) -> Self {
+        Self { board, ..self }
     }
 
     /// As many, of which none has been taken.
     pub(crate) fn anew(&self) -> Self {
-        Self::new(self.most)
+        Self::new(self.most).steered(self.board.clone())
+    }
+
+    pub(crate) fn board(&self) -> Option<&Board> {
+        self.board.as_deref()
+    }
+
+    fn most(&self) -> usize {
+        self.board().and_then(Board::at_once).unwrap_or(self.most)
+    }
+
+    /// Whether nobody is to take one for now.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.board().is_some_and(Board::is_suspended)
     }
 
     /// Takes one, if one is left.
     pub(crate) fn take(&self) -> bool {
-        let more = |taken: usize| (taken < self.most).then_some(taken + 1);
+        let most = self.most();
+        let more = |taken: usize| (taken < most).then_some(taken + 1);
         self.taken.fetch_update(SeqCst, SeqCst, more).is_ok()
     }
 
@@ -32,9 +56,9 @@ impl Permits {
         self.taken.fetch_add(1, SeqCst);
     }
 
-    /// Whether a permit is left.
+    /// Whether a permit is left, and may be taken.
     pub(crate) fn is_left(&self) -> bool {
-        self.taken.load(SeqCst) < self.most
+        !self.is_suspended() && self.taken.load(SeqCst) < self.most()
     }
 
     /// Gives one back; whether somebody has to be woken for it.

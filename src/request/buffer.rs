@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::mem;
 
-use super::selectable::Room;
+use super::selectable::{Behind, Room};
 use super::socket::StreamSocket;
 use super::wire::Wire;
 
@@ -44,6 +44,11 @@ impl ReadBuffer {
         &self.bytes[self.start..]
     }
 
+    /// In another process, what was unread in the one before.
+    pub(super) fn set_unread(&mut self, bytes: &[u8]) {
+        (self.bytes, self.start) = (bytes.to_vec(), 0);
+    }
+
     #[inline]
     pub(super) fn consume(&mut self, amount: usize) {
         self.start = self.bytes.len().min(self.start + amount);
@@ -79,9 +84,9 @@ impl ReadBuffer {
         let asked = self.bytes.capacity() - self.bytes.len();
         Ok(match source.take_in(&mut self.bytes)? {
             Some(0) => Intake::Ended,
-            // A stream that gives less than it was asked for has no more, but for its end, and what
-            // comes after an urgent byte (tcp(7)): a read goes up to it.
-            Some(got) if got == asked || room.more => Intake::More,
+            // A stream that gives less than it was asked for has no more, but for what has been told
+            // to be behind it.
+            Some(got) if got == asked || room.behind > Behind::Nothing => Intake::More,
             Some(_) | None => Intake::Nothing,
         })
     }
@@ -135,6 +140,16 @@ impl WriteBuffer {
     #[inline]
     pub(super) fn has_failed(&self) -> bool {
         self.failed
+    }
+
+    /// What is held back.
+    pub(super) fn unsent(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// In another process, what was held back in the one before.
+    pub(super) fn set_unsent(&mut self, bytes: &[u8]) {
+        self.bytes = bytes.to_vec();
     }
 
     #[inline]

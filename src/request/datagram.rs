@@ -13,6 +13,7 @@ use socket2::SockAddr;
 use super::packets::{Packets, Spare};
 use super::{Credentials, Request};
 use crate::failure::FailureKind;
+use crate::in_flight::Activity;
 use crate::sys::{self, Local, Packet, Told, Wanted};
 
 /// A packet of [`Udp`](crate::Udp).
@@ -147,6 +148,17 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
         Some(Self { spare: Some(spare), read: 0, peer, packets: Arc::clone(packets) })
     }
 
+    /// How much of it has been read, and what has been written and not been sent.
+    pub(super) fn progress(&self) -> (usize, &[u8]) {
+        (self.read, &self.spare().output)
+    }
+
+    /// In another process, what it was in the one before.
+    pub(super) fn set_progress(&mut self, read: usize, output: &[u8]) {
+        self.read = self.data().len().min(read);
+        self.output().extend(output);
+    }
+
     /// Where a reply goes.
     pub(crate) fn sender(&self) -> &SockAddr {
         &self.spare().packet.sender
@@ -268,6 +280,15 @@ impl<S, A> Datagram<S, A> {
 impl<S: DatagramSocket, A> Request for Datagram<S, A> {
     fn deliver(&mut self) -> io::Result<()> {
         self.flush()
+    }
+
+    fn watch(&mut self, activity: &Activity) {
+        let sender = self.sender();
+        if let Some(address) = sender.as_socket() {
+            activity.name(address);
+        } else if let Some(path) = sender.as_pathname() {
+            activity.name(path.display());
+        }
     }
 
     fn answer(&mut self, bytes: &[u8]) {

@@ -95,9 +95,16 @@ macro_rules! forward_connection {
 }
 
 /// The methods of [`Request`](super::Request), but `establish`, which is what a request wraps
-/// another for.
+/// another for, and where that is said `watch`.
 macro_rules! forward_request {
     ($self:ident => $to:expr) => {
+        fn watch(&mut $self, activity: &$crate::Activity) {
+            $to.watch(activity);
+        }
+
+        $crate::request::forward_request!($self => $to, but watch);
+    };
+    ($self:ident => $to:expr, but watch) => {
         fn deliver(&mut $self) -> ::std::io::Result<()> {
             $to.deliver()
         }
@@ -116,10 +123,6 @@ macro_rules! forward_request {
 
         fn cutter(&$self) -> Option<$crate::Cutter> {
             $to.cutter()
-        }
-
-        fn watch(&mut $self, activity: &$crate::Activity) {
-            $to.watch(activity);
         }
 
         fn answer(&mut $self, bytes: &[u8]) {

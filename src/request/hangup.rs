@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::MsgFlags;
 
 use super::socket::{StreamSocket, Way};
+use crate::packed::{Taking, put_number};
 
 /// So much leaves at once, whatever the peer does: it is less than the ten segments of a
 /// connection's first flight (RFC 6928), unless the segments are very small.
@@ -141,6 +142,38 @@ impl Traffic {
     #[cold]
     pub(super) fn failed(&mut self, error: &io::Error) {
         self.broken |= !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted);
+    }
+
+    /// Notes that there may be more than the last look has found: a read ends before urgent data.
+    pub(super) fn may_wait(&mut self) {
+        if self.input == Input::Empty {
+            self.input = Input::Waiting;
+        }
+    }
+
+    /// Puts what is known, for another process that goes on with the connection.
+    pub(super) fn put(&self, bytes: &mut Vec<u8>) {
+        let Self { sent, input, broken, lent, more_to_come } = self;
+        let lent = lent.load(Ordering::Relaxed);
+        put_number(*sent, bytes);
+        for known in [*input as u8, (*broken).into(), lent.into(), (*more_to_come).into()] {
+            put_number(known.into(), bytes);
+        }
+    }
+
+    /// Knows what the process knew that has put it.
+    pub(super) fn take(&mut self, known: &mut Taking<'_>) -> io::Result<()> {
+        self.sent = known.number()?;
+        self.input = match known.number()? {
+            0 => Input::Unknown,
+            1 => Input::Waiting,
+            2 => Input::Empty,
+            _ => Input::Ended,
+        };
+        self.broken = known.number()? != 0;
+        *self.lent.get_mut() = known.number()? != 0;
+        self.more_to_come = known.number()? != 0;
+        Ok(())
     }
 
     /// Notes that somebody has the socket, and may do with it what is not seen here.

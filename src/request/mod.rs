@@ -2,6 +2,7 @@
 
 mod allowance;
 mod buffer;
+mod channel;
 mod connection;
 mod credentials;
 mod datagram;
@@ -22,13 +23,16 @@ mod selected;
 mod socket;
 mod spin;
 mod stream;
+mod suspended;
 mod time;
 #[cfg(feature = "tls")]
 mod tls;
+mod urgent;
 mod watch;
 mod wire;
 
 pub use allowance::Amplifies;
+pub use channel::ChannelRequest;
 pub use connection::Connection;
 pub use credentials::Credentials;
 #[cfg(feature = "testing")]
@@ -48,6 +52,8 @@ pub(crate) use proxied::Terms;
 pub use proxied::{Proxiable, ProxiedRequest};
 #[cfg(feature = "proxy")]
 pub use proxy_header::{BadProxyHeader, ProxyHeader};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use selectable::Behind;
 pub use selectable::{Progress, ReplyTooLong, RequestTooLong, Room, Selectable};
 pub use socket::StreamSocket;
 #[cfg(feature = "testing")]
@@ -142,8 +148,8 @@ pub trait Request: Sized {
     }
 
     /// Has the request say when it is idle, to a server that cuts off idle connections first when it
-    /// is closed. It is called once, before the request is handled, where `connection` or `cutter` has
-    /// one.
+    /// is closed, and who its peer is, to a [`Live`](crate::Live). It is called once, before the
+    /// request is handled, where `connection` or `cutter` has one, or the server has a `Live`.
     fn watch(&mut self, _activity: &Activity) {}
 
     /// Says a last word to a peer whose request is not going to be handled, in the serve loop and

@@ -12,6 +12,7 @@ use super::{Connection, Establishing, Request, StreamRequest, StreamSocket};
 use super::{forward_connection, forward_request};
 use crate::admission::{Entered, PeerIp};
 use crate::authentication::Denied;
+use crate::in_flight::Activity;
 
 /// A connection that can begin with a PROXY header: those of [`Tcp`](crate::Tcp) and
 /// [`UnixStream`](crate::UnixStream), and those of a transport of your own that stands between the
@@ -60,12 +61,15 @@ pub struct ProxiedRequest<R> {
     bytes: Vec<u8>,
     header: Option<ProxyHeader>,
     places: Vec<Box<dyn Entered>>,
+    /// Where to say who the client is, to a server that wants to know.
+    activity: Option<Activity>,
 }
 
 impl<R> ProxiedRequest<R> {
     pub(crate) fn new(inner: R, trusted: bool, counts: Option<u32>, terms: Arc<Terms<R>>) -> Self {
         let (stage, bytes, places) = Default::default();
-        Self { inner, trusted, counts, terms, stage, bytes, header: None, places }
+        let (header, activity) = (None, None);
+        Self { inner, trusted, counts, terms, stage, bytes, header, places, activity }
     }
 
     /// What the proxy said; `None` before the request has been established, and of a connection that
@@ -122,11 +126,15 @@ impl<R> ProxiedRequest<R> {
 
 impl<R: Proxiable> Request for ProxiedRequest<R> {
     fn establish(&mut self) -> io::Result<()> {
-        let Self { inner, trusted, terms, stage, bytes, header, .. } = self;
+        let Self { inner, trusted, terms, stage, bytes, header, activity, .. } = self;
         match *trusted {
             _ if *stage == Establishing::Done => return Ok(()),
             true => stage.go_on(inner, terms.time, |inner| {
-                *header = Some(proxy_header::read(inner, bytes)?);
+                let said = proxy_header::read(inner, bytes)?;
+                if let (Some(activity), Some(source)) = (activity, said.as_source()) {
+                    activity.name(source);
+                }
+                *header = Some(said);
                 *bytes = Vec::new();
                 Ok(())
             })?,
@@ -139,7 +147,12 @@ impl<R: Proxiable> Request for ProxiedRequest<R> {
         self.take_places()
     }
 
-    forward_request!(self => self.inner);
+    fn watch(&mut self, activity: &Activity) {
+        self.activity = Some(activity.clone());
+        self.inner.watch(activity);
+    }
+
+    forward_request!(self => self.inner, but watch);
 }
 
 forward_connection!(<R> ProxiedRequest<R>);

@@ -71,10 +71,19 @@ pub struct Room {
     pub(crate) stirred: bool,
     /// The connection is being established: what reads it does not wait for the peer.
     pub(crate) opening: bool,
-    /// There may be more behind a read that gave less than it was asked for.
-    pub(crate) more: bool,
+    pub(crate) behind: Behind,
     /// Memory that no connection uses.
     pub(crate) spare: Vec<u8>,
+}
+
+/// What there may be behind a read that gave less than it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Behind {
+    Nothing,
+    /// The end, or an error.
+    Something,
+    /// An urgent byte, which a read leaves behind, and more after it (tcp(7)).
+    Urgent,
 }
 
 impl Room {

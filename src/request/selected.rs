@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::buffer::Intake;
 use super::deadlines::Deadlines;
 use super::hangup::{Lingering, Need};
-use super::selectable::{Progress, Room, Selectable};
+use super::selectable::{Behind, Progress, Room, Selectable};
 use super::socket::{StreamSocket, Watchable};
 use super::stream::StreamRequest;
 use super::watch::Watch;
@@ -102,6 +102,9 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
 
     /// In a table: takes in what has come.
     fn take_in(&mut self, room: &mut Room) -> Progress {
+        if room.behind == Behind::Urgent {
+            self.wire.keep_urgent();
+        }
         while self.unread().len() < room.input {
             match self.reader.take_in(&mut self.wire, room) {
                 Ok(Intake::More) => {}

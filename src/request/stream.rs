@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{self as unix, UnixStream};
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
+
 use super::buffer::{ReadBuffer, WriteBuffer};
 use super::connection::Connection;
 use super::deadlines::Deadlines;
@@ -16,6 +18,7 @@ use super::socket::StreamSocket;
 use super::watch::Watch;
 use super::wire::Wire;
 use super::{Credentials, Request};
+use crate::failure::FailureKind;
 use crate::in_flight::{Activity, Cutter};
 
 /// A connection of [`Tcp`](crate::Tcp).
@@ -32,6 +35,7 @@ pub(crate) struct StreamSettings {
     pub(crate) rbufsize: usize,
     pub(crate) wbufsize: usize,
     pub(crate) nodelay: bool,
+    pub(crate) urgent_in_line: bool,
     pub(crate) hangup: Hangup,
     pub(crate) spin: Option<Duration>,
 }
@@ -60,9 +64,10 @@ pub struct StreamRequest<S, A> {
     pub(super) writer: WriteBuffer,
     pub(super) timeout: Option<Duration>,
     nodelay: bool,
-    hangup: Hangup,
+    urgent_in_line: bool,
+    pub(super) hangup: Hangup,
     /// It is in the worker, where its peer may be waited for.
-    established: bool,
+    pub(super) established: bool,
     pub(super) detached: bool,
     /// It waits in a table, and is at its end.
     pub(super) leaving: bool,
@@ -73,7 +78,7 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     pub(crate) fn new(socket: S, peer: A, settings: StreamSettings) -> Self {
         let reader = ReadBuffer::new(settings.rbufsize);
         let writer = WriteBuffer::new(settings.wbufsize);
-        let StreamSettings { timeout, nodelay, hangup, spin, .. } = settings;
+        let StreamSettings { timeout, nodelay, urgent_in_line, hangup, spin, .. } = settings;
         Self {
             wire: Wire::new(socket, spin),
             peer,
@@ -81,6 +86,7 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
             writer,
             timeout,
             nodelay,
+            urgent_in_line,
             hangup,
             established: false,
             detached: false,
@@ -253,6 +259,9 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
         if self.nodelay {
             self.wire.socket.disable_nagle()?;
         }
+        if let Some(socket) = self.wire.socket.descriptor().filter(|_| self.urgent_in_line) {
+            SockRef::from(&socket).set_out_of_band_inline(true)?;
+        }
         match self.timeout {
             None => Ok(()),
             timeout => self.wire.socket.set_timeouts(timeout),
@@ -272,6 +281,14 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
             minders.answered = true;
         }
         Ok(())
+    }
+
+    fn classify(&self, error: &io::Error) -> FailureKind {
+        let activity = self.wire.minders.as_ref().and_then(|minders| minders.activity.as_ref());
+        if activity.is_some_and(Activity::is_cut) {
+            return FailureKind::Cut;
+        }
+        FailureKind::of_connection(error)
     }
 
     fn watch(&mut self, activity: &Activity) {

@@ -77,6 +77,11 @@ impl Watch {
         }
     }
 
+    /// What the connection is held to.
+    pub(super) fn deadlines(&self) -> Deadlines {
+        self.deadlines
+    }
+
     pub(super) fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.timeout = timeout;
     }

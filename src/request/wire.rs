@@ -52,6 +52,8 @@ pub(super) struct Minders {
     pub(super) answered: bool,
     /// What the next read says.
     failed: Option<io::Error>,
+    /// The urgent byte that a table has come upon.
+    pub(super) urgent: Option<u8>,
     /// The end of a connection in a table.
     pub(super) lingering: Option<Lingering>,
 }
@@ -67,15 +69,18 @@ impl Minders {
         if let Some(watch) = &mut self.watch {
             watch.came(count);
         }
-        if let (Some(activity), 1..) = (&self.activity, count) {
-            activity.busy();
+        if let Some(activity) = &self.activity {
+            activity.came(count);
         }
     }
 
-    /// The peer has taken something.
-    fn went(&mut self) {
+    /// The peer has taken so much.
+    fn went(&mut self, count: usize) {
         if let Some(watch) = &mut self.watch {
             watch.went();
+        }
+        if let Some(activity) = &self.activity {
+            activity.went(count);
         }
     }
 
@@ -89,7 +94,7 @@ impl Minders {
             match socket.send_now(next) {
                 Ok(sent) => {
                     self.held.sent(sent);
-                    self.went();
+                    self.went(sent);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -245,7 +250,7 @@ impl<S: StreamSocket> Wire<S> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 sent => {
                     if let Some(minders) = &mut self.minders {
-                        minders.went();
+                        minders.went(*sent.as_ref().unwrap_or(&0));
                     }
                     self.traffic.sent(&sent);
                     return sent;
@@ -336,8 +341,8 @@ fn minded_read<S: StreamSocket>(
         None => call(socket, flags),
         Some(watch) => watched_read(watch, socket, flags, call),
     };
-    if let (Some(activity), Ok(1..)) = (&minders.activity, &received) {
-        activity.busy();
+    if let (Some(activity), Ok(count)) = (&minders.activity, &received) {
+        activity.came(*count);
     }
     received
 }
@@ -380,10 +385,14 @@ fn minded_write<S: StreamSocket>(
     socket: &mut S,
     bytes: &[u8],
 ) -> io::Result<usize> {
-    match &mut minders.watch {
+    let sent = match &mut minders.watch {
         None => socket.write(bytes),
         Some(watch) => watched_write(watch, socket, bytes),
+    };
+    if let (Some(activity), Ok(count)) = (&minders.activity, &sent) {
+        activity.went(*count);
     }
+    sent
 }
 
 /// One call where the peer takes what is sent. What it takes at once is sent even after a deadline

@@ -3,18 +3,22 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::admission::Limits;
+use crate::admission::{Limits, Shut};
 use crate::control::Control;
 use crate::counters::Counters;
 use crate::drain::Drain;
-use crate::in_flight::{InFlight, Permits};
+use crate::in_flight::{InFlight, Permits, Ticket};
+use crate::live::Live;
+use crate::transport::Transport;
 
 /// What has been asked for.
 pub(crate) struct Asked<T> {
     pub(crate) limits: Option<Arc<Limits<T>>>,
     pub(crate) drain: Option<Drain>,
     pub(crate) counters: Option<Counters>,
+    pub(crate) live: Option<Live>,
 }
 
 /// The same in use: what all sessions of a server share.
@@ -28,7 +32,33 @@ impl<T> Books<T> {
     pub(crate) fn in_worker(&self, counters: Counters) -> Self {
         let control = Arc::clone(&self.flight.control);
         let flight = InFlight::new(control, counters, self.flight.permits.anew());
-        Self { asked: self.asked.clone(), flight: Arc::new(flight) }
+        Self::new(self.asked.clone(), flight)
+    }
+
+    fn new(asked: Asked<T>, flight: InFlight) -> Self {
+        let flight = Arc::new(flight);
+        if let Some(live) = &asked.live {
+            let limits = asked.limits.as_ref();
+            live.attend(&flight, limits.map_or((false, 0), |limits| limits.others()));
+        }
+        Self { asked, flight }
+    }
+}
+
+impl<T: Transport> Books<T> {
+    /// Before a request is taken; see [`Limits::enter`].
+    pub(super) fn enter(&self, since: Option<Instant>) -> Result<Ticket, Shut> {
+        let flight = &self.flight;
+        match &self.asked.limits {
+            Some(limits) => limits.enter(flight, since),
+            // There may be a limit that was set while the server runs.
+            None => flight.permits.take().then(|| Ticket::new(flight, None)).ok_or(Shut(None)),
+        }
+    }
+
+    /// See [`Limits::is_patient`].
+    pub(super) fn is_patient(&self) -> bool {
+        self.asked.limits.as_ref().is_some_and(|limits| limits.is_patient())
     }
 }
 
@@ -50,7 +80,7 @@ impl<T> Bookkeeping<T> {
         let asked = match self {
             Self::Asked(asked) => return asked,
             Self::Open(books) => books.asked.clone(),
-            Self::None => Asked { limits: None, drain: None, counters: None },
+            Self::None => Asked { limits: None, drain: None, counters: None, live: None },
         };
         *self = Self::Asked(Box::new(asked));
         self.ask()
@@ -65,8 +95,9 @@ impl<T> Bookkeeping<T> {
             let asked = asked.as_ref().clone();
             let counters = asked.counters.clone().map_or_else(Counters::new, Ok)?;
             let most = asked.limits.as_ref().map_or(usize::MAX, |limits| limits.most());
-            let flight = InFlight::new(Arc::clone(control), counters, Permits::new(most));
-            *self = Self::Open(Arc::new(Books { asked, flight: Arc::new(flight) }));
+            let permits = Permits::new(most).steered(asked.live.as_ref().map(Live::board));
+            let flight = InFlight::new(Arc::clone(control), counters, permits);
+            *self = Self::Open(Arc::new(Books::new(asked, flight)));
         }
         match self {
             Self::Open(books) => Ok(Some(Arc::clone(books))),
@@ -85,8 +116,9 @@ impl<T> Bookkeeping<T> {
 
 impl<T> Clone for Asked<T> {
     fn clone(&self) -> Self {
-        let Self { limits, drain, counters } = self;
-        Self { limits: limits.clone(), drain: *drain, counters: counters.clone() }
+        let Self { limits, drain, counters, live } = self;
+        let (limits, counters, live) = (limits.clone(), counters.clone(), live.clone());
+        Self { limits, drain: *drain, counters, live }
     }
 }
 
@@ -96,6 +128,7 @@ impl<T> fmt::Debug for Asked<T> {
             .field("limits", &self.limits)
             .field("drain", &self.drain)
             .field("counters", &self.counters)
+            .field("live", &self.live)
             .finish()
     }
 }
@@ -107,7 +140,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
-    use crate::in_flight::{Activity, Listed, Ticket};
+    use crate::in_flight::{Activity, Listed};
 
     /// A connection in flight: its two ends, and what a drain has of it.
     struct Connection {
@@ -125,7 +158,7 @@ mod tests {
     fn enter(flight: &Arc<InFlight>) -> io::Result<Connection> {
         let (own, other) = UnixStream::pair()?;
         other.set_nonblocking(true)?;
-        let listed = Ticket::new(flight, None).list(own.as_fd());
+        let listed = Ticket::new(flight, None).list(Some(own.as_fd()));
         let (listed, activity) = listed.ok_or(ErrorKind::NotFound)?;
         Ok(Connection { _own: own, other, listed, activity })
     }

@@ -35,9 +35,14 @@ impl Entrance {
 
 #[derive(Debug, Clone, Copy)]
 struct Shut {
-    since: Instant,
+    /// Since when the first request waits for want of a permit or a token; nobody waits for that
+    /// while no request is to be taken at all.
+    since: Option<Instant>,
     until: Option<Instant>,
 }
+
+/// No request is to be taken.
+const SUSPENDED: Shut = Shut { since: None, until: None };
 
 impl<T, H> Session<T, H> {
     /// Whether the announcement of a stop is over, or there is none.
@@ -94,23 +99,28 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     }
 
     fn enter_by(&self, books: &Books<T>) -> Option<Ticket> {
-        let Some(limits) = &books.asked.limits else {
-            return Some(Ticket::new(&books.flight, None));
-        };
-        let shut = self.entrance.shut.get();
-        match limits.enter(&books.flight, shut.map(|shut| shut.since)) {
+        let shut = &self.entrance.shut;
+        if books.flight.permits.is_suspended() {
+            shut.set(Some(SUSPENDED));
+            return None;
+        }
+        let since = shut.get().and_then(|shut| shut.since);
+        match books.enter(since) {
             Ok(ticket) => {
                 // The next one to be refused waits no longer than the first has.
                 if ticket.refused().is_none() {
-                    self.entrance.shut.set(None);
+                    shut.set(None);
                 }
                 Some(ticket)
             }
             // The time for which the first request is left begins when there is one.
-            Err(_) if limits.is_patient() && shut.is_none() && !self.waited.get() => None,
+            Err(_) if books.is_patient() && since.is_none() && !self.waited.get() => {
+                shut.set(None);
+                None
+            }
             Err(admission::Shut(until)) => {
-                let since = shut.map_or_else(Instant::now, |shut| shut.since);
-                self.entrance.shut.set(Some(Shut { since, until }));
+                let since = since.unwrap_or_else(Instant::now);
+                shut.set(Some(Shut { since: Some(since), until }));
                 None
             }
         }
@@ -118,11 +128,10 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
 
     /// No request was there for the ticket.
     pub(super) fn give_back(&self, ticket: Ticket) {
-        let Some(limits) = self.books.as_ref().and_then(|books| books.asked.limits.as_ref()) else {
-            return;
-        };
+        let Some(books) = &self.books else { return };
+        let Some(limits) = &books.asked.limits else { return };
         match ticket.refused() {
-            None => limits.not_taken(),
+            None => limits.not_taken(&books.flight),
             // Nobody waits any longer.
             Some(_) => self.entrance.shut.set(None),
         }
@@ -162,10 +171,10 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             let (request, ticket) = job.parts();
             // Where the key panics, nobody knows the source.
             let mut admitted = Err(Refusal::Source);
-            self.worker.quietly(|| admitted = limits.admit(ticket, request));
+            self.worker.quietly(|| admitted = limits.admit(&books.flight, ticket, request));
             admitted.map_err(Turned::Away)?;
         }
-        if books.asked.drain.is_some() {
+        if books.asked.drain.is_some() || books.asked.live.is_some() {
             self.worker.quietly(|| job.list());
         }
         Ok(())

@@ -12,6 +12,7 @@ use crate::control::Waiter;
 use crate::counters::Counters;
 use crate::drain::Closing;
 use crate::handler::Handler;
+use crate::live::Board;
 use crate::sys::{self, Caught, ForkedChild, Queue, Threads};
 use crate::transport::Transport;
 
@@ -69,6 +70,18 @@ impl<T, H> Session<T, H> {
     /// What the server counts with, if it counts.
     pub(crate) fn counters(&self) -> Option<&Counters> {
         self.books.as_ref().map(|books| &books.flight.counters)
+    }
+
+    /// The numbers of requests whose children somebody wants to be ended.
+    pub(crate) fn cuts(&self) -> impl Iterator<Item = u64> {
+        let steered = self.books.as_ref().filter(|books| books.asked.live.is_some());
+        steered.into_iter().flat_map(|books| books.flight.control.take_cuts())
+    }
+
+    /// How often something has been changed that those who serve may wait for.
+    pub(crate) fn changes(&self) -> u64 {
+        let board = self.books.as_ref().and_then(|books| books.flight.permits.board());
+        board.map_or(0, Board::changes)
     }
 
     /// What comes after the session, for a process that was forked to serve it.

@@ -5,6 +5,7 @@ mod beside;
 mod books;
 mod entrance;
 mod errors;
+mod halves;
 mod holders;
 mod in_worker;
 mod patience;
@@ -13,6 +14,7 @@ mod reaction;
 mod trouble;
 
 pub(crate) use books::{Bookkeeping, Books};
+pub(crate) use halves::finish_in_child;
 pub(crate) use in_worker::Share;
 pub use puller::Puller;
 
@@ -382,11 +384,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     #[inline]
     pub(crate) fn finish_in(&self, place: &mut Place<T::Request>) -> Ending {
         self.set_timer();
-        let ending = self.worker.finish_in(place);
-        if ending != Ending::Finished {
-            self.settle(Outcome::Failed);
-        }
-        ending
+        self.settle_by(self.worker.finish_in(place))
     }
 
     /// See [`Worker::refuse_request`].

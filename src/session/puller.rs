@@ -123,12 +123,14 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
     /// As [`next_into`](Self::next_into), with the transport only while it is looked at. Where there
     /// is an error, it is held still.
     ///
-    /// Who waits in vain for as long as `idle`, where that is given, is told so. That a request is
-    /// there for which a permit is lacking is not in vain.
+    /// Who waits in vain for as long as `idle`, where that is given, is told so; and so is who finds,
+    /// when there is no request, that it `leaves`. That a request is there for which a permit is
+    /// lacking is not in vain.
     pub(crate) fn next_apart(
         &mut self,
         puller: &Puller<T, H>,
         idle: Option<Duration>,
+        leaves: impl Fn() -> bool,
         place: &mut Place<T::Request>,
     ) -> io::Result<Look> {
         let mut until = None;
@@ -143,7 +145,7 @@ impl<T: Transport, H: Handler<T::Request>> Session<T, H> {
             }
             let look = self.look(place)?;
             let is_over = |until: Instant| !self.is_shut() && until <= Instant::now();
-            let waits = look == Look::Idle && !until.is_some_and(is_over);
+            let waits = look == Look::Idle && !until.is_some_and(is_over) && !leaves();
             dozes = waits && self.can_doze();
             if waits && !dozes {
                 until = until.or_else(|| idle.and_then(after));
@@ -232,9 +234,12 @@ mod tests {
 
         let mut place = None;
         // It is woken, and the request is not there yet.
-        assert_eq!(first.next_apart(&puller, Some(Duration::ZERO), &mut place)?, Look::Idle);
+        assert_eq!(
+            first.next_apart(&puller, Some(Duration::ZERO), || false, &mut place)?,
+            Look::Idle
+        );
         let begun = Instant::now();
-        assert_eq!(second.next_apart(&puller, Some(FAR), &mut place)?, Look::Request);
+        assert_eq!(second.next_apart(&puller, Some(FAR), || false, &mut place)?, Look::Request);
         assert!(begun.elapsed() < FAR, "it was not woken");
         Ok(())
     }

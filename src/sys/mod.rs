@@ -6,6 +6,7 @@
 //!   called in a signal handler.
 //! * `SharedWords`: atomic words that forked children share with their parent.
 //! * `cut_off`: the end of a connection that another thread reads from.
+//! * `peer_name`: who is at the other end of such a connection.
 //! * `Packet`: one datagram, received without waiting, with its sender, whether it was cut, and what
 //!   the kernel has been `ask`ed to say of it; `send`: the reply.
 //! * `receive_more`: what has come over a connection, into memory that need not be zeroed.
@@ -25,6 +26,7 @@
 //!   can be one.
 //! * `Queue`: the same among processes.
 //! * `Selector`: many descriptors waited for at once; `Selecting` is not there where it is not.
+//! * `is_at_mark`: where the urgent data of a connection stands.
 //! * `at_exit`: a function that runs when the process exits normally.
 #![expect(unsafe_code, reason = "the one audited module; every block states what it relies on")]
 
@@ -41,6 +43,7 @@ mod listener;
 mod parcel;
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
 mod passed;
+mod peer;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "queue_elsewhere.rs")]
 mod queue;
 mod receive;
@@ -53,6 +56,7 @@ mod termination;
 mod threads;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "turns_elsewhere.rs")]
 mod turns;
+mod urgent;
 
 pub(crate) use address::{address_bytes, address_of};
 pub(crate) use bell::{Bell, poll};
@@ -67,14 +71,16 @@ pub(crate) use listener::{Listener, is_listener};
 pub(crate) use parcel::{Parcel, parcel_pair, receive_parcel, send_parcel};
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
 pub(crate) use passed::take_passed;
+pub(crate) use peer::peer_name;
 pub(crate) use queue::Queue;
 pub(crate) use receive::{Packet, receive_more};
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use selector::{Happenings, Interest, Selector};
+pub(crate) use selector::{Happening, Happenings, Interest, Selector};
 pub(crate) use send::send;
 pub(crate) use shared::SharedWords;
 pub(crate) use signals::{Caught, Quiet};
-pub(crate) use termination::hear_terminations;
+pub(crate) use termination::{hear_terminations, is_child_of};
 pub(crate) use threads::Threads;
 pub use threads::{AssumeForkSafe, ForkRefused};
 pub(crate) use turns::{Turn, Turns, Woken};
+pub(crate) use urgent::is_at_mark;

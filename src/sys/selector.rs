@@ -76,14 +76,15 @@ impl Happening {
         self.0.data()
     }
 
-    /// Whether there is more than a read that gives less than it was asked for says: the end, an
-    /// error, or what comes after an urgent byte.
-    pub(crate) fn has_more(self) -> bool {
-        let more = EpollFlags::EPOLLRDHUP
-            | EpollFlags::EPOLLHUP
-            | EpollFlags::EPOLLERR
-            | EpollFlags::EPOLLPRI;
-        self.0.events().intersects(more)
+    /// Whether it is the end, or an error.
+    pub(crate) fn is_last(self) -> bool {
+        let last = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        self.0.events().intersects(last)
+    }
+
+    /// Whether an urgent byte has come.
+    pub(crate) fn is_urgent(self) -> bool {
+        self.0.events().contains(EpollFlags::EPOLLPRI)
     }
 }
 

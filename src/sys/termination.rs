@@ -26,6 +26,11 @@ pub(crate) fn hear_terminations(parent: Pid, hear: impl Fn() + Send + Sync + 'st
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong);
     }
     // It may have ended before that, and then nobody sends anything.
+    is_child_of(parent)
+}
+
+/// Whether the process that has forked this one is still there; in a signal handler too.
+pub(crate) fn is_child_of(parent: Pid) -> bool {
     getppid() == parent
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::gate::Gate;
-use super::{LocalAddr, Portable, Transport};
+use super::{LocalAddr, Portable, Resumable, Transport};
 use crate::request::Either;
 use crate::{ForkedChild, Waiter};
 
@@ -105,6 +105,10 @@ impl<A: Transport + AsFd, B: Transport + AsFd> Transport for Beside<A, B> {
         true
     }
 
+    fn is_in_memory(&self) -> bool {
+        self.first.is_in_memory() || self.second.is_in_memory()
+    }
+
     fn server_close(self) -> io::Result<()> {
         let first = self.first.server_close();
         self.second.server_close().and(first)
@@ -151,6 +155,34 @@ impl<A: Portable + AsFd, B: Portable + AsFd> Portable for Beside<A, B> {
         match request {
             Either::First(request) => self.first.is_from(request),
             Either::Second(request) => self.second.is_from(request),
+        }
+    }
+}
+
+/// The same byte before it.
+impl<A: Resumable + AsFd, B: Resumable + AsFd> Resumable for Beside<A, B> {
+    fn suspend<'r>(
+        &self,
+        request: &'r Self::Request,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<Option<BorrowedFd<'r>>> {
+        match request {
+            Either::First(request) => {
+                bytes.push(0);
+                self.first.suspend(request, bytes)
+            }
+            Either::Second(request) => {
+                bytes.push(1);
+                self.second.suspend(request, bytes)
+            }
+        }
+    }
+
+    fn resume(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<Self::Request> {
+        match bytes.split_first() {
+            Some((0, bytes)) => self.first.resume(bytes, descriptor).map(Either::First),
+            Some((1, bytes)) => self.second.resume(bytes, descriptor).map(Either::Second),
+            _ => Err(ErrorKind::InvalidData.into()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::{array, fmt};
 
 use super::gate::Gate;
-use super::{LocalAddr, Portable, Transport};
+use super::{LocalAddr, Portable, Resumable, Transport};
 use crate::{ForkedChild, Waiter};
 
 /// So many there may be.
@@ -185,6 +185,10 @@ impl<T: Transport + AsFd> Transport for Many<T> {
         true
     }
 
+    fn is_in_memory(&self) -> bool {
+        self.iter().any(T::is_in_memory)
+    }
+
     fn server_close(self) -> io::Result<()> {
         // Whoever else has them is about to change them, and closes them then.
         let Some(Members { places, .. }) = Arc::into_inner(self.members) else { return Ok(()) };
@@ -208,20 +212,49 @@ impl<T: Portable + AsFd> Portable for Many<T> {
         request: &'r T::Request,
         bytes: &mut Vec<u8>,
     ) -> io::Result<Option<BorrowedFd<'r>>> {
-        let mut members = (0..).zip(self.iter());
-        let (number, member) =
-            members.find(|(_, member)| member.is_from(request)).ok_or(ErrorKind::NotFound)?;
-        bytes.push(number);
-        member.pack(request, bytes)
+        self.put_member(request, bytes)?.pack(request, bytes)
     }
 
     fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<T::Request> {
-        let (number, bytes) = bytes.split_first().ok_or(ErrorKind::InvalidData)?;
-        self.members.get(usize::from(*number))?.unpack(bytes, descriptor)
+        let (member, bytes) = self.take_member(bytes)?;
+        member.unpack(bytes, descriptor)
     }
 
     fn is_from(&self, request: &T::Request) -> bool {
         self.iter().any(|member| member.is_from(request))
+    }
+}
+
+/// The same number before it.
+impl<T: Resumable + AsFd> Resumable for Many<T> {
+    fn suspend<'r>(
+        &self,
+        request: &'r T::Request,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<Option<BorrowedFd<'r>>> {
+        self.put_member(request, bytes)?.suspend(request, bytes)
+    }
+
+    fn resume(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<T::Request> {
+        let (member, bytes) = self.take_member(bytes)?;
+        member.resume(bytes, descriptor)
+    }
+}
+
+impl<T: Portable + AsFd> Many<T> {
+    /// Puts the number of the listener whose request it is.
+    fn put_member(&self, request: &T::Request, bytes: &mut Vec<u8>) -> io::Result<&T> {
+        let mut members = (0..).zip(self.iter());
+        let (number, member) =
+            members.find(|(_, member)| member.is_from(request)).ok_or(ErrorKind::NotFound)?;
+        bytes.push(number);
+        Ok(member)
+    }
+
+    /// The listener whose number comes first, and the rest.
+    fn take_member<'b>(&self, bytes: &'b [u8]) -> io::Result<(&T, &'b [u8])> {
+        let (number, bytes) = bytes.split_first().ok_or(ErrorKind::InvalidData)?;
+        Ok((self.members.get(usize::from(*number))?, bytes))
     }
 }
 

@@ -2,7 +2,9 @@
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod beside;
+mod channel;
 mod claim;
+pub(crate) mod forward;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod gate;
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
@@ -14,6 +16,7 @@ mod options;
 mod portable;
 #[cfg(feature = "proxy")]
 mod proxied;
+mod resumable;
 mod socket_file;
 mod tcp;
 #[cfg(feature = "tls")]
@@ -22,9 +25,11 @@ mod udp;
 mod unix;
 mod unix_datagram;
 mod unix_stream;
+mod wakeup;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use beside::Beside;
+pub use channel::{Channel, Sender};
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
 pub(crate) use gate::check_level;
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
@@ -40,6 +45,7 @@ pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTranspor
 pub use portable::Portable;
 #[cfg(feature = "proxy")]
 pub use proxied::Proxied;
+pub use resumable::Resumable;
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
 pub use socket_file::SocketFile;
 pub use tcp::Tcp;
@@ -65,6 +71,7 @@ use crate::{ForkedChild, Waiter};
 /// | [`Udp`] | a packet, [`UdpRequest`](crate::UdpRequest) | `UDPServer` |
 /// | [`UnixStream`] | a connection, [`UnixStreamRequest`](crate::UnixStreamRequest) | `UnixStreamServer` |
 /// | [`UnixDatagram`] | a packet, [`UnixDatagramRequest`](crate::UnixDatagramRequest) | `UnixDatagramServer` |
+/// | [`Channel<T>`](Channel) | a value that was sent, [`ChannelRequest<T>`](crate::ChannelRequest) | none |
 /// | [`Beside<A, B>`](Beside) | one of the first or one of the second, [`Either`](crate::Either) | none |
 /// | [`Many<T>`](Many) | that of `T` | none |
 ///
@@ -155,6 +162,14 @@ pub trait Transport: Sized {
     /// transport has taken some ahead, or is woken by what is not there any more when it begins to
     /// wait. A transport that wraps another and keeps nothing back passes this on.
     fn is_level_triggered(&self) -> bool {
+        false
+    }
+
+    /// Whether requests wait in the memory of this process, where no process that is forked from it
+    /// may take them: each would have a copy. [`PreForking`](crate::PreForking) then refuses to
+    /// serve. A descriptor is shared by processes, and the default is `false`. A transport that wraps
+    /// another passes this on.
+    fn is_in_memory(&self) -> bool {
         false
     }
 

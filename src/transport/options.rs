@@ -82,6 +82,7 @@ impl<T> Options<T> {
                 rbufsize: DEFAULT_BUFFER,
                 wbufsize: 0,
                 nodelay: false,
+                urgent_in_line: false,
                 hangup: Hangup::default(),
                 spin: None,
             },
@@ -228,6 +229,22 @@ impl<T> Options<T> {
         T: StreamTransport,
     {
         self.stream.wbufsize = size;
+        self
+    }
+
+    /// Whether the peer's urgent byte stays in line, among the others where it was sent
+    /// (`SO_OOBINLINE`). Off by default: it is taken out, and to be had by
+    /// [`recv_urgent`](crate::StreamRequest::recv_urgent) alone, or lost. What urgent data is, and
+    /// is not, says [`is_urgent`](crate::StreamRequest::is_urgent), which needs no option.
+    ///
+    /// It is set in the worker, for each connection. Where a Unix socket has no urgent data (Linux
+    /// before 5.15), nothing is changed by it.
+    #[doc(alias("SO_OOBINLINE", "urgent_data"))]
+    pub fn out_of_band_inline(mut self, inline: bool) -> Self
+    where
+        T: StreamTransport,
+    {
+        self.stream.urgent_in_line = inline;
         self
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use socket2::SockAddr;
 
 use super::{Tcp, Transport, Udp, UnixDatagram, UnixStream, udp, unix};
+use crate::packed::{put, take};
 use crate::request::{
     Datagram, DatagramSocket, Packets, StreamRequest, TcpRequest, UdpRequest, UnixDatagramRequest,
     UnixStreamRequest,
@@ -98,21 +99,6 @@ pub trait Portable: Transport {
     fn is_from(&self, _request: &Self::Request) -> bool {
         true
     }
-}
-
-/// Puts bytes with their length before them.
-fn put(part: &[u8], bytes: &mut Vec<u8>) -> io::Result<()> {
-    let length = u16::try_from(part.len()).map_err(io::Error::other)?;
-    bytes.extend(length.to_le_bytes());
-    bytes.extend(part);
-    Ok(())
-}
-
-/// What was put first, and the rest.
-fn take(bytes: &[u8]) -> io::Result<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk().ok_or(ErrorKind::InvalidData)?;
-    let length = usize::from(u16::from_le_bytes(*length));
-    rest.split_at_checked(length).ok_or_else(|| ErrorKind::InvalidData.into())
 }
 
 fn put_address(address: &SockAddr, bytes: &mut Vec<u8>) -> io::Result<()> {

@@ -3,15 +3,15 @@
 use std::fmt;
 use std::hash::Hash;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{LocalAddr, Portable, Transport};
+use super::forward::{forward_address, forward_portable, forward_transport};
+use super::{Portable, Transport};
 use crate::admission::gate;
 use crate::request::{Proxiable, ProxiedRequest, Terms};
-use crate::{ForkedChild, Waiter};
 
 /// Whether a connection comes from a proxy that is trusted.
 type Trusted<R> = dyn Fn(&R) -> bool + Send + Sync;
@@ -159,62 +159,22 @@ impl<T: Transport<Request: Proxiable>> Transport for Proxied<T> {
         Ok(Some(self.wrap(request, counts)))
     }
 
-    fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
-        self.inner.wait(waiter)
-    }
-
-    fn is_level_triggered(&self) -> bool {
-        self.inner.is_level_triggered()
-    }
-
-    fn server_close(self) -> io::Result<()> {
-        self.inner.server_close()
-    }
-
-    fn after_fork(&self, child: &ForkedChild<'_>) {
-        self.inner.after_fork(child);
-    }
-
-    fn check_fork(&self) -> io::Result<()> {
-        self.inner.check_fork()
-    }
+    forward_transport!();
 }
 
 /// The other process asks again whether the proxy is trusted.
 impl<T: Portable + Transport<Request: Proxiable>> Portable for Proxied<T> {
-    fn pack<'r>(
-        &self,
-        request: &'r Self::Request,
-        bytes: &mut Vec<u8>,
-    ) -> io::Result<Option<BorrowedFd<'r>>> {
-        self.inner.pack(request.get_ref(), bytes)
-    }
+    forward_portable!();
 
     fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<Self::Request> {
         Ok(self.wrap(self.inner.unpack(bytes, descriptor)?, None))
     }
-
-    fn is_from(&self, request: &Self::Request) -> bool {
-        self.inner.is_from(request.get_ref())
-    }
 }
+
+forward_address!(<T> Proxied<T>, T: Transport);
 
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
 super::inherit_inner!(<T> Proxied<T>, T: super::Inheritable + Transport<Request: Proxiable>);
-
-impl<T: Transport + LocalAddr> LocalAddr for Proxied<T> {
-    type Addr = T::Addr;
-
-    fn local_addr(&self) -> io::Result<T::Addr> {
-        self.inner.local_addr()
-    }
-}
-
-impl<T: Transport + AsFd> AsFd for Proxied<T> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inner.as_fd()
-    }
-}
 
 impl<T: Transport + fmt::Debug> fmt::Debug for Proxied<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,11 +1,13 @@
 //! Clients that others have written, against the example `serve` under every strategy: each request
-//! has to succeed. Those that are not installed are left out, and the line of each says so;
+//! has to succeed; and a browser that looks at the example `status`. Those that are not installed are left out, and the line of each says so;
 //! slowhttptest is among the faults.
 
 mod browser;
+mod devtools;
 mod http;
 mod redis;
 mod sends;
+mod status;
 mod tool;
 
 #[path = "../support/footprint.rs"]
@@ -28,7 +30,11 @@ fn main() -> ExitCode {
     let trials = STRATEGIES
         .iter()
         .flat_map(|strategy| clients.iter().map(|client| trial(strategy, *client)));
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+    let page = [
+        whole("chromium_shows_the_status_page", &["which", "chromium"], status::shows_a_thousand),
+        whole("the_status_page_obeys_itself_alone", &["true"], status::obeys_its_own_page_alone),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials.chain(page).collect()).exit_code()
 }
 
 /// A client: its name, a command that fails where it can't be had, and what it does to a server of a
@@ -36,10 +42,14 @@ fn main() -> ExitCode {
 type Client = (&'static str, &'static [&'static str], fn(strategy: &'static str) -> Tested);
 
 fn trial(strategy: &'static str, (name, probe, run): Client) -> Trial {
+    whole(&format!("{name}_{strategy}"), probe, move || run(strategy))
+}
+
+/// A trial of one's own server.
+fn whole(name: &str, probe: &[&str], run: impl FnOnce() -> Tested + Send + 'static) -> Trial {
     let lack = (!works(probe)).then(|| format!("`{}` fails here", probe.join(" ")));
-    let trial = Trial::test(format!("{name}_{strategy}"), move || {
-        run(strategy).map_err(|error| Failed::from(error.to_string()))
-    });
+    let run = move || run().map_err(|error| Failed::from(error.to_string()));
+    let trial = Trial::test(name, run);
     trial.with_ignored_flag(lack.is_some()).with_kind(lack.unwrap_or_default())
 }
 

@@ -39,9 +39,14 @@ pub const STRATEGIES: [&str; 11] = [
 
 /// The program, which `cargo test` builds beside the tests.
 pub fn program() -> Tested<PathBuf> {
+    example("serve")
+}
+
+/// Another one of them.
+pub fn example(name: &str) -> Tested<PathBuf> {
     let test = env::current_exe()?;
     let profile = test.ancestors().nth(2).ok_or("the test is in no target directory")?;
-    let program = profile.join("examples/serve");
+    let program = profile.join("examples").join(name);
     if program.is_file() { Ok(program) } else { Err(format!("{program:?} is not built").into()) }
 }
 

@@ -2,12 +2,12 @@
 //! the handler and the request were called, in which order.
 
 use std::error::Error;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use socketserver::{
     Concurrency, Failure, FailureKind, ForkedChild, Handler, LocalAddr, Next, Outcome, Portable,
-    Request, Server, Tcp, TcpRequest, Transport, Waiter,
+    Request, Resumable, Server, Tcp, TcpRequest, Transport, Waiter,
 };
 
 use super::net::{self, Reach};
@@ -71,6 +71,21 @@ impl Portable for Traced {
     }
 }
 
+impl Resumable for Traced {
+    fn suspend<'r>(
+        &self,
+        traced: &'r TracedRequest,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<Option<BorrowedFd<'r>>> {
+        self.inner.suspend(&traced.request, bytes)
+    }
+
+    fn resume(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<TracedRequest> {
+        let request = self.inner.resume(bytes, descriptor)?;
+        Ok(TracedRequest { request, trace: self.trace.clone() })
+    }
+}
+
 impl<T: LocalAddr> LocalAddr for Traced<T> {
     type Addr = T::Addr;
 
@@ -113,6 +128,16 @@ impl<R: Request> Request for TracedRequest<R> {
     fn close_request(&mut self) {
         self.trace.note("close_request");
         self.request.close_request();
+    }
+}
+
+impl<R: BufRead> BufRead for TracedRequest<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.request.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.request.consume(amount);
     }
 }
 

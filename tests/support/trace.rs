@@ -41,6 +41,12 @@ impl Trace {
         self.select(|_| true)
     }
 
+    /// All of it in order, each word with the place where it was said.
+    pub fn lines(&self) -> io::Result<Vec<String>> {
+        let text = std::fs::read_to_string(self.0.dir.path().join("trace"))?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
     /// The words that were said in this process.
     pub fn here(&self) -> io::Result<Vec<String>> {
         self.select(|place| place == "parent")

@@ -1,6 +1,7 @@
 //! The files of a directory over HTTP: what `python -m http.server` does, one exchange to a call,
 //! and as many to a connection as its peer likes.
 
+mod about;
 mod body;
 mod head;
 mod listing;
@@ -11,13 +12,13 @@ mod target;
 mod tree;
 
 use std::io::{self, Write};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httpdate::{fmt_http_date, parse_http_date};
 use socketserver::{Deadlines, Handler, Hangup, Next};
 
+pub(crate) use about::About;
 use head::{Head, Headless};
 use range::Wanted;
 use reply::Reply;
@@ -26,6 +27,7 @@ use target::Target;
 use tree::{Found, Served, Tree};
 
 use crate::peer::{self, Client, Heard};
+use crate::signals::Stopping;
 
 /// How long a connection may be open before its request begins to come: the first, as browsers open
 /// some that they may need later, and each that follows. It is Apache's `KeepAliveTimeout`.
@@ -34,28 +36,36 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Handles connections of all kinds.
 pub(crate) struct Files {
     tree: Tree,
-    stopping: UnixStream,
+    about: About,
+    stopping: Stopping,
     logs: bool,
 }
 
 impl Files {
-    /// The files under `folder`, with a line on stderr for each exchange if it `logs`. `stopping`
-    /// becomes readable when the server is about to end.
-    pub(crate) fn new(folder: &Path, stopping: UnixStream, logs: bool) -> io::Result<Self> {
-        Ok(Self { tree: Tree::new(folder)?, stopping, logs })
+    /// The files under `folder`, with a line on stderr for each exchange if it `logs`.
+    pub(crate) fn new(
+        folder: &Path,
+        about: About,
+        stopping: Stopping,
+        logs: bool,
+    ) -> io::Result<Self> {
+        Ok(Self { tree: Tree::new(folder)?, about, stopping, logs })
     }
 
     pub(crate) fn folder(&self) -> &Path {
         self.tree.root()
     }
 
-    fn respond(&self, head: &Head) -> Result<Reply, Status> {
+    fn respond(&self, head: &Head, client: &impl Client, stops: bool) -> Result<Reply, Status> {
         match head.method.as_str() {
             "GET" | "HEAD" => {}
             "CONNECT" | "DELETE" | "OPTIONS" | "PATCH" | "POST" | "PUT" | "TRACE" => {
                 return Ok(Reply::error(Status::METHOD_NOT_ALLOWED).with("Allow", "GET, HEAD"));
             }
             _ => return Err(Status::NOT_IMPLEMENTED),
+        }
+        if let Some(reply) = self.about.reply(&head.target, client, stops) {
+            return Ok(reply);
         }
         let target = Target::parse(&head.target)?;
         match self.tree.find(&target)? {
@@ -86,9 +96,10 @@ impl<R: Client> Handler<R> for Files {
         if heard == Heard::Nothing {
             return Ok(Next::Done);
         }
+        let stops = heard == Heard::LastWord;
         let (head, reply) = match Head::read(request) {
             Ok(head) => {
-                let reply = self.respond(&head).unwrap_or_else(Reply::error);
+                let reply = self.respond(&head, request, stops).unwrap_or_else(Reply::error);
                 (Some(head), reply)
             }
             Err(Headless::Refused(status)) => (None, Reply::error(status)),
@@ -98,7 +109,7 @@ impl<R: Client> Handler<R> for Files {
         if self.logs {
             log(request, head.as_ref(), &reply);
         }
-        answer(request, head.as_ref(), reply, heard == Heard::LastWord)
+        answer(request, head.as_ref(), reply, stops)
     }
 
     fn missing(&self, input: &[u8]) -> usize {

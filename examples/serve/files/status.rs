@@ -44,6 +44,8 @@ impl Status {
         status(500, "Internal Server Error", "The file could not be read.");
     pub(crate) const NOT_IMPLEMENTED: Self =
         status(501, "Not Implemented", "This method, or this way to send a body, is unknown here.");
+    pub(crate) const UNAVAILABLE: Self =
+        status(503, "Service Unavailable", "The server is about to end.");
     pub(crate) const VERSION_NOT_SUPPORTED: Self =
         status(505, "HTTP Version Not Supported", "This server speaks HTTP/1.1 and HTTP/1.0.");
 }

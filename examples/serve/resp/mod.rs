@@ -4,12 +4,12 @@ mod command;
 mod store;
 
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use socketserver::{Deadlines, Handler, Hangup, Next};
 
 use crate::peer::{self, Client, Heard};
+use crate::signals::Stopping;
 use crate::whole::{self, Trouble};
 use store::Store;
 
@@ -19,12 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The values, which all connections of this process share.
 pub(crate) struct Resp {
     store: Store,
-    stopping: UnixStream,
+    stopping: Stopping,
 }
 
 impl Resp {
-    /// `stopping` becomes readable when the server is about to end.
-    pub(crate) fn new(stopping: UnixStream) -> Self {
+    pub(crate) fn new(stopping: Stopping) -> Self {
         Self { store: Store::default(), stopping }
     }
 }

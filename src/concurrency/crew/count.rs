@@ -40,10 +40,10 @@ impl Count {
         self.0.fetch_sub(BUSY, SeqCst);
     }
 
-    /// One that has run a request waits again, unless `kept` do so already, or nothing is left to
-    /// wait for. Where it does not, it is counted no more.
-    pub(super) fn comes_back(&self, kept: u64) -> bool {
-        let waits = |word| !is_over(word) && waiting(word) < kept;
+    /// One that has run a request waits again, unless `kept` do so already, there are more than
+    /// `most`, or nothing is left to wait for. Where it does not, it is counted no more.
+    pub(super) fn comes_back(&self, kept: u64, most: u64) -> bool {
+        let waits = |word| !is_over(word) && waiting(word) < kept && all(word) <= most;
         let next = |word| Some(word - BUSY + if waits(word) { WAITING } else { 0 });
         self.0.fetch_update(SeqCst, SeqCst, next).is_ok_and(waits)
     }
@@ -62,6 +62,16 @@ impl Count {
     /// The same, of one that is counted no more where it can be spared.
     pub(super) fn retires(&self, least: u64) -> bool {
         self.update(|word| is_spare(word, least).then(|| word - WAITING))
+    }
+
+    /// Whether somebody waits, and there are more than `most`.
+    pub(super) fn exceeds(&self, most: u64) -> bool {
+        is_above(self.0.load(SeqCst), most)
+    }
+
+    /// The same, of one that waits, and is counted no more where it is so.
+    pub(super) fn steps_down(&self, most: u64) -> bool {
+        self.update(|word| is_above(word, most).then(|| word - WAITING))
     }
 
     /// Nobody begins to wait any more.
@@ -90,6 +100,10 @@ fn is_over(word: u64) -> bool {
     word & OVER != 0
 }
 
+fn is_above(word: u64, most: u64) -> bool {
+    !is_over(word) && waiting(word) > 0 && all(word) > most
+}
+
 fn is_spare(word: u64, least: u64) -> bool {
     !is_over(word) && waiting(word) > 1 && all(word) > least
 }
@@ -111,7 +125,7 @@ mod tests {
         }
         assert!(count.takes());
         assert!(!count.expects_another(MOST), "they all run a request");
-        assert!(count.comes_back(MOST));
+        assert!(count.comes_back(MOST, MOST));
         assert!(!count.expects_another(MOST), "one waits");
         assert!(count.takes());
     }
@@ -134,7 +148,7 @@ mod tests {
         assert!(count.retires(LEAST), "there were three");
         assert!(!count.has_spare(LEAST) && !count.retires(LEAST));
         assert!(!count.has_spare(0) && !count.retires(0), "nobody else waits");
-        assert!(count.comes_back(MOST));
+        assert!(count.comes_back(MOST, MOST));
         assert!(!count.retires(LEAST) && count.retires(0));
     }
 
@@ -143,7 +157,7 @@ mod tests {
         let count = Count::of_one();
         assert!(count.takes());
         assert!(count.expects_another(MOST));
-        assert!(!count.comes_back(1));
+        assert!(!count.comes_back(1, 9));
         assert!(!count.expects(1), "one is left");
         assert!(count.expects(2));
     }
@@ -163,9 +177,22 @@ mod tests {
         assert!(count.expects(3) && count.expects(3));
         assert!(!count.takes());
         count.end();
-        assert!(!count.comes_back(MOST) && !count.expects(9) && !count.retires(0));
+        assert!(!count.comes_back(MOST, MOST) && !count.expects(9) && !count.retires(0));
         assert!(!count.takes());
         count.leaves();
         assert!(!count.expects_another(9), "nobody waits, and nobody has to");
+    }
+
+    #[test]
+    fn where_there_are_to_be_fewer_those_that_wait_step_down_and_others_do_not_come_back() {
+        let count = Count::of_one();
+        assert!(count.expects(4) && count.expects(4) && count.expects(4));
+        assert!(!count.takes() && !count.takes() && !count.takes());
+        assert!(!count.exceeds(4) && !count.steps_down(4));
+        assert!(count.exceeds(2) && count.steps_down(2), "the one that waits");
+        assert!(!count.exceeds(2), "nobody waits");
+        assert!(!count.comes_back(MOST, 2), "three run a request");
+        assert!(count.comes_back(MOST, 2));
+        assert!(!count.steps_down(2));
     }
 }

@@ -43,9 +43,11 @@ where
         let worker = session.worker();
         let mut place = None;
         loop {
-            let goes_on = match session.next_apart(&self.puller, crew.idle(), &mut place) {
+            let too_many = || crew.is_too_large();
+            let look = session.next_apart(&self.puller, crew.idle(), too_many, &mut place);
+            let goes_on = match look {
                 Ok(Look::Request) => self.run_in(&session, &worker, &mut place),
-                Ok(Look::Idle) => !crew.count.retires(crew.size.least),
+                Ok(Look::Idle) => crew.waits_on(|| worker.control().ring()),
                 Ok(Look::End) => false,
                 Err(error) => {
                     crew.error.lock().get_or_insert(error);

@@ -9,26 +9,29 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
 
-use super::super::children;
 use super::message::{LONGEST, Order, Report};
-use crate::failure;
 use crate::handler::Handler;
-use crate::in_flight::Ticket;
 use crate::session::Session;
 use crate::sys::{self, Caught, Parcel, Quiet, Threads};
-use crate::transport::Portable;
-use crate::worker::{self, Job};
+use crate::transport::Transport;
+use crate::worker::Worker;
 
 /// The helper's whole life, made by `server`. It ends when the server has, and all children; returns
-/// what with.
-pub(super) fn run<T, H>(session: &Session<T, H>, socket: OwnedFd, server: Pid) -> i32
+/// what with. Its children are `child`.
+pub(super) fn run<T, H>(
+    session: &Session<T, H>,
+    socket: OwnedFd,
+    server: Pid,
+    child: impl Fn(&Worker<H>, &T, &[u8], Option<OwnedFd>) -> i32,
+) -> i32
 where
-    T: Portable,
+    T: Transport,
     H: Handler<T::Request>,
 {
     let Ok(quiet) = Quiet::new() else { return 1 };
     let mut helper = Helper {
         session,
+        child,
         desk: Some(Desk { socket, quiet, server: watch(server) }),
         children: Vec::new(),
         // Of zeros that the system has ready: what no message fills is no memory yet.
@@ -46,8 +49,10 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM))
 }
 
-struct Helper<'a, T, H> {
+struct Helper<'a, T, H, F> {
     session: &'a Session<T, H>,
+    /// Makes a request of what was sent, and handles it. Returns what a child ends with.
+    child: F,
     /// There until a child lets go of it.
     desk: Option<Desk>,
     children: Vec<Pid>,
@@ -69,10 +74,11 @@ fn watch(server: Pid) -> Option<OwnedFd> {
     watched.filter(|_| getppid() == server)
 }
 
-impl<T, H> Helper<'_, T, H>
+impl<T, H, F> Helper<'_, T, H, F>
 where
-    T: Portable,
+    T: Transport,
     H: Handler<T::Request>,
+    F: Fn(&Worker<H>, &T, &[u8], Option<OwnedFd>) -> i32,
 {
     /// Waits for an order or the end of a child, and does what follows. `None` at the end.
     fn turn(&mut self) -> Option<()> {
@@ -108,7 +114,7 @@ where
                 let started = self.start(number, parcel.length, parcel.descriptor);
                 self.tell(started);
             }
-            Some(Order::Signal(signal)) => self.signal(signal),
+            Some(Order::Signal(signal, child)) => self.signal(signal, child),
             // Nobody but the server speaks here; it waits for an answer all the same.
             None => self.tell(Report::Refused(libc::EPROTO)),
         }
@@ -116,7 +122,7 @@ where
 
     /// Forks a child for the request that the buffer holds.
     fn start(&mut self, number: u64, length: usize, descriptor: Option<OwnedFd>) -> Report {
-        let (desk, buffer) = (&mut self.desk, &self.buffer);
+        let (desk, buffer, body) = (&mut self.desk, &self.buffer, &self.child);
         let (worker, transport) = (self.session.worker(), self.session.transport());
         let mut descriptor = descriptor;
         let bell = worker.control().bell();
@@ -126,18 +132,7 @@ where
                 quiet.end();
             }
             let Some(Order::Start(_, bytes)) = Order::parse(&buffer[..length]) else { return 1 };
-            let request = worker::contain(|| transport.unpack(bytes, descriptor.take()));
-            match request {
-                Ok(Ok(request)) => {
-                    let job = Job::new(request, Ticket::default());
-                    children::handle(&worker.of_session(number), &mut Some(job))
-                }
-                Ok(Err(error)) => {
-                    failure::complain(format_args!("a request could not be unpacked: {error}"));
-                    children::FAILED
-                }
-                Err(_) => children::PANICKED,
-            }
+            body(&worker.of_session(number), transport, bytes, descriptor.take())
         });
         match started {
             Ok(pid) => {
@@ -157,9 +152,10 @@ where
     }
 
     /// Only this process knows that the numbers are still those of its children.
-    fn signal(&self, signal: i32) {
+    fn signal(&self, signal: i32, child: Option<Pid>) {
         if let Ok(signal) = Signal::try_from(signal) {
-            for child in &self.children {
+            let is_meant = |one: &&Pid| child.is_none_or(|child| child == **one);
+            for child in self.children.iter().filter(is_meant) {
                 let _ = kill(*child, signal);
             }
         }

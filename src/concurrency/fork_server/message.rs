@@ -19,8 +19,8 @@ const SIGNAL: u8 = 2;
 pub(super) enum Order<'a> {
     /// A child for the request that these bytes are, of this session.
     Start(u64, &'a [u8]),
-    /// This signal for all children.
-    Signal(i32),
+    /// This signal for one child, or for all.
+    Signal(i32, Option<Pid>),
 }
 
 impl<'a> Order<'a> {
@@ -31,20 +31,25 @@ impl<'a> Order<'a> {
         bytes.extend(session.to_le_bytes());
     }
 
-    pub(super) fn signal(signal: i32) -> [u8; HEADER] {
+    pub(super) fn signal(signal: i32, child: Option<Pid>) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[0] = SIGNAL;
-        bytes[1..].copy_from_slice(&i64::from(signal).to_le_bytes());
+        bytes[1..5].copy_from_slice(&signal.to_le_bytes());
+        bytes[5..].copy_from_slice(&child.map_or(0, Pid::as_raw).to_le_bytes());
         bytes
     }
 
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (head, request) = bytes.split_first_chunk::<HEADER>()?;
         let (kind, number) = head.split_first()?;
-        let number = number.try_into().ok()?;
         match *kind {
-            START => Some(Self::Start(u64::from_le_bytes(number), request)),
-            SIGNAL => Some(Self::Signal(i64::from_le_bytes(number).try_into().ok()?)),
+            START => Some(Self::Start(u64::from_le_bytes(number.try_into().ok()?), request)),
+            SIGNAL => {
+                let (signal, child) = number.split_first_chunk::<4>()?;
+                let child = i32::from_le_bytes(child.try_into().ok()?);
+                let child = (child != 0).then(|| Pid::from_raw(child));
+                Some(Self::Signal(i32::from_le_bytes(*signal), child))
+            }
             _ => None,
         }
     }
@@ -121,7 +126,9 @@ mod tests {
         Order::start(u64::MAX, &mut bytes);
         bytes.extend(b"request");
         assert_eq!(Order::parse(&bytes), Some(Order::Start(u64::MAX, b"request")));
-        assert_eq!(Order::parse(&Order::signal(15)), Some(Order::Signal(15)));
+        for child in [None, Some(Pid::from_raw(4711))] {
+            assert_eq!(Order::parse(&Order::signal(15, child)), Some(Order::Signal(15, child)));
+        }
     }
 
     #[test]

@@ -15,14 +15,14 @@ use socket2::SockRef;
 
 use self::message::{LONGEST, Order, REPORT, Report};
 use super::Concurrency;
-use super::children::{self, Children, Ends, Start};
+use super::children::{self, Children, Ends, number};
 use crate::drain::Closing;
 use crate::handler::Handler;
 use crate::in_flight::Ticket;
 use crate::session::Session;
 use crate::sys::{self, Caught, Exit, ForkRefused, Threads};
-use crate::transport::Portable;
-use crate::worker::{self, Ending, Place};
+use crate::transport::{Portable, Transport};
+use crate::worker::{self, Ending, Place, Worker};
 
 /// Each request runs in a process of its own, which is not forked from this one: for processes with
 /// threads, and for those with much memory. Python has nothing like it.
@@ -126,13 +126,75 @@ impl ForkServer {
     /// The process ids of the children whose end the helper has not told yet. They are children of
     /// the helper: this process can't wait for them.
     pub fn active_children(&self) -> impl Iterator<Item = u32> + '_ {
-        self.children.iter().map(|(child, _)| child.as_raw().unsigned_abs())
+        self.children.iter().map(|(child, _)| number(*child))
     }
 
     /// The process id of the helper, once the server has been made.
     #[must_use]
     pub fn helper(&self) -> Option<u32> {
-        self.helper.as_ref().map(|helper| helper.pid.as_raw().unsigned_abs())
+        self.helper.as_ref().map(|helper| number(helper.pid))
+    }
+
+    /// Forks the helper, while there is one thread. Its children make their requests, and handle
+    /// them, by `child`.
+    pub(super) fn fork_helper<T: Transport, H: Handler<T::Request>>(
+        &mut self,
+        session: &Session<T, H>,
+        child: impl Fn(&Worker<H>, &T, &[u8], Option<OwnedFd>) -> i32,
+    ) -> io::Result<()> {
+        let (ours, theirs) = sys::parcel_pair()?;
+        let mut ours = Some(ours);
+        let mut theirs = Some(theirs);
+        let owner = Pid::this();
+        let pid = session.fork(Threads::LikelyOne, Caught::now(), |worker, forked| {
+            drop(ours.take());
+            worker.quietly(|| session.transport().after_fork(forked));
+            let socket = theirs.take();
+            socket.map_or(children::FAILED, |socket| helper::run(session, socket, owner, child))
+        })?;
+        self.helper = ours.map(|socket| Helper { socket, pid, owner: process::id() });
+        Ok(())
+    }
+
+    /// Whether it can serve here.
+    pub(super) fn check(&self) -> io::Result<()> {
+        match &self.helper {
+            Some(helper) if helper.is_ours() => Ok(()),
+            Some(_) => Err(ForkRefused::NotOurs.into()),
+            None => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a ForkServer serves in the server that it was made with: a strategy that wraps \
+                 it has to pass `prepare` on",
+            )),
+        }
+    }
+
+    /// Gives the request in `place` to a child, as `pack` packs it. Where there is an error, the
+    /// request is still there.
+    pub(super) fn start<T: Transport, H: Handler<T::Request>>(
+        &mut self,
+        session: &Session<T, H>,
+        place: &mut Place<T::Request>,
+        pack: impl for<'r> FnOnce(
+            &T,
+            &'r T::Request,
+            &mut Vec<u8>,
+        ) -> io::Result<Option<BorrowedFd<'r>>>,
+    ) -> io::Result<()> {
+        let Some(job) = place else { return Ok(()) };
+        Order::start(session.worker().session(), &mut self.order);
+        let packed = worker::contain(|| pack(session.transport(), job, &mut self.order));
+        let descriptor = packed.unwrap_or_else(|payload| {
+            session.worker().quietly(|| drop(payload));
+            Err(io::Error::other("the transport's pack panicked"))
+        })?;
+        if self.order.len() > LONGEST {
+            return Err(too_long(self.order.len()));
+        }
+        let pid = self.hand_over(descriptor, |ticket, ending| session.ended(ticket, ending))?;
+        // The connection is the child's now: it must not be shut down here.
+        self.children.push((pid, worker::hand_over(place, Some(number(pid)))));
+        Ok(())
     }
 
     fn way(&self) -> io::Result<&Helper> {
@@ -172,31 +234,22 @@ impl Default for ForkServer {
 
 impl<T: Portable, H: Handler<T::Request>> Concurrency<T, H> for ForkServer {
     fn prepare(&mut self, session: &Session<T, H>) -> io::Result<()> {
-        let (ours, theirs) = sys::parcel_pair()?;
-        let mut ours = Some(ours);
-        let mut theirs = Some(theirs);
-        let owner = Pid::this();
-        let pid = session.fork(Threads::LikelyOne, Caught::now(), |worker, child| {
-            drop(ours.take());
-            worker.quietly(|| session.transport().after_fork(child));
-            theirs.take().map_or(children::FAILED, |socket| helper::run(session, socket, owner))
-        })?;
-        self.helper = ours.map(|socket| Helper { socket, pid, owner: process::id() });
-        Ok(())
+        self.fork_helper(session, |worker, transport, bytes, descriptor| {
+            let make = || transport.unpack(bytes, descriptor);
+            children::make_and_handle(worker, make, Worker::finish_unheard)
+        })
     }
 
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
-        let Some(helper) = &self.helper else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a ForkServer serves in the server that it was made with: a strategy that wraps \
-                 it has to pass `prepare` on",
-            ));
-        };
-        if !helper.is_ours() {
-            return Err(ForkRefused::NotOurs.into());
-        }
-        children::serve(self, session)
+        self.check()?;
+        children::serve(self, session, |server, place| {
+            let started = server.start(session, place, T::pack);
+            started.or_else(|error| {
+                let over = over(&error);
+                session.refuse_in(place, error);
+                over
+            })
+        })
     }
 
     fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {
@@ -238,39 +291,17 @@ impl Children for ForkServer {
         Ends { watch, look_after: None }
     }
 
-    fn signal(&mut self, signal: Signal) -> io::Result<()> {
-        self.way()?.send(&Order::signal(signal as i32), None)
-    }
-}
-
-impl<T: Portable, H: Handler<T::Request>> Start<T, H> for ForkServer {
-    fn start(&mut self, session: &Session<T, H>, place: &mut Place<T::Request>) -> io::Result<()> {
-        let Some(job) = place else { return Ok(()) };
-        Order::start(session.worker().session(), &mut self.order);
-        let transport = session.transport();
-        let packed = worker::contain(|| transport.pack(job, &mut self.order));
-        let started = match packed {
-            Ok(Ok(_)) if self.order.len() > LONGEST => Err(too_long(self.order.len())),
-            Ok(packed) => packed.and_then(|descriptor| {
-                self.hand_over(descriptor, |ticket, ending| session.ended(ticket, ending))
-            }),
-            Err(payload) => {
-                session.worker().quietly(|| drop(payload));
-                Err(io::Error::other("the transport's pack panicked"))
+    fn cut(&mut self, is_meant: impl Fn(&Ticket) -> bool) -> io::Result<()> {
+        match self.children.iter().find(|(_, ticket)| is_meant(ticket)) {
+            Some((pid, _)) => {
+                self.way()?.send(&Order::signal(Signal::SIGTERM as i32, Some(*pid)), None)
             }
-        };
-        match started {
-            Ok(pid) => {
-                // The connection is the child's now: it must not be shut down here.
-                self.children.push((pid, worker::hand_over(place)));
-                Ok(())
-            }
-            Err(error) => {
-                let over = has_ended(&error);
-                session.refuse_in(place, error);
-                if over { Err(ForkRefused::HelperEnded.into()) } else { Ok(()) }
-            }
+            None => Ok(()),
         }
+    }
+
+    fn signal(&mut self, signal: Signal) -> io::Result<()> {
+        self.way()?.send(&Order::signal(signal as i32, None), None)
     }
 }
 
@@ -281,8 +312,13 @@ fn too_long(length: usize) -> io::Error {
     )
 }
 
-fn has_ended(error: &io::Error) -> bool {
-    error.get_ref().and_then(|inner| inner.downcast_ref()) == Some(&ForkRefused::HelperEnded)
+/// What an error by which a request could not be given to a child means for the strategy: without the
+/// helper it is its end.
+pub(super) fn over(error: &io::Error) -> io::Result<()> {
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(ForkRefused::HelperEnded) => Err(ForkRefused::HelperEnded.into()),
+        _ => Ok(()),
+    }
 }
 
 /// The way to the process that children are forked from. When it is dropped, the helper is told that

@@ -70,6 +70,13 @@ impl Member {
         }
     }
 
+    /// Whether it has not ended by itself, nor as it was told. One that was told before it could hear is
+    /// ended by that, and has had nothing in hand.
+    pub(super) fn has_died(&self, exit: Exit) -> bool {
+        let deaf = self.told != 0 && !self.sheet.is_ready();
+        exit != Exit::Code(0) && !(deaf && exit == Exit::Signal(libc::SIGTERM))
+    }
+
     /// Whether it could serve before it ended: whoever could not is not to be replaced at once, or
     /// there would be no end to it. Somebody who kills one that is idle does no more than that.
     pub(super) fn has_come_up(&self, exit: Exit) -> bool {

@@ -272,6 +272,14 @@ where
 
     fn prepare(&mut self, session: &Session<T, H>) -> io::Result<()> {
         session.transport().check_fork()?;
+        if session.transport().is_in_memory() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the requests of this transport wait in the memory of this process, of which \
+                 PreForking would give each of its processes a copy; use Threading, ThreadPool or \
+                 Sync",
+            ));
+        }
         self.check_shards(session)
     }
 

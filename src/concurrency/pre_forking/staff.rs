@@ -83,6 +83,7 @@ impl Staff {
         C: Concurrency<T, H>,
     {
         (self.in_a_row, self.pause, self.exhausted) = (0, None, false);
+        let mut changes = session.changes();
         loop {
             self.workers.hush();
             self.reap(session)?;
@@ -93,6 +94,9 @@ impl Staff {
             }
             if session.is_stopping() {
                 self.tell(ASK);
+            }
+            if mem::replace(&mut changes, session.changes()) != changes {
+                self.tell(LOOK);
             }
             if self.exhausted && self.members.is_empty() {
                 return Ok(());
@@ -116,7 +120,7 @@ impl Staff {
             let left = member.told & LEAVE != 0 || exit == Exit::Code(0);
             // It may have been woken for a request that it has not taken.
             died |= exit != Exit::Code(0);
-            self.bury(&member, !left, &session.worker());
+            self.bury(&member, !left && member.has_died(exit), &session.worker());
             if member.told & LEAVE != 0 || session.is_stopping() {
                 continue;
             }
@@ -326,7 +330,7 @@ impl Staff {
         loop {
             while let Some((member, exit)) = self.take_one_that_has_ended() {
                 let (reported, lost) = (member.sheet.reported(), member.in_hand());
-                self.bury(&member, exit != Exit::Code(0), closing.worker());
+                self.bury(&member, member.has_died(exit), closing.worker());
                 // What it has given up, and what it lost when it was killed, is the same.
                 let gone = reported.abandoned.max(lost);
                 let known = member.counters.is_some();

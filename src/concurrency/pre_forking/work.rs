@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 use super::super::Concurrency;
 use super::super::children::FAILED;
-use super::sheet::Sheet;
+use super::sheet::{LEAVE, Sheet};
 use super::workers::Workers;
 use crate::ForkedChild;
 use crate::counters::Counters;
@@ -66,6 +66,10 @@ where
     // Whoever connects when the worker is to end is not to wait for what it still has to do.
     let let_go = child.letting_go(session.listeners());
     let heed = move || {
+        if !sys::is_child_of(supervisor) {
+            // It has said that the end is near, and will never say that it is there.
+            orders.order(LEAVE);
+        }
         orders.heed(&hears, number);
         if orders.leaves() {
             let_go();
@@ -77,6 +81,9 @@ where
     // Whoever was told before that could not hear it.
     if sheet.is_told() {
         heed();
+    }
+    if let Some(counters) = &counters {
+        counters.assign();
     }
     worker.handler().child_init();
     let (counted, bell) = (Arc::clone(&sheet), workers.clone());

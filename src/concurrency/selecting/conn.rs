@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags};
 use super::places::Token;
 use crate::failure::Stage;
 use crate::handler::Handler;
-use crate::request::{Progress, RequestTooLong, Room, Selectable};
+use crate::request::{Behind, Progress, RequestTooLong, Room, Selectable};
 use crate::sys::{self, Interest, Selector};
 use crate::worker::{Ending, Fault, Job, Place, Worker, step};
 
@@ -31,8 +31,7 @@ pub(super) struct State {
     wanted: usize,
     /// Something may have come.
     stirred: bool,
-    /// There may be more behind a read that gave less than it was asked for.
-    more: bool,
+    behind: Behind,
     /// A read has said that this is the end.
     ended: bool,
     /// It waits for the peer to take something.
@@ -196,7 +195,7 @@ impl<R: Selectable> Conn<R> {
         let flags = if self.state.sending { PollFlags::POLLOUT } else { PollFlags::POLLIN };
         // Where this fails, the next look says why.
         let _ = sys::poll(&mut [PollFd::new(connection, flags)], until);
-        self.state.stir(false);
+        self.state.stir(Behind::Nothing);
         true
     }
 
@@ -219,7 +218,7 @@ impl State {
             at: At::Opening { waited: false },
             wanted: 0,
             stirred: true,
-            more: false,
+            behind: Behind::Nothing,
             ended: false,
             sending: false,
             begun: false,
@@ -228,9 +227,9 @@ impl State {
     }
 
     /// Something has happened.
-    pub(super) fn stir(&mut self, more: bool) {
+    pub(super) fn stir(&mut self, behind: Behind) {
         self.stirred = true;
-        self.more |= more;
+        self.behind = self.behind.max(behind);
     }
 
     /// What there is to be done without waiting, and what is waited for afterwards.
@@ -240,7 +239,7 @@ impl State {
         room: &mut Room,
         stage: Stage,
     ) -> Result<Progress, Fault> {
-        (room.stirred, room.more) = (self.stirred && !self.ended, self.more);
+        (room.stirred, room.behind) = (self.stirred && !self.ended, self.behind);
         let progress = step(stage, || request.advance(room));
         self.sending = matches!(progress, Ok(Progress::Sending));
         self.ended |= matches!(progress, Ok(Progress::Ended));

@@ -18,7 +18,7 @@ use crate::control::Control;
 use crate::drain::Closing;
 use crate::failure::{Failure, Stage};
 use crate::handler::{Handler, Next};
-use crate::request::{Room, Selectable};
+use crate::request::{Behind, Room, Selectable};
 use crate::session::{Scope, Session};
 use crate::transport::Transport;
 use crate::worker::{Fault, Shared, Worker};
@@ -113,7 +113,8 @@ struct Bounds {
 impl Bounds {
     fn room(self, spare: Vec<u8>) -> Room {
         let Self { input, replies } = self;
-        Room { input, replies, stirred: false, more: false, opening: false, spare }
+        let behind = Behind::Nothing;
+        Room { input, replies, stirred: false, behind, opening: false, spare }
     }
 }
 

@@ -15,9 +15,9 @@ use super::places::{Next, Places, Token};
 use crate::control::Waiter;
 use crate::failure::Stage;
 use crate::handler::Handler;
-use crate::request::{Request, Room, Selectable};
+use crate::request::{Behind, Request, Room, Selectable};
 use crate::session::Session;
-use crate::sys::{Bell, Happenings, Interest, Selector};
+use crate::sys::{Bell, Happening, Happenings, Interest, Selector};
 use crate::transport::Transport;
 use crate::worker::{Fault, Worker};
 
@@ -150,7 +150,12 @@ where
     fn arrival(&self) -> Option<Box<Conn<T::Request>>> {
         let mut entrance = self.entrance.lock();
         match entrance.as_mut()?.take_next(&self.selector, self.interest()) {
-            Ok(Some(job)) => Some(Box::new(Conn::new(job))),
+            Ok(Some(job)) => {
+                if entrance.as_ref()?.is_busy() {
+                    self.places.lock().arrival();
+                }
+                Some(Box::new(Conn::new(job)))
+            }
             Ok(None) if !entrance.as_ref()?.is_over() => None,
             ended => {
                 if let Some(entrance) = entrance.take() {
@@ -238,13 +243,24 @@ where
                     self.nudge.drain();
                     places.awake();
                 }
-                number => places.stir(Token::of(number), happening.has_more()),
+                number => places.stir(Token::of(number), behind(happening)),
             }
         }
         places.take_turns();
         drop(places);
         self.after_wait(heard);
         Ok(())
+    }
+}
+
+/// What there may be behind a short read, by what has happened.
+fn behind(happening: Happening) -> Behind {
+    if happening.is_urgent() {
+        Behind::Urgent
+    } else if happening.is_last() {
+        Behind::Something
+    } else {
+        Behind::Nothing
     }
 }
 

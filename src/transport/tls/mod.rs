@@ -4,7 +4,7 @@ mod config;
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use rustls::server::ClientHello;
 pub use config::TlsConfig;
 pub(crate) use config::{Choice, Terms, UnderWay};
 
-use super::{LocalAddr, Portable, Transport};
+use super::forward::{forward_address, forward_portable, forward_transport};
+use super::{Portable, Transport};
 use crate::request::{TlsRequest, TlsStream};
-use crate::{ForkedChild, Waiter};
 
 /// Connections through TLS: it wraps a transport of connections, [`Tcp`](crate::Tcp),
 /// [`UnixStream`](crate::UnixStream) or what wraps them in turn, in the order that the bytes have on
@@ -184,61 +184,21 @@ impl<T: Transport<Request: TlsStream>> Transport for Tls<T> {
         Ok(self.inner.get_request()?.map(|request| self.wrap(request)))
     }
 
-    fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
-        self.inner.wait(waiter)
-    }
-
-    fn is_level_triggered(&self) -> bool {
-        self.inner.is_level_triggered()
-    }
-
-    fn server_close(self) -> io::Result<()> {
-        self.inner.server_close()
-    }
-
-    fn after_fork(&self, child: &ForkedChild<'_>) {
-        self.inner.after_fork(child);
-    }
-
-    fn check_fork(&self) -> io::Result<()> {
-        self.inner.check_fork()
-    }
+    forward_transport!();
 }
 
 impl<T: Portable<Request: TlsStream>> Portable for Tls<T> {
-    fn pack<'r>(
-        &self,
-        request: &'r Self::Request,
-        bytes: &mut Vec<u8>,
-    ) -> io::Result<Option<BorrowedFd<'r>>> {
-        self.inner.pack(request.get_ref(), bytes)
-    }
+    forward_portable!();
 
     fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<Self::Request> {
         Ok(self.wrap(self.inner.unpack(bytes, descriptor)?))
     }
-
-    fn is_from(&self, request: &Self::Request) -> bool {
-        self.inner.is_from(request.get_ref())
-    }
 }
+
+forward_address!(<T> Tls<T>);
 
 #[cfg(all(feature = "activation", any(target_os = "linux", target_os = "android")))]
 super::inherit_inner!(<T> Tls<T>, T: super::Inheritable + Transport<Request: TlsStream>);
-
-impl<T: LocalAddr> LocalAddr for Tls<T> {
-    type Addr = T::Addr;
-
-    fn local_addr(&self) -> io::Result<T::Addr> {
-        self.inner.local_addr()
-    }
-}
-
-impl<T: AsFd> AsFd for Tls<T> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inner.as_fd()
-    }
-}
 
 impl fmt::Debug for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

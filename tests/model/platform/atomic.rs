@@ -97,3 +97,8 @@ number!(AtomicU8, u8);
 number!(AtomicU32, u32);
 number!(AtomicU64, u64);
 number!(AtomicUsize, usize);
+
+/// As that of `std::sync::atomic`; there is nothing left for it to do.
+pub fn fence(order: Ordering) {
+    check(&[order]);
+}

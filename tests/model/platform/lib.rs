@@ -6,13 +6,13 @@ pub mod kernel;
 mod mutex;
 
 pub use loom::{model::Builder, thread};
-pub use mutex::Mutex;
+pub use mutex::{Mutex, MutexGuard};
 pub use std::{any, borrow, cell, error, fmt, io, mem, ops, process, ptr};
 
 /// As `std::sync`.
 pub mod sync {
     pub use crate::atomic;
-    pub use std::sync::{Arc, OnceLock, Weak};
+    pub use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 }
 
 /// As `std::time`.

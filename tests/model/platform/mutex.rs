@@ -14,6 +14,7 @@ pub struct Mutex<T> {
     value: loom::sync::Mutex<T>,
 }
 
+/// As `parking_lot::MutexGuard`.
 pub struct MutexGuard<'a, T> {
     is_held: &'a AtomicBool,
     value: loom::sync::MutexGuard<'a, T>,

@@ -1,5 +1,5 @@
 //! Model checking of what the library's threads tell each other: the stop, the permits, the places
-//! of connections, and the end.
+//! of connections, the wake-up of a channel, and the end.
 //!
 //! The files of the library stand here as they are (`#[path]`), on a [`platform`] whose threads,
 //! atomics, locks, descriptors and time are a model's. Loom runs each test once for every order in
@@ -18,6 +18,8 @@ extern crate platform as nix;
 extern crate platform as parking_lot;
 extern crate platform as std;
 
+mod admission;
+mod authentication;
 #[path = "../../../src/control/mod.rs"]
 mod control;
 #[path = "../../../src/counters/mod.rs"]
@@ -31,6 +33,9 @@ mod failure;
 mod handler;
 #[path = "../../../src/in_flight/mod.rs"]
 mod in_flight;
+mod live;
 mod sys;
 mod tests;
+#[path = "../../../src/transport/wakeup.rs"]
+mod wakeup;
 mod worker;

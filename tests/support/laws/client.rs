@@ -2,13 +2,15 @@
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::os::unix::net as unix;
 use std::sync::Arc;
+use std::time::Duration;
 
-use socket2::SockAddr;
+use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::end::{Bound, End};
+use super::WATCHDOG;
 use super::script::{Heard, Script};
 use super::world::{Guest, World};
 
@@ -25,31 +27,26 @@ pub enum Wire {
     UnixDatagram,
     /// TCP beside another transport, and among several.
     Beside,
-    /// Connections in memory, in pieces of so many bytes; of 0, as they come.
-    #[cfg(feature = "testing")]
-    Memory {
-        pieces: usize,
-    },
-    #[cfg(feature = "testing")]
-    MemoryDatagrams,
 }
 
 impl Wire {
     pub fn is_packet(self) -> bool {
-        match self {
-            Self::Udp | Self::UnixDatagram => true,
-            #[cfg(feature = "testing")]
-            Self::MemoryDatagrams => true,
-            _ => false,
-        }
+        matches!(self, Self::Udp | Self::UnixDatagram)
     }
 
-    /// Whether all of it is in this process's memory.
-    pub fn is_memory(self) -> bool {
+    fn socket(self, home: &std::path::Path) -> io::Result<Socket> {
+        let kind = if self.is_packet() { Type::DGRAM } else { Type::STREAM };
         match self {
-            #[cfg(feature = "testing")]
-            Self::Memory { .. } | Self::MemoryDatagrams => true,
-            _ => false,
+            Self::Tcp | Self::Udp | Self::Beside => {
+                let socket = Socket::new(Domain::IPV4, kind, None)?;
+                socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+                Ok(socket)
+            }
+            Self::UnixStream | Self::UnixDatagram => {
+                let socket = Socket::new(Domain::UNIX, kind, None)?;
+                socket.bind(&SockAddr::unix(home)?)?;
+                Ok(socket)
+            }
         }
     }
 }
@@ -87,7 +84,7 @@ pub fn heard(sent: usize) -> Heard {
 }
 
 pub struct Client {
-    end: End,
+    socket: Socket,
     wire: Wire,
     script: Script,
     number: usize,
@@ -104,15 +101,23 @@ impl Client {
         server: &SockAddr,
         guest: Guest,
     ) -> io::Result<Self> {
-        let end = loop {
-            let (bound, text) = Bound::new(wire, world, guest.client)?;
+        let home = world.homes.path().join(guest.client.to_string());
+        let socket = loop {
+            let socket = wire.socket(&home)?;
+            let address = socket.local_addr()?;
+            let text = match address.as_socket() {
+                Some(address) => address.text(),
+                None => home.display().to_string(),
+            };
             if world.expect(text, guest) {
-                break bound.connect(server)?;
+                break socket;
             }
         };
-        end.enter(world);
+        socket.connect(server)?;
+        socket.set_read_timeout(Some(WATCHDOG))?;
+        world.ends().insert(socket.as_raw_fd());
         let (Guest { client: number, script }, checked) = (guest, Cell::new(false));
-        Ok(Self { end, wire, script, number, sent: 0, checked, world: Arc::clone(world) })
+        Ok(Self { socket, wire, script, number, sent: 0, checked, world: Arc::clone(world) })
     }
 
     fn body(&self) -> String {
@@ -128,15 +133,15 @@ impl Client {
         if part.is_empty() {
             return Ok(());
         }
-        match self.end.send(part) {
+        match self.socket.send(part) {
             // Its request may be over before it has said all: the ledger tells whether it may.
             Err(error) if is_gone(&error) => Ok(()),
-            other => other,
+            other => other.map(drop),
         }
     }
 
     pub fn half_close(&self) -> io::Result<()> {
-        match self.end.half_close() {
+        match self.socket.shutdown(Shutdown::Write) {
             Err(error) if is_gone(&error) => Ok(()),
             other => other,
         }
@@ -144,7 +149,8 @@ impl Client {
 
     /// Goes away with a reset, where the transport has such a thing.
     pub fn abort(self) -> io::Result<()> {
-        self.end.reset(self.wire)
+        let resets = matches!(self.wire, Wire::Tcp | Wire::Beside);
+        if resets { self.socket.set_linger(Some(Duration::ZERO)) } else { Ok(()) }
     }
 
     /// Reads what the server had to say, which it has said by now, and says how that is wrong. A
@@ -161,9 +167,9 @@ impl Client {
     }
 
     fn packet(&self, answered: bool) -> io::Result<String> {
-        self.end.set_waiting(answered)?;
+        self.socket.set_nonblocking(!answered)?;
         let mut bytes = [0; 64];
-        match (&self.end).read(&mut bytes) {
+        match (&self.socket).read(&mut bytes) {
             Err(error) if !answered && error.kind() == ErrorKind::WouldBlock => Ok(String::new()),
             other => Ok(String::from_utf8_lossy(&bytes[..other?]).into_owned()),
         }
@@ -171,7 +177,7 @@ impl Client {
 
     fn rest(&self, answered: bool) -> io::Result<String> {
         let mut bytes = String::new();
-        match (&self.end).read_to_string(&mut bytes) {
+        match (&self.socket).read_to_string(&mut bytes) {
             // A server that closes with bytes unread resets the connection.
             Err(error) if !answered && is_gone(&error) => Ok(bytes),
             other => other.map(|_| bytes),
@@ -188,6 +194,6 @@ fn is_gone(error: &io::Error) -> bool {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.end.leave(&self.world);
+        self.world.ends().remove(&self.socket.as_raw_fd());
     }
 }

@@ -3,20 +3,19 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::WATCHDOG;
 
 /// How often it is looked whether another process has written something.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// A file without a name, opened for appending: one `write(2)` is one entry, whoever writes it. Or,
-/// of servers that don't fork, a list.
+/// A file without a name, opened for appending: one `write(2)` is one entry, whoever writes it.
 pub struct Ledger {
-    file: Option<File>,
+    file: File,
     written: Condvar,
-    list: Mutex<Vec<Entry>>,
-    /// How long an entry is waited for.
-    patience: Duration,
+    lock: Mutex<()>,
 }
 
 /// Something that happened to a request, or to none (serial 0).
@@ -28,49 +27,34 @@ pub struct Entry {
 }
 
 impl Ledger {
-    pub fn new(memory: bool, patience: Duration) -> io::Result<Self> {
-        let file = || Ok::<_, io::Error>(tempfile::Builder::new().append(true).tempfile()?);
-        let file = (!memory).then(file).transpose()?.map(tempfile::NamedTempFile::into_file);
-        Ok(Self { file, written: Condvar::new(), list: Mutex::default(), patience })
+    pub fn new() -> io::Result<Self> {
+        let file = tempfile::Builder::new().append(true).tempfile()?.into_file();
+        Ok(Self { file, written: Condvar::new(), lock: Mutex::new(()) })
     }
 
     pub fn record(&self, serial: usize, client: usize, event: &str) {
-        let mut list = self.lock();
-        match &self.file {
-            Some(file) => {
-                let line = format!("{serial} {client} {event}\n");
-                (&*file).write_all(line.as_bytes()).unwrap();
-            }
-            None => list.push(Entry { serial, client, event: event.to_owned() }),
-        }
+        let line = format!("{serial} {client} {event}\n");
+        let _lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        (&self.file).write_all(line.as_bytes()).unwrap();
         self.written.notify_all();
     }
 
     pub fn entries(&self) -> Vec<Entry> {
-        self.look(&self.lock())
-    }
-
-    fn look(&self, list: &[Entry]) -> Vec<Entry> {
-        let Some(file) = &self.file else { return list.to_vec() };
         let mut text = String::new();
-        FromStart(file, 0).read_to_string(&mut text).unwrap();
+        FromStart(&self.file, 0).read_to_string(&mut text).unwrap();
         text.lines().map(Entry::parse).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until the entries are as wanted; whether they came to be.
     pub fn wait_until(&self, wanted: impl Fn(&[Entry]) -> bool) -> bool {
-        let until = Instant::now() + self.patience;
-        let mut list = self.lock();
-        while !wanted(&self.look(&list)) {
+        let until = Instant::now() + WATCHDOG;
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        while !wanted(&self.entries()) {
             if until <= Instant::now() {
                 return false;
             }
-            let waited = self.written.wait_timeout(list, LOOK);
-            list = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.written.wait_timeout(lock, LOOK);
+            lock = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }

@@ -2,19 +2,15 @@
 //! with, and what both are made of. All of it is outsiders' code, on the crate's public surface.
 #![allow(clippy::unwrap_used, reason = "tests may, and clippy knows only the functions marked so")]
 
-pub mod choices;
 pub mod client;
-pub mod end;
 pub mod ledger;
+pub mod mixin;
 pub mod model;
-pub mod mutants;
 pub mod remains;
 pub mod rig;
 pub mod script;
 pub mod system;
 pub mod teller;
-#[cfg(feature = "testing")]
-pub mod walk;
 pub mod watched;
 pub mod world;
 

@@ -2,98 +2,18 @@
 
 use std::fmt;
 
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::Union;
+use proptest_state_machine::ReferenceStateMachine;
 use socketserver::Stage;
 
 use super::client::{LENGTH, Wire, heard};
-use super::mutants::Mutant;
+use super::mixin::Mixin;
 use super::script::{Heard, How, Script};
 
 pub const MOST_CLIENTS: usize = 10;
 const MOST_HANDLES: usize = 8;
-/// How often another client comes, beside the [`alternatives`].
-pub const CONNECT: u32 = 8;
-
-/// A strategy, by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mixin {
-    Sync,
-    Threading,
-    /// With a thread for each client, which ends when it waits.
-    ThreadPool,
-    /// With one thread.
-    ThreadPoolOne,
-    /// Of packets, for which it is not, `Sync`.
-    Selecting,
-    SelectingThreads,
-    SelectingPool,
-    Forking,
-    /// With one child at a time.
-    ForkingOne,
-    ForkServer,
-    /// One process, which serves as `Sync` does.
-    PreForking,
-    /// The same with a pool, as `ThreadPool`.
-    PreForkingPool,
-    /// The same with a table.
-    PreForkingSelecting,
-    /// `Forking` in a process with several threads, which refuses every request.
-    ForkingRefused,
-    /// `Sync` with a bug.
-    Mutated(Mutant),
-}
-
-impl Mixin {
-    /// Whether it needs a process with one thread.
-    pub fn forks(self) -> bool {
-        self.hands_over() || self.has_workers()
-    }
-
-    /// Whether a process beside that of the server takes the requests.
-    fn has_workers(self) -> bool {
-        matches!(self, Self::PreForking | Self::PreForkingPool | Self::PreForkingSelecting)
-    }
-
-    /// Whether it breaks a law.
-    pub fn is_mutated(self) -> bool {
-        matches!(self, Self::Mutated(_))
-    }
-
-    /// Whether each request goes to a process of its own.
-    pub fn hands_over(self) -> bool {
-        matches!(self, Self::Forking | Self::ForkingOne | Self::ForkServer)
-    }
-
-    /// Whether a peer that is slow holds all others.
-    fn is_serial(self) -> bool {
-        matches!(
-            self,
-            Self::Sync
-                | Self::ThreadPoolOne
-                | Self::ForkingOne
-                | Self::PreForking
-                | Self::PreForkingSelecting
-                | Self::Selecting
-                | Self::SelectingThreads
-                | Self::SelectingPool
-                | Self::Mutated(_)
-        )
-    }
-
-    /// Whether `handle_request` returns when its request has been handled.
-    pub fn handles_here(self) -> bool {
-        self.has_workers()
-            || matches!(
-                self,
-                Self::Sync
-                    | Self::ThreadPool
-                    | Self::ThreadPoolOne
-                    | Self::Selecting
-                    | Self::SelectingThreads
-                    | Self::SelectingPool
-                    | Self::Mutated(_)
-            )
-    }
-}
 
 /// What a case is about.
 #[derive(Debug, Clone)]
@@ -103,8 +23,6 @@ pub struct Setting {
     pub hooks_panic: bool,
     /// Whether it has limits that nobody meets, and a drain without deadlines.
     pub books: bool,
-    /// Whether requests can't be got at first, in memory.
-    pub failing: bool,
 }
 
 #[derive(Clone)]
@@ -282,11 +200,11 @@ impl Model {
         self.flows() && self.has_room() && self.setting.mixin != Mixin::ForkingRefused
     }
 
-    pub fn has_room(&self) -> bool {
+    fn has_room(&self) -> bool {
         self.clients.len() < MOST_CLIENTS
     }
 
-    pub fn allows(&self, transition: &Transition) -> bool {
+    fn allows(&self, transition: &Transition) -> bool {
         let stream = |client: usize| {
             let peer = self.clients.get(client);
             !self.is_packet() && peer.is_some_and(|peer| peer.end == End::Open)
@@ -323,7 +241,8 @@ impl Model {
             Transition::Join => self.running && self.stop && self.flows(),
             Transition::Serve => !self.running && (self.stop || self.can_be_stopped_by_handler()),
             Transition::HandleRequest => {
-                let waits = self.setting.mixin.handles_here();
+                let mixin = self.setting.mixin;
+                let waits = mixin.handles_here() || mixin.begins_here();
                 !self.running && self.flows() && !(waits && self.has_holding())
             }
         }
@@ -381,9 +300,7 @@ impl Model {
             return;
         }
         self.begun = true;
-        // An error in the place of the first takes all the time that there is.
-        let unsure = self.setting.failing || self.setting.mixin == Mixin::ForkingOne;
-        if self.clients.iter().any(is(Fate::Unknown)) || unsure {
+        if self.clients.iter().any(is(Fate::Unknown)) || self.setting.mixin == Mixin::ForkingOne {
             self.once = Once::Unknown;
             self.change(|fate| *fate == Fate::Queued, Fate::Unknown);
         } else if let Some(first) = self.clients.iter_mut().find(|peer| is(Fate::Queued)(peer)) {
@@ -405,13 +322,86 @@ impl Model {
     }
 }
 
-/// What may come next beside another client, and how often it is to, in groups of which some may
-/// have nothing for now.
-pub fn alternatives(state: &Model) -> Vec<(u32, Vec<Transition>)> {
+/// The model of servers under these strategies.
+#[derive(Debug)]
+pub struct Threads;
+#[derive(Debug)]
+pub struct Forks;
+
+macro_rules! reference {
+    ($($name:ty: $mixins:expr;)*) => {$(
+        impl ReferenceStateMachine for $name {
+            type State = Model;
+            type Transition = Transition;
+
+            fn init_state() -> BoxedStrategy<Model> {
+                init_state($mixins)
+            }
+
+            fn transitions(state: &Model) -> BoxedStrategy<Transition> {
+                transitions(state)
+            }
+
+            fn preconditions(state: &Model, transition: &Transition) -> bool {
+                state.allows(transition)
+            }
+
+            fn apply(mut state: Model, transition: &Transition) -> Model {
+                state.step(transition);
+                state
+            }
+        }
+    )*};
+}
+
+reference! {
+    Threads: vec![
+        Mixin::Sync,
+        Mixin::Threading,
+        Mixin::ThreadPool,
+        Mixin::ThreadPoolOne,
+        Mixin::Selecting,
+        Mixin::SelectingThreads,
+        Mixin::SelectingPool,
+        Mixin::ForkingRefused,
+    ];
+    Forks: vec![
+        Mixin::Forking,
+        Mixin::ForkingOne,
+        Mixin::ForkServer,
+        Mixin::FinishInChild,
+        Mixin::FinishInChildOfHelper,
+        Mixin::PreForking,
+        Mixin::PreForkingPool,
+        Mixin::PreForkingSelecting,
+    ];
+}
+
+pub fn wires() -> impl Strategy<Value = Wire> {
+    select(vec![Wire::Tcp, Wire::Udp, Wire::UnixStream, Wire::UnixDatagram, Wire::Beside])
+}
+
+pub fn scripts() -> impl Strategy<Value = Script> {
+    prop_oneof![2 => Just(Script::Fine), 3 => select(Script::of_peers())]
+}
+
+pub fn sent() -> impl Strategy<Value = usize> {
+    prop_oneof![2 => Just(LENGTH), 1 => 0..LENGTH]
+}
+
+fn init_state(mixins: Vec<Mixin>) -> BoxedStrategy<Model> {
+    let setting = (wires(), select(mixins), proptest::bool::weighted(0.3), any::<bool>());
+    let setting = setting.prop_map(|(wire, mixin, hooks_panic, books)| {
+        Model::new(Setting { wire, mixin, hooks_panic, books })
+    });
+    setting.boxed()
+}
+
+fn transitions(state: &Model) -> BoxedStrategy<Transition> {
     let clients = || 0..state.clients.len();
     let sends = clients().flat_map(|client| (1..=LENGTH).map(move |end| (client, end)));
     let sends = sends.map(|(client, end)| Transition::Send(client, end)).collect();
-    let mut alternatives = vec![
+    let alternatives: [(u32, Vec<Transition>); 10] = [
         (6, clients().map(Transition::Await).collect()),
         (3, sends),
         (1, clients().map(Transition::HalfClose).collect()),
@@ -423,9 +413,17 @@ pub fn alternatives(state: &Model) -> Vec<(u32, Vec<Transition>)> {
         (2, vec![Transition::Serve]),
         (2, vec![Transition::HandleRequest]),
     ];
-    for (_, group) in &mut alternatives {
-        group.retain(|transition| state.allows(transition));
+    let mut choices = Vec::new();
+    if state.has_room() {
+        let connect =
+            (scripts(), sent()).prop_map(|(script, sent)| Transition::Connect(script, sent));
+        choices.push((8, connect.boxed()));
     }
-    alternatives.retain(|(_, group)| !group.is_empty());
-    alternatives
+    for (weight, mut alternatives) in alternatives {
+        alternatives.retain(|transition| state.allows(transition));
+        if !alternatives.is_empty() {
+            choices.push((weight, select(alternatives).boxed()));
+        }
+    }
+    Union::new_weighted(choices).boxed()
 }

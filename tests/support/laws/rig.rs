@@ -8,23 +8,17 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-#[cfg(feature = "testing")]
-use nix::errno::Errno;
 use socket2::SockAddr;
-#[cfg(feature = "testing")]
-use socketserver::Options;
-#[cfg(feature = "testing")]
-use socketserver::testing::{InMemory, Memory, MemoryDatagrams};
 use socketserver::{
-    Beside, Concurrency, Drain, ForkServer, Forking, Limits, LocalAddr, Many, Outcome, Portable,
-    PreForking, Running, Selectable, Selecting, Server, StopHandle, Tcp, ThreadPool, Threading,
-    Transport, Udp, UnixDatagram, UnixStream,
+    Beside, Concurrency, Drain, FinishInChild, ForkServer, Forking, Limits, LocalAddr, Many,
+    Outcome, PreForking, Resumable, Running, Selectable, Selecting, Server, StopHandle, Tcp,
+    ThreadPool, Threading, Transport, Udp, UnixDatagram, UnixStream,
 };
 
 use super::WATCHDOG;
 use super::client::Wire;
-use super::model::{MOST_CLIENTS, Mixin, Setting};
-use super::mutants::Mutated;
+use super::mixin::Mixin;
+use super::model::{MOST_CLIENTS, Setting};
 use super::teller::Teller;
 use super::watched::{Inner, Visit, Watched};
 use super::world::World;
@@ -44,6 +38,8 @@ pub trait Rig {
 }
 
 pub fn build(world: &Arc<World>, setting: &Setting) -> io::Result<Box<dyn Rig>> {
+    let path = world.place.path().join("s");
+    let unix = SockAddr::unix(&path)?;
     let ip = |address: io::Result<std::net::SocketAddr>| address.map(SockAddr::from);
     match setting.wire {
         Wire::Tcp => {
@@ -56,46 +52,16 @@ pub fn build(world: &Arc<World>, setting: &Setting) -> io::Result<Box<dyn Rig>> 
             let address = ip(transport.local_addr())?;
             with(world, setting, transport, address)
         }
-        Wire::UnixStream => {
-            let path = world.socket_file();
-            let address = SockAddr::unix(&path)?;
-            streams(world, setting, UnixStream::options().bind(path)?, address)
-        }
-        Wire::UnixDatagram => {
-            let path = world.socket_file();
-            let address = SockAddr::unix(&path)?;
-            with(world, setting, UnixDatagram::options().bind(path)?, address)
-        }
+        Wire::UnixStream => streams(world, setting, UnixStream::options().bind(path)?, unix),
+        Wire::UnixDatagram => with(world, setting, UnixDatagram::options().bind(path)?, unix),
         Wire::Beside => {
             let tcp = || Tcp::options().bind("127.0.0.1:0");
             let many = Many::new([tcp()?, tcp()?])?;
             let address = ip(many.local_addr().map(|all| all[1]))?;
-            let unix = UnixStream::options().bind(world.socket_file())?;
-            let transport = Beside::new(unix, many)?;
+            let transport = Beside::new(UnixStream::options().bind(path)?, many)?;
             streams(world, setting, transport, address)
         }
-        #[cfg(feature = "testing")]
-        Wire::Memory { .. } => {
-            let transport = failing(Memory::options(), setting).bind("10.0.0.1:0")?;
-            let address = ip(transport.local_addr())?;
-            in_process(world, setting, transport, address)
-        }
-        #[cfg(feature = "testing")]
-        Wire::MemoryDatagrams => {
-            let transport = failing(MemoryDatagrams::options(), setting).bind("10.0.0.1:0")?;
-            let address = ip(transport.local_addr())?;
-            in_process(world, setting, transport, address)
-        }
     }
-}
-
-/// Errors of `get_request` that belong to one request and leave it there: the loop passes over them.
-#[cfg(feature = "testing")]
-fn failing<T: InMemory>(options: Options<T>, setting: &Setting) -> Options<T> {
-    let failing: &[u64] = if setting.failing { &[1, 3, 4, 8] } else { &[] };
-    failing
-        .iter()
-        .fold(options, |options, number| options.fail_get_request(*number, Errno::EPROTO.into()))
 }
 
 fn streams<T>(
@@ -105,7 +71,7 @@ fn streams<T>(
     address: SockAddr,
 ) -> io::Result<Box<dyn Rig>>
 where
-    T: Portable<Request: Inner + Selectable + Send> + AsFd + Send + Sync + 'static,
+    T: Resumable<Request: Inner + Selectable + Send> + AsFd + Send + Sync + 'static,
 {
     match setting.mixin {
         Mixin::Selecting => {
@@ -133,9 +99,18 @@ fn with<T>(
     address: SockAddr,
 ) -> io::Result<Box<dyn Rig>>
 where
-    T: Portable<Request: Inner + Send> + Send + Sync + 'static,
+    T: Resumable<Request: Inner + Send> + Send + Sync + 'static,
 {
     match setting.mixin {
+        Mixin::Sync | Mixin::Selecting | Mixin::SelectingThreads | Mixin::SelectingPool => {
+            boxed(world, setting, transport, address, socketserver::Sync)
+        }
+        Mixin::Threading => boxed(world, setting, transport, address, Threading::new()),
+        Mixin::ThreadPool => {
+            let pool = ThreadPool::new(MOST_CLIENTS).idle_timeout(Duration::ZERO);
+            boxed(world, setting, transport, address, pool)
+        }
+        Mixin::ThreadPoolOne => boxed(world, setting, transport, address, ThreadPool::new(1)),
         Mixin::Forking | Mixin::ForkingRefused => {
             boxed(world, setting, transport, address, Forking::new())
         }
@@ -143,6 +118,12 @@ where
             boxed(world, setting, transport, address, Forking::new().max_children(1)?)
         }
         Mixin::ForkServer => boxed(world, setting, transport, address, ForkServer::new()),
+        Mixin::FinishInChild => {
+            boxed(world, setting, transport, address, FinishInChild::new(Forking::new()))
+        }
+        Mixin::FinishInChildOfHelper => {
+            boxed(world, setting, transport, address, FinishInChild::new(ForkServer::new()))
+        }
         Mixin::PreForking | Mixin::PreForkingSelecting => {
             let strategy = PreForking::new(1, socketserver::Sync)?;
             boxed(world, setting, transport, address, strategy)
@@ -153,28 +134,6 @@ where
             world.workers.get_or_init(|| strategy.workers());
             boxed(world, setting, transport, address, strategy)
         }
-        _ => in_process(world, setting, transport, address),
-    }
-}
-
-fn in_process<T>(
-    world: &Arc<World>,
-    setting: &Setting,
-    transport: T,
-    address: SockAddr,
-) -> io::Result<Box<dyn Rig>>
-where
-    T: Transport<Request: Inner + Send> + Send + Sync + 'static,
-{
-    match setting.mixin {
-        Mixin::Threading => boxed(world, setting, transport, address, Threading::new()),
-        Mixin::ThreadPool => {
-            let pool = ThreadPool::new(MOST_CLIENTS).idle_timeout(Duration::ZERO);
-            boxed(world, setting, transport, address, pool)
-        }
-        Mixin::ThreadPoolOne => boxed(world, setting, transport, address, ThreadPool::new(1)),
-        Mixin::Mutated(mutant) => boxed(world, setting, transport, address, Mutated::new(mutant)),
-        _ => boxed(world, setting, transport, address, socketserver::Sync),
     }
 }
 
@@ -209,16 +168,14 @@ where
         // Where there can be no thread to watch the loop, the loop has to watch itself.
         server = server.service_interval(WATCHDOG);
     }
-    let here = forks || setting.wire.is_memory();
-    Ok(Box::new(Machine { idle: Some(server), running: None, address, here }))
+    Ok(Box::new(Machine { idle: Some(server), running: None, address, forks }))
 }
 
 struct Machine<T: Transport, C> {
     idle: Option<Server<Watched<T>, C, Teller>>,
     running: Option<Running<Watched<T>, C, Teller>>,
     address: SockAddr,
-    /// On this thread: there may be no other, or somebody watches it.
-    here: bool,
+    forks: bool,
 }
 
 impl<T, C> Machine<T, C>
@@ -242,7 +199,7 @@ where
             let value = run(&mut server);
             (server, value)
         };
-        let (server, value) = if self.here { work() } else { within(what, work) };
+        let (server, value) = if self.forks { work() } else { within(what, work) };
         let world = Arc::clone(&server.handler().world);
         self.idle = Some(server);
         assert!(!world.overdue.load(SeqCst), "{what} did not return");
@@ -272,9 +229,7 @@ where
 
     fn join(&mut self) {
         let running = self.running.take().unwrap();
-        let join = || running.join();
-        let joined = if self.here { join() } else { within("serve_forever", join) };
-        self.idle = Some(joined.unwrap());
+        self.idle = Some(within("serve_forever", || running.join()).unwrap());
     }
 
     fn serve_forever(&mut self) {
@@ -288,7 +243,7 @@ where
 
     fn close(&mut self) {
         let server = self.idle.take().unwrap();
-        let closed = if self.here { server.close() } else { within("close", || server.close()) };
+        let closed = if self.forks { server.close() } else { within("close", || server.close()) };
         closed.unwrap();
     }
 }

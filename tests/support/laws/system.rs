@@ -12,15 +12,15 @@ use socketserver::{Event, FailureKind, Outcome, Refusal, Stage, StopHandle};
 use super::client::{Client, LENGTH};
 use super::hush_scripted_panics;
 use super::ledger::Entry;
-use super::model::{End, Fate, Mixin, Model, Once, Transition};
+use super::mixin::Mixin;
+use super::model::{End, Fate, Model, Once, Transition};
 use super::remains::{Remains, reap_leftovers};
 use super::rig::{Rig, build};
 use super::script::{Script, name_of};
 use super::world::{Guest, World};
 
 pub struct System {
-    /// None in memory: whoever plays thousands looks once for many.
-    before: Option<Remains>,
+    before: Remains,
     world: Arc<World>,
     rig: Box<dyn Rig>,
     address: SockAddr,
@@ -34,13 +34,9 @@ pub struct System {
 impl System {
     fn start(model: &Model) -> io::Result<Self> {
         hush_scripted_panics();
-        let sockets = !model.setting.wire.is_memory();
-        let look = || {
-            reap_leftovers();
-            Remains::now()
-        };
-        let before = sockets.then(look).transpose()?;
-        let world = Arc::new(World::new(&model.setting)?);
+        reap_leftovers();
+        let before = Remains::now()?;
+        let world = Arc::new(World::new()?);
         let rig = build(&world, &model.setting)?;
         let (address, handles) = (rig.address(), vec![rig.handle()]);
         let clients = Vec::new();
@@ -108,7 +104,8 @@ impl System {
         let client = newest.filter(|_| taken > 0).map(|entry| entry.client);
         // Under the others it is not known yet.
         let mixin = model.setting.mixin;
-        let at_once = mixin.handles_here() || mixin == Mixin::ForkingRefused;
+        let begun_here = mixin.begins_here() && outcome == Outcome::Failed;
+        let at_once = mixin.handles_here() || mixin == Mixin::ForkingRefused || begun_here;
         let has_failed = |client| {
             at_once && story(&entries, client).iter().any(|event| event.starts_with("handle_error"))
         };
@@ -209,8 +206,11 @@ impl System {
             }
         }
         self.check_counters(model, &entries);
-        let handed_over = model.setting.mixin.hands_over();
-        let forked = if handed_over { count(name_of(Stage::Establish)) } else { 0 };
+        let forked = match model.setting.mixin {
+            mixin if mixin.hands_over() => count(name_of(Stage::Establish)),
+            mixin if mixin.begins_here() => self.world.handed_over.load(SeqCst),
+            _ => 0,
+        };
         assert_eq!(count(COPY_CLOSED), forked, "copies closed: {entries:?}");
         let served = count("get_request") - self.taken_once;
         assert_eq!(count("service_actions"), served, "one for each that was taken: {entries:?}");
@@ -258,12 +258,11 @@ impl System {
 
     /// Law 5.
     fn check_remains(self) -> io::Result<()> {
-        let files = self.world.left_over()?;
+        let files = self.world.place.path().read_dir()?.collect::<io::Result<Vec<_>>>()?;
         assert!(files.is_empty(), "left over: {files:?}");
         let before = self.before.clone();
         drop(self);
-        let left = before.map_or(Ok(Ok(())), |before| Remains::since(&before))?;
-        if let Err(left) = left {
+        if let Err(left) = Remains::since(&before)? {
             panic!("{left}");
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
-use socketserver::{Event, Failure, Handler, Next, ReadLine, Stage, StopHandle};
+use socketserver::{Begun, Event, Failure, Handler, InHalves, Next, ReadLine, Stage, StopHandle};
 
 use super::script::{Script, handle_error, name_of};
 use super::watched::{Inner, Visit};
@@ -47,15 +47,7 @@ impl<R: Inner> Handler<Visit<R>> for Teller {
     }
 
     fn handle(&self, visit: &mut Visit<R>) -> io::Result<Next> {
-        visit.record(name_of(Stage::Handle));
-        let body = line(visit)?;
-        let script = visit.heard.ok_or(ErrorKind::InvalidData)?;
-        script.act(Stage::Handle)?;
-        if script == Script::Stops {
-            self.stop.stop();
-        }
-        visit.write_all(body.as_bytes())?;
-        Ok(Next::Done)
+        self.both_halves(visit)
     }
 
     fn finish(&self, visit: &mut Visit<R>) -> io::Result<()> {
@@ -87,6 +79,28 @@ impl<R: Inner> Handler<Visit<R>> for Teller {
             self.stop.stop();
         }
         self.tell("service_actions");
+    }
+}
+
+/// The message is heard where it comes in, and answered where that may be somewhere else.
+impl<R: Inner> InHalves<Visit<R>> for Teller {
+    type Rest = Vec<u8>;
+
+    fn begin(&self, visit: &mut Visit<R>) -> io::Result<Begun<Vec<u8>>> {
+        visit.record(name_of(Stage::Handle));
+        let body = line(visit)?;
+        self.world.handed_over.fetch_add(1, SeqCst);
+        Ok(Begun::InChild(body.into()))
+    }
+
+    fn finish_in_child(&self, visit: &mut Visit<R>, body: Vec<u8>) -> io::Result<Next> {
+        let script = visit.heard.ok_or(ErrorKind::InvalidData)?;
+        script.act(Stage::Handle)?;
+        if script == Script::Stops {
+            self.stop.stop();
+        }
+        visit.write_all(&body)?;
+        Ok(Next::Done)
     }
 }
 

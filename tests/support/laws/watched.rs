@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
 use socketserver::{
-    Activity, Cutter, Datagram, DatagramSocket, Either, FailureKind, ForkedChild, Portable,
-    Progress, Request, Room, Selectable, Stage, StreamRequest, StreamSocket, Transport, Waiter,
+    Activity, Datagram, DatagramSocket, Either, FailureKind, ForkedChild, Portable, Progress,
+    Request, Resumable, Room, Selectable, Stage, StreamRequest, StreamSocket, Transport, Waiter,
 };
 
 use super::client::Address;
@@ -121,16 +121,30 @@ impl<T: Portable<Request: Inner>> Portable for Watched<T> {
         visit: &'r Self::Request,
         bytes: &mut Vec<u8>,
     ) -> io::Result<Option<BorrowedFd<'r>>> {
-        let Visit { inner, serial, guest: Guest { client, script }, .. } = visit;
+        self.put(visit, bytes);
+        self.inner.pack(visit.inner.as_ref().unwrap(), bytes)
+    }
+
+    fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<Self::Request> {
+        let (mut visit, rest) = self.take(bytes);
+        visit.inner = Some(self.inner.unpack(rest, descriptor)?);
+        Ok(visit)
+    }
+}
+
+impl<T: Transport<Request: Inner>> Watched<T> {
+    /// Puts what is known of a visit beside the request.
+    fn put(&self, visit: &Visit<T::Request>, bytes: &mut Vec<u8>) {
+        let Visit { serial, guest: Guest { client, script }, .. } = visit;
         bytes.extend(serial.to_le_bytes());
         bytes.extend(client.to_le_bytes());
         let word = script.word();
         bytes.extend(word.len().to_le_bytes());
         bytes.extend(word.as_bytes());
-        self.inner.pack(inner.as_ref().unwrap(), bytes)
     }
 
-    fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<Self::Request> {
+    /// What was put, and what follows.
+    fn take<'b>(&self, bytes: &'b [u8]) -> (Visit<T::Request>, &'b [u8]) {
         let mut rest = bytes;
         let mut number = || {
             let (number, tail) = rest.split_first_chunk().unwrap();
@@ -140,9 +154,28 @@ impl<T: Portable<Request: Inner>> Portable for Watched<T> {
         let (serial, client, length) = (number(), number(), number());
         let (word, rest) = rest.split_at(length);
         let script = Script::parse(std::str::from_utf8(word).unwrap()).unwrap();
-        let inner = Some(self.inner.unpack(rest, descriptor)?);
         let guest = Guest { client, script };
-        Ok(Visit { inner, serial, guest, heard: None, world: Arc::clone(&self.world) })
+        let world = Arc::clone(&self.world);
+        (Visit { inner: None, serial, guest, heard: None, world }, rest)
+    }
+}
+
+impl<T: Resumable<Request: Inner>> Resumable for Watched<T> {
+    fn suspend<'r>(
+        &self,
+        visit: &'r Self::Request,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<Option<BorrowedFd<'r>>> {
+        self.put(visit, bytes);
+        self.inner.suspend(visit.inner.as_ref().unwrap(), bytes)
+    }
+
+    fn resume(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<Self::Request> {
+        let (mut visit, rest) = self.take(bytes);
+        visit.inner = Some(self.inner.resume(rest, descriptor)?);
+        // It has been set up.
+        visit.heard = Some(visit.guest.script);
+        Ok(visit)
     }
 }
 
@@ -178,10 +211,6 @@ impl<R: Inner> Request for Visit<R> {
 
     fn connection(&self) -> Option<BorrowedFd<'_>> {
         self.inner.as_ref().and_then(Request::connection)
-    }
-
-    fn cutter(&self) -> Option<Cutter> {
-        self.inner.as_ref().and_then(Request::cutter)
     }
 
     fn watch(&mut self, activity: &Activity) {

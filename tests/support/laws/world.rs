@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
-use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,9 +13,7 @@ use socketserver::{Counters, Workers};
 use tempfile::TempDir;
 
 use super::super::processes::lives;
-use super::WATCHDOG;
 use super::ledger::{Entry, Ledger};
-use super::model::Setting;
 use super::script::Script;
 
 const LEFT: &str = "left";
@@ -24,10 +21,14 @@ const LEFT: &str = "left";
 /// Standard mutexes, as children use them too.
 pub struct World {
     pub ledger: Ledger,
-    /// Where the server's socket file is, and where the clients' are; none in memory.
-    places: Option<[TempDir; 2]>,
+    /// Where the server's socket file is.
+    pub place: TempDir,
+    /// Where the clients' are.
+    pub homes: TempDir,
     /// How many requests have been taken.
     pub taken: AtomicUsize,
+    /// How many of them have been begun, and been given to somebody who finishes them.
+    pub handed_over: AtomicUsize,
     /// Whether a serve loop went on although it should have stopped.
     pub overdue: AtomicBool,
     pub counters: Counters,
@@ -47,38 +48,20 @@ pub struct Guest {
 }
 
 impl World {
-    pub fn new(setting: &Setting) -> io::Result<Self> {
-        let memory = setting.wire.is_memory();
-        // What is not to come need not be waited for very long.
-        let patience = if setting.mixin.is_mutated() { WATCHDOG / 10 } else { WATCHDOG };
-        let places = || Ok::<_, io::Error>([tempfile::tempdir()?, tempfile::tempdir()?]);
+    pub fn new() -> io::Result<Self> {
         Ok(Self {
-            ledger: Ledger::new(memory, patience)?,
-            places: (!memory).then(places).transpose()?,
+            ledger: Ledger::new()?,
+            place: tempfile::tempdir()?,
+            homes: tempfile::tempdir()?,
             taken: AtomicUsize::new(0),
+            handed_over: AtomicUsize::new(0),
             overdue: AtomicBool::new(false),
             counters: Counters::new()?,
-            events: Ledger::new(memory, patience)?,
+            events: Ledger::new()?,
             workers: OnceLock::new(),
             book: Mutex::default(),
             ends: Mutex::default(),
         })
-    }
-
-    /// The server's socket file.
-    pub fn socket_file(&self) -> PathBuf {
-        self.places.as_ref().unwrap()[0].path().join("s")
-    }
-
-    /// What the server has left where that was.
-    pub fn left_over(&self) -> io::Result<Vec<PathBuf>> {
-        let Some([place, _]) = &self.places else { return Ok(Vec::new()) };
-        place.path().read_dir()?.map(|entry| Ok(entry?.path())).collect()
-    }
-
-    /// A client's socket file.
-    pub fn home(&self, client: usize) -> PathBuf {
-        self.places.as_ref().unwrap()[1].path().join(client.to_string())
     }
 
     /// Whether `address` was free to be this guest's: a system may give a port twice.

@@ -6,6 +6,7 @@ use std::mem;
 use std::time::Instant;
 
 use super::conn::Conn;
+use crate::request::Behind;
 
 /// So many pieces of memory are kept for connections that have something to read.
 const SPARE: usize = 64;
@@ -69,13 +70,18 @@ struct Place<R> {
 
 enum State<R> {
     Free,
-    /// Somebody works at it; whether something has happened since, and whether a short read tells less than all of it.
+    /// Somebody works at it; whether something has happened since, and what that was.
     Out {
         stirred: bool,
-        more: bool,
+        behind: Behind,
     },
     Parked(Box<Conn<R>>),
     Ready(Box<Conn<R>>),
+}
+
+impl<R> State<R> {
+    /// Somebody has begun to work at it.
+    const AT_WORK: Self = Self::Out { stirred: false, behind: Behind::Nothing };
 }
 
 impl<R> Default for Places<R> {
@@ -107,7 +113,7 @@ impl<R> Places<R> {
             (self.all.len() - 1) as u32
         });
         let place = &mut self.all[index as usize];
-        place.conn = State::Out { stirred: false, more: false };
+        place.conn = State::AT_WORK;
         Token { index, generation: place.generation }
     }
 
@@ -126,19 +132,19 @@ impl<R> Places<R> {
     }
 
     /// Something has happened to a connection.
-    pub(super) fn stir(&mut self, token: Token, more: bool) {
+    pub(super) fn stir(&mut self, token: Token, behind: Behind) {
         let Some(place) = self.place(token) else { return };
         match mem::replace(&mut place.conn, State::Free) {
             State::Free => {}
-            State::Out { more: before, .. } => {
-                place.conn = State::Out { stirred: true, more: more || before };
+            State::Out { behind: before, .. } => {
+                place.conn = State::Out { stirred: true, behind: behind.max(before) };
             }
             State::Ready(mut conn) => {
-                conn.state.stir(more);
+                conn.state.stir(behind);
                 place.conn = State::Ready(conn);
             }
             State::Parked(mut conn) => {
-                conn.state.stir(more);
+                conn.state.stir(behind);
                 place.conn = State::Ready(conn);
                 self.parked -= 1;
                 self.ready.push_back(token);
@@ -168,7 +174,7 @@ impl<R> Places<R> {
     fn ready(&mut self) -> Option<Box<Conn<R>>> {
         while let Some(token) = self.ready.pop_front() {
             let Some(place) = self.place(token) else { continue };
-            match mem::replace(&mut place.conn, State::Out { stirred: false, more: false }) {
+            match mem::replace(&mut place.conn, State::AT_WORK) {
                 State::Ready(mut conn) => {
                     conn.state.leaving = self.leaving;
                     return Some(conn);
@@ -202,12 +208,12 @@ impl<R> Places<R> {
         }
         let leaving = self.leaving;
         let place = self.place(token)?;
-        let (stirred, more) = match place.conn {
-            State::Out { stirred, more } => (stirred, more),
-            _ => (false, false),
+        let (stirred, behind) = match place.conn {
+            State::Out { stirred, behind } => (stirred, behind),
+            _ => (false, Behind::Nothing),
         };
         if stirred {
-            conn.state.stir(more);
+            conn.state.stir(behind);
         }
         // One that has not seen yet that the server leaves has to.
         if again || stirred || (leaving && !conn.state.leaving) {
@@ -260,7 +266,7 @@ impl<R> Places<R> {
                 Some(place) if place.timer == Some(at) => place.timer = None,
                 _ => continue,
             }
-            self.stir(token, false);
+            self.stir(token, Behind::Nothing);
         }
     }
 
@@ -271,7 +277,7 @@ impl<R> Places<R> {
             let place = &self.all[index];
             if let State::Parked(_) = place.conn {
                 let token = Token { index: index as u32, generation: place.generation };
-                self.stir(token, false);
+                self.stir(token, Behind::Nothing);
             }
         }
     }

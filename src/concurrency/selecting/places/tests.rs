@@ -37,8 +37,8 @@ fn what_happens_to_one_that_waits_makes_it_ready_once() {
     let mut places = Table::default();
     let token = parked(&mut places, None);
     assert_eq!(next(&mut places), "wait");
-    places.stir(token, false);
-    places.stir(token, true);
+    places.stir(token, Behind::Nothing);
+    places.stir(token, Behind::Something);
     let Next::Conn(conn) = places.next() else { panic!("it is ready") };
     assert_eq!(next(&mut places), "wait");
     assert!(places.park(token, conn, None, false).is_none());
@@ -49,7 +49,7 @@ fn what_happens_to_one_that_waits_makes_it_ready_once() {
 fn what_happens_while_somebody_works_at_it_is_not_lost() {
     let mut places = Table::default();
     let (token, conn) = enter(&mut places);
-    places.stir(token, false);
+    places.stir(token, Behind::Nothing);
     assert!(places.park(token, conn, None, false).is_none());
     assert_eq!(next(&mut places), "conn");
 }
@@ -59,7 +59,7 @@ fn one_that_has_its_turn_again_has_it_after_the_others() {
     let mut places = Table::default();
     let first = parked(&mut places, None);
     let (again, conn) = enter(&mut places);
-    places.stir(first, false);
+    places.stir(first, Behind::Nothing);
     assert!(places.park(again, conn, None, true).is_none());
     places.arrival();
     assert_eq!([next(&mut places), next(&mut places)], ["arrival", "conn"]);
@@ -77,8 +77,8 @@ fn one_who_has_worked_gets_another_unless_there_is_a_new_one() {
     let mut places = Table::default();
     let [first, second] = [(); 2].map(|()| parked(&mut places, None));
     let mut spare = Vec::with_capacity(1);
-    places.stir(first, false);
-    places.stir(second, false);
+    places.stir(first, Behind::Nothing);
+    places.stir(second, Behind::Nothing);
     assert!(places.another(&mut spare).is_some() && spare.capacity() == 1);
     places.arrival();
     assert!(places.another(&mut spare).is_none());
@@ -90,13 +90,13 @@ fn one_who_has_worked_gets_another_unless_there_is_a_new_one() {
 fn a_place_is_used_again_and_what_was_meant_for_another_does_not_count() {
     let mut places = Table::default();
     let gone = parked(&mut places, Some(Instant::now()));
-    places.stir(gone, false);
+    places.stir(gone, Behind::Nothing);
     assert_eq!(next(&mut places), "conn");
     places.leave(gone);
     places.leave(gone);
     let token = parked(&mut places, None);
     assert_eq!((token.index, token.generation), (gone.index, gone.generation + 1));
-    places.stir(gone, true);
+    places.stir(gone, Behind::Something);
     places.mind_the_clock();
     assert_eq!(next(&mut places), "wait");
     assert_eq!(Token::of(token.number()), token);
@@ -120,7 +120,7 @@ fn timers_of_those_who_are_gone_do_not_heap_up() {
     let mut places = Table::default();
     for _ in 0..10_000 {
         let token = parked(&mut places, Some(soon()));
-        places.stir(token, false);
+        places.stir(token, Behind::Nothing);
         assert_eq!(next(&mut places), "conn");
         places.leave(token);
     }
@@ -173,7 +173,7 @@ fn it_is_over_when_nobody_waits_any_more() {
     assert!(places.park(works, conn, None, false).is_none());
     let Next::Conn(conn) = places.next() else { panic!("it has to know") };
     assert_eq!(next(&mut places), "wait");
-    places.stir(waits, true);
+    places.stir(waits, Behind::Something);
     assert_eq!(next(&mut places), "conn");
     places.leave(waits);
     assert_eq!(next(&mut places), "over");

@@ -42,8 +42,8 @@ fn a_stop_hurries_the_end() {
         let (control, stop) = control();
         let flight = flight(&control, 1);
         let connection = kernel::open();
-        let ticket = Ticket::new(&flight, None);
-        let (listed, _) = ticket.list(BorrowedFd::new(connection)).unwrap();
+        let mut ticket = Ticket::new(&flight, None);
+        let (listed, _) = ticket.list(Some(BorrowedFd::new(connection))).unwrap();
         let closing = close(&control, &flight);
         let stop = thread::spawn(move || stop.stop());
         let request = thread::spawn(move || {

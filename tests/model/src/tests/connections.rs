@@ -5,7 +5,8 @@ use std::os::fd::BorrowedFd;
 use platform::kernel;
 
 use super::*;
-use crate::in_flight::{Activity, Connections, Ticket};
+use crate::in_flight::{Activity, Connections, Cut, Ticket};
+use crate::live::Board;
 
 /// A connection of which nobody has a place.
 fn outsider() {
@@ -16,8 +17,8 @@ fn outsider() {
 /// As a worker with its request: entered, left, closed. Returns whether it was cut.
 fn connection(flight: &Arc<InFlight>, work: impl FnOnce(&Activity)) -> bool {
     let number = kernel::open();
-    let ticket = Ticket::new(flight, None);
-    let (listed, activity) = ticket.list(BorrowedFd::new(number)).unwrap();
+    let mut ticket = Ticket::new(flight, None);
+    let (listed, activity) = ticket.list(Some(BorrowedFd::new(number))).unwrap();
     work(&activity);
     drop(listed);
     kernel::close(number)
@@ -103,5 +104,29 @@ fn what_is_cut_is_cut_once() {
         });
         join(cutters);
         assert_eq!(flight.connections.count_cut(), usize::from(cut), "each is counted once");
+    });
+}
+
+/// 3 threads: as the first of these, with one that cuts it alone, by its number; and it is in the
+/// list until its ticket is gone.
+#[test]
+fn nothing_is_cut_alone_that_has_left() {
+    model(|| {
+        let (control, _) = control();
+        let board = Arc::new(Board::new().unwrap());
+        let permits = Permits::new(1).steered(Some(board));
+        let counters = Counters::new().unwrap();
+        let flight = Arc::new(InFlight::new(control, counters, permits));
+        let cutter = thread::spawn({
+            let flight = Arc::clone(&flight);
+            move || flight.connections.cut_one(1, false) == Cut::Done
+        });
+        let other = thread::spawn(outsider);
+        let cut = connection(&flight, |_| ());
+        outsider();
+        assert_eq!(cutter.join().unwrap(), cut);
+        join([other]);
+        assert_eq!(flight.connections.count_cut(), 0, "the end of the server has cut nothing");
+        assert!(flight.connections.list(false).is_empty());
     });
 }

@@ -6,6 +6,7 @@ mod permits;
 mod stop;
 mod timer;
 mod wakers;
+mod wakeup;
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use super::*;
 use crate::in_flight::Ticket;
+use crate::live::Board;
 
 /// See `Session::wait_to_enter`.
 fn wait_to_enter(flight: &InFlight, number: u64) {
@@ -14,9 +15,9 @@ fn wait_to_enter(flight: &InFlight, number: u64) {
     }
 }
 
-/// As a session that takes one request: see `Limits::enter`.
+/// As a session that takes one request: see `Session::enter_by`.
 fn enter(flight: &Arc<InFlight>, number: u64) -> Ticket {
-    while !flight.permits.take() {
+    while flight.permits.is_suspended() || !flight.permits.take() {
         wait_to_enter(flight, number);
     }
     Ticket::new(flight, None)
@@ -119,5 +120,68 @@ fn a_stop_ends_the_wait_for_a_permit() {
         });
         wait(&flight);
         join([stop, other]);
+    });
+}
+
+/// The books of a server with one permit, and the board by which it is steered.
+fn steered(control: &Arc<Control>) -> (Arc<InFlight>, Arc<Board>) {
+    let board = Arc::new(Board::new().unwrap());
+    let permits = Permits::new(1).steered(Some(Arc::clone(&board)));
+    let counters = Counters::new().unwrap();
+    (Arc::new(InFlight::new(Arc::clone(control), counters, permits)), board)
+}
+
+/// 3 threads: one waits while nobody is to have a permit, another has it be over, and one waits at the
+/// same bell for something else. See `Live::resume`.
+#[test]
+fn who_waits_while_it_is_suspended_hears_that_it_is_over() {
+    model(|| {
+        let (control, _) = control();
+        let number = control.begin().unwrap();
+        let (flight, board) = steered(&control);
+        board.suspend(true);
+        let resumes = thread::spawn({
+            let control = Arc::clone(&control);
+            move || {
+                board.suspend(false);
+                control.call();
+            }
+        });
+        let other = thread::spawn({
+            let flight = Arc::clone(&flight);
+            move || {
+                pause(&flight.control, number);
+                flight.pass_on();
+            }
+        });
+        enter(&flight, number).forget();
+        control.ring();
+        join([resumes, other]);
+    });
+}
+
+/// 3 threads: two wait for more permits than there are, and another has there be more. See
+/// `Live::set_at_once`.
+#[test]
+fn who_waits_for_a_permit_hears_that_there_are_to_be_more() {
+    within(2, || {
+        let (control, _) = control();
+        let number = control.begin().unwrap();
+        let (flight, board) = steered(&control);
+        enter(&flight, number).forget();
+        let raises = thread::spawn({
+            let control = Arc::clone(&control);
+            move || {
+                board.set_at_once(3);
+                control.call();
+            }
+        });
+        let other = thread::spawn({
+            let flight = Arc::clone(&flight);
+            move || enter(&flight, number).forget()
+        });
+        enter(&flight, number).forget();
+        join([raises, other]);
+        assert!(!flight.permits.is_left());
     });
 }

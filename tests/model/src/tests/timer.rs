@@ -33,8 +33,8 @@ fn stops_cut_the_request_off() {
         let drain = Drain::new().announce(Duration::from_secs(1));
         let timer = Timer::start(&flight, number, drain).unwrap();
         let connection = kernel::open();
-        let ticket = Ticket::new(&flight, None);
-        let (listed, _) = ticket.list(BorrowedFd::new(connection)).unwrap();
+        let mut ticket = Ticket::new(&flight, None);
+        let (listed, _) = ticket.list(Some(BorrowedFd::new(connection))).unwrap();
         let stop = thread::spawn(move || (0..3).for_each(|_| stop.stop()));
         kernel::wait(connection);
         drop((listed, ticket));
