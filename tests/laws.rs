@@ -1,17 +1,15 @@
 //! The laws under every strategy that needs no process, over every transport, for random clients,
 //! failures and stops: by the kit that is there for everybody's pieces.
 
-#[path = "support/reaches.rs"]
-#[allow(unreachable_pub, reason = "each test binary uses a part of it")]
-mod reaches;
+mod support;
 
 use std::time::Duration;
 
-use reaches::{Files, OverSeveral, OverUdp, OverUnixDatagram, OverUnixStream, Piecemeal};
 use socketserver::testing::{
     OverMemory, OverMemoryDatagrams, OverTcp, Strategy, keeps_the_laws, mixin, strategy,
 };
 use socketserver::{Forking, Selecting, StopAfterPanics, Sync, ThreadPool, Threading};
+use support::reaches::{Files, OverSeveral, OverUdp, OverUnixDatagram, OverUnixStream, Piecemeal};
 
 fn files() -> Files {
     Files::new().expect("there is a place for socket files")

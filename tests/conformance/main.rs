@@ -1,10 +1,9 @@
 //! A piece for each way to break a law, and the kit names the law.
 
-#[path = "../support/alone.rs"]
-#[allow(dead_code, reason = "it is also for those that fork")]
-mod alone;
 mod mixins;
 mod strategies;
+#[path = "../support/mod.rs"]
+mod support;
 mod transports;
 
 use std::error::Error;
@@ -12,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use socketserver::testing::{Check, Law};
+use support::alone;
 
 type Outcome = Result<(), Box<dyn Error>>;
 

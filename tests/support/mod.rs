@@ -4,13 +4,16 @@
 pub mod alone;
 pub mod apart;
 pub mod footprint;
+#[cfg(feature = "testing")]
+pub mod forked;
 pub mod gate;
-pub mod laws;
 pub mod lines;
 pub mod net;
 pub mod one_byte;
 pub mod processes;
 pub mod proxy;
+#[cfg(feature = "testing")]
+pub mod reaches;
 pub mod role;
 pub mod signals;
 pub mod slow;

@@ -1,6 +1,4 @@
 //! How the kit reaches the transports that it does not know by itself: it is an outsider's code.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
-
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -133,12 +131,6 @@ impl Reach for OverSeveral {
         self.0.left()
     }
 }
-
-/// Each client to another of two sockets, so that requests come in another order than clients.
-pub struct OverTwo(pub AtomicUsize);
-
-/// A client that is known by its address.
-pub struct Named(TcpStream, SocketAddr);
 
 /// Connections in memory, in pieces of so many bytes (of 0, as they come), through a transport whose
 /// looks fail now and then.

@@ -90,7 +90,7 @@ impl fmt::Display for Broken {
         }
         writeln!(f, "seen: {}\nof {}, with the schedule", self.what, self.piece)?;
         for (number, step) in self.schedule.iter().enumerate() {
-            writeln!(f, "  {number:>2}. {step}")?;
+            writeln!(f, "  {:>2}. {step}", number + 1)?;
         }
         write!(f, "again: SOCKETSERVER_SEED={} SOCKETSERVER_SCHEDULES=1", self.seed)
     }

@@ -36,6 +36,8 @@ pub(super) enum What {
     Lost,
     ServiceActions,
     HandleTimeout,
+    /// The first half of `handle` is over.
+    Begun,
     /// A process begins to take requests, or to handle one; its entry has that for a client.
     ChildInit,
     /// It takes no request any more.
@@ -56,8 +58,8 @@ const STAGES: [Stage; 7] = [
 /// All that can happen: what stands in the ledger is the place in this list.
 static ALL: LazyLock<Vec<What>> = LazyLock::new(|| {
     use What::{
-        AfterFork, ChildInit, Closed, CopyClosed, GetRequest, HandleError, HandleTimeout, Hook,
-        Lost, Mistaken, ServiceActions, Shutdown, Uninvited,
+        AfterFork, Begun, ChildInit, Closed, CopyClosed, GetRequest, HandleError, HandleTimeout,
+        Hook, Lost, Mistaken, ServiceActions, Shutdown, Uninvited,
     };
     let kinds = FailureKind::ALL.iter().copied();
     let plain = [
@@ -70,6 +72,7 @@ static ALL: LazyLock<Vec<What>> = LazyLock::new(|| {
         Lost,
         ServiceActions,
         HandleTimeout,
+        Begun,
         ChildInit,
         AfterFork,
         What::Event(Event::Accepted),
@@ -109,6 +112,7 @@ impl fmt::Display for What {
                 Self::Lost => "dropped without being closed",
                 Self::ServiceActions => "service_actions",
                 Self::HandleTimeout => "handle_timeout",
+                Self::Begun => "begin",
                 Self::ChildInit => "child_init",
                 Self::AfterFork => "after_fork",
                 _ => "start",

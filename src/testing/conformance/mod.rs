@@ -49,7 +49,7 @@ pub use crate::keeps_the_laws;
 ///
 /// | environment | |
 /// | --- | --- |
-/// | `SOCKETSERVER_SCHEDULES` | how many schedules are played on each rig; 256 by default |
+/// | `SOCKETSERVER_SCHEDULES` | how many schedules are played on each rig; 100 by default |
 /// | `SOCKETSERVER_SEED` | where the first comes from, and each other from the next number; by default another one each time. What a failed test says |
 ///
 /// A schedule that depends on how threads meet may need to be played several times to fail again.

@@ -26,6 +26,8 @@ pub(super) enum Place {
     Here,
     /// Each in a process of its own.
     Children,
+    /// Each is begun in the process of the server, and finished in one of its own.
+    HalfInChildren,
     /// In other processes, which take them.
     Workers,
     /// Nowhere: there is no thread or process for any.
@@ -35,7 +37,7 @@ pub(super) enum Place {
 impl Conduct {
     /// Whether the process of the server has to have one thread.
     pub(super) fn forks(self) -> bool {
-        matches!(self.place, Place::Children | Place::Workers)
+        matches!(self.place, Place::Children | Place::HalfInChildren | Place::Workers)
     }
 }
 
@@ -285,9 +287,9 @@ impl Model {
             return;
         }
         self.begun = true;
-        // It may have room for no further request until one that it runs elsewhere has ended.
-        let full =
-            self.setting.conduct.inline.is_none() && self.clients.iter().any(is(Fate::Taken));
+        // It may have room for no further request until it knows that one elsewhere has ended.
+        let has_taken = |peer: &Peer| matches!(peer.fate, Fate::Taken | Fate::Done);
+        let full = self.setting.conduct.inline.is_none() && self.clients.iter().any(has_taken);
         if full || self.clients.iter().any(is(Fate::Unknown)) {
             self.once = Once::Unknown;
             self.change(|fate| *fate == Fate::Queued, Fate::Unknown);

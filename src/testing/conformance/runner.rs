@@ -27,7 +27,7 @@ const IMPATIENCE: Duration = Duration::from_millis(200);
 const CERTAINTY: Duration = Duration::from_secs(1);
 /// So long at most is a schedule made shorter.
 const SHORTENING: Duration = Duration::from_secs(3);
-const SCHEDULES: u64 = 256;
+const SCHEDULES: u64 = 100;
 
 /// Where the first schedule comes from, and how many are played.
 const SEED: &str = "SOCKETSERVER_SEED";

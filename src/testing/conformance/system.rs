@@ -319,6 +319,7 @@ impl<L: Client> System<L> {
         let count = |wanted| entries.iter().filter(|entry| entry.what == wanted).count();
         let forked = match self.model.setting.conduct.place {
             Place::Children => count(What::Hook(Stage::Establish)),
+            Place::HalfInChildren => count(What::Begun),
             _ => 0,
         };
         let served = count(What::GetRequest) - self.taken_once;

@@ -9,7 +9,7 @@ use super::ledger::What;
 use super::script::{Script, panic_if};
 use super::watched::Visit;
 use super::world::{World, this_process};
-use crate::{Event, Failure, Handler, Next, ReadLine, Request, Stage, StopHandle};
+use crate::{Begun, Event, Failure, Handler, InHalves, Next, ReadLine, Request, Stage, StopHandle};
 
 /// The kit's own handler, which a mixin under test wraps: it does to each request what the schedule
 /// says, and notes each hook that is called.
@@ -50,18 +50,7 @@ impl<R: Request + BufRead + Write> Handler<Visit<R>> for Teller {
     }
 
     fn handle(&self, visit: &mut Visit<R>) -> io::Result<Next> {
-        visit.record(What::Hook(Stage::Handle));
-        let body = line(visit)?;
-        if body.parse() != Ok(visit.guest.client) {
-            visit.record(What::Mistaken);
-        }
-        let script = visit.heard.ok_or(ErrorKind::InvalidData)?;
-        script.act(Stage::Handle)?;
-        if script == Script::Stops {
-            self.stop.stop();
-        }
-        visit.write_all(body.as_bytes())?;
-        Ok(Next::Done)
+        self.both_halves(visit)
     }
 
     fn finish(&self, visit: &mut Visit<R>) -> io::Result<()> {
@@ -96,6 +85,31 @@ impl<R: Request + BufRead + Write> Handler<Visit<R>> for Teller {
 
     fn get_request_failed(&self, _error: &io::Error) {
         panic_if(self.world.hooks_panic);
+    }
+}
+
+/// The message is heard where it comes in, and answered where that may be somewhere else.
+impl<R: Request + BufRead + Write> InHalves<Visit<R>> for Teller {
+    type Rest = Vec<u8>;
+
+    fn begin(&self, visit: &mut Visit<R>) -> io::Result<Begun<Vec<u8>>> {
+        visit.record(What::Hook(Stage::Handle));
+        let body = line(visit)?;
+        if body.parse() != Ok(visit.guest.client) {
+            visit.record(What::Mistaken);
+        }
+        self.world.ledger.record(0, What::Begun);
+        Ok(Begun::InChild(body.into()))
+    }
+
+    fn finish_in_child(&self, visit: &mut Visit<R>, body: Vec<u8>) -> io::Result<Next> {
+        let script = visit.heard.ok_or(ErrorKind::InvalidData)?;
+        script.act(Stage::Handle)?;
+        if script == Script::Stops {
+            self.stop.stop();
+        }
+        visit.write_all(&body)?;
+        Ok(Next::Done)
     }
 }
 

@@ -11,8 +11,8 @@ use super::ledger::What;
 use super::script::{Script, panic_if};
 use super::world::{Guest, World, locked, this_process};
 use crate::{
-    Activity, Cutter, FailureKind, ForkedChild, Portable, Progress, Request, Room, Selectable,
-    Stage, Transport, Waiter,
+    Activity, Cutter, FailureKind, ForkedChild, Portable, Progress, Request, Resumable, Room,
+    Selectable, Stage, Transport, Waiter,
 };
 
 /// A transport that the kit looks at from outside: what a strategy under test serves.
@@ -73,6 +73,10 @@ impl<T: Transport<Request: BufRead + Write>> Transport for Watched<T> {
         self.inner.is_level_triggered()
     }
 
+    fn is_in_memory(&self) -> bool {
+        self.inner.is_in_memory()
+    }
+
     fn server_close(self) -> io::Result<()> {
         self.inner.server_close()
     }
@@ -93,33 +97,68 @@ impl<T: Transport + AsFd> AsFd for Watched<T> {
     }
 }
 
+impl<T: Transport> Watched<T> {
+    /// Puts what the kit has of a request, for another process that goes on with it.
+    fn put(visit: &Visit<T::Request>, bytes: &mut Vec<u8>) {
+        let word = visit.guest.script.word();
+        bytes.extend(visit.guest.client.to_le_bytes());
+        bytes.extend(word.len().to_le_bytes());
+        bytes.extend(word.as_bytes());
+    }
+
+    /// The same without the request inside, and what that is to be made of.
+    fn take<'b>(&self, mut bytes: &'b [u8]) -> io::Result<(Visit<T::Request>, &'b [u8])> {
+        let mut number = || {
+            let (number, rest) = bytes.split_first_chunk().ok_or(ErrorKind::InvalidData)?;
+            bytes = rest;
+            io::Result::Ok(usize::from_le_bytes(*number))
+        };
+        let (client, length) = (number()?, number()?);
+        let (word, rest) = bytes.split_at_checked(length).ok_or(ErrorKind::InvalidData)?;
+        let word = std::str::from_utf8(word).map_err(io::Error::other)?;
+        let script = Script::parse(word).ok_or(ErrorKind::InvalidData)?;
+        let (guest, world) = (Guest { client, script }, Arc::clone(&self.world));
+        Ok((Visit { inner: None, guest, heard: None, world }, rest))
+    }
+}
+
 impl<T: Portable<Request: BufRead + Write>> Portable for Watched<T> {
     fn pack<'r>(
         &self,
         visit: &'r Self::Request,
         bytes: &mut Vec<u8>,
     ) -> io::Result<Option<BorrowedFd<'r>>> {
-        let word = visit.guest.script.word();
-        bytes.extend(visit.guest.client.to_le_bytes());
-        bytes.extend(word.len().to_le_bytes());
-        bytes.extend(word.as_bytes());
+        Self::put(visit, bytes);
         self.inner.pack(visit.inner.as_ref().ok_or(ErrorKind::NotConnected)?, bytes)
     }
 
     fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<Self::Request> {
-        let mut rest = bytes;
-        let mut number = || {
-            let (number, tail) = rest.split_first_chunk().ok_or(ErrorKind::InvalidData)?;
-            rest = tail;
-            io::Result::Ok(usize::from_le_bytes(*number))
-        };
-        let (client, length) = (number()?, number()?);
-        let (word, rest) = rest.split_at_checked(length).ok_or(ErrorKind::InvalidData)?;
-        let word = std::str::from_utf8(word).map_err(io::Error::other)?;
-        let script = Script::parse(word).ok_or(ErrorKind::InvalidData)?;
-        let inner = Some(self.inner.unpack(rest, descriptor)?);
-        let guest = Guest { client, script };
-        Ok(Visit { inner, guest, heard: None, world: Arc::clone(&self.world) })
+        let (mut visit, rest) = self.take(bytes)?;
+        visit.inner = Some(self.inner.unpack(rest, descriptor)?);
+        Ok(visit)
+    }
+
+    fn is_from(&self, visit: &Self::Request) -> bool {
+        visit.inner.as_ref().is_some_and(|inner| self.inner.is_from(inner))
+    }
+}
+
+impl<T: Resumable<Request: BufRead + Write>> Resumable for Watched<T> {
+    fn suspend<'r>(
+        &self,
+        visit: &'r Self::Request,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<Option<BorrowedFd<'r>>> {
+        Self::put(visit, bytes);
+        self.inner.suspend(visit.inner.as_ref().ok_or(ErrorKind::NotConnected)?, bytes)
+    }
+
+    fn resume(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<Self::Request> {
+        let (mut visit, rest) = self.take(bytes)?;
+        visit.inner = Some(self.inner.resume(rest, descriptor)?);
+        // It has been set up.
+        visit.heard = Some(visit.guest.script);
+        Ok(visit)
     }
 }
 
