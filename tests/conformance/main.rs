@@ -31,8 +31,17 @@ fn breaks(laws: &[Law], piece: impl Check) -> Outcome {
     }
 }
 
+/// With nothing wrong about it, it keeps them all.
+fn keeps(piece: impl Check) -> Outcome {
+    piece.check()?;
+    Ok(())
+}
+
 fn main() -> ExitCode {
     alone::run(&[
+        ("a_strategy_of_which_nothing_is_wrong", strategies::nothing_wrong),
+        ("a_mixin_of_which_nothing_is_wrong", mixins::nothing_wrong),
+        ("a_transport_of_which_nothing_is_wrong", transports::nothing_wrong),
         ("a_strategy_that_drops_requests", strategies::drops),
         ("a_strategy_that_forgets_requests", strategies::forgets),
         ("a_strategy_that_ends_after_a_failure", strategies::ends_after_a_failure),

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use socketserver::testing::{Law, mixin};
 use socketserver::{Failure, Handler, Next, forward_hooks};
 
-use crate::{Outcome, breaks};
+use crate::{Outcome, breaks, keeps};
 
 /// Passes all hooks on but those that are given, which it has of its own.
 macro_rules! mixins {
@@ -25,6 +25,18 @@ macro_rules! mixins {
             breaks(&[Law::$law], mixin($name))
         }
     )*};
+}
+
+/// Passes all on.
+#[derive(Debug)]
+struct Nothing<H>(H);
+
+impl<R, H: Handler<R>> Handler<R> for Nothing<H> {
+    forward_hooks!(R, self => self.0; all);
+}
+
+pub(crate) fn nothing_wrong() -> Outcome {
+    keeps(mixin(Nothing))
 }
 
 mixins! {

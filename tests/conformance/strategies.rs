@@ -9,11 +9,12 @@ use std::thread;
 use socketserver::testing::{Law, strategy};
 use socketserver::{Closing, Concurrency, Ending, Handler, Session, Sync, Transport};
 
-use crate::{Outcome, breaks};
+use crate::{Outcome, breaks, keeps};
 
 /// One request after the other, and one thing wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wrong {
+    Nothing,
     DropsEveryThird,
     ForgetsEveryThird,
     EndsAfterAFailure,
@@ -67,6 +68,10 @@ where
         }
         closing.drain().map(drop)
     }
+}
+
+pub(crate) fn nothing_wrong() -> Outcome {
+    keeps(strategy(|| Wrong::Nothing))
 }
 
 pub(crate) fn drops() -> Outcome {

@@ -12,10 +12,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socketserver::testing::{Law, Reach, transport};
 use socketserver::{Request, Transport, Waiter};
 
-use crate::{Outcome, breaks};
+use crate::{Outcome, breaks, keeps};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wrong {
+    Nothing,
     LosesEveryThird,
     Spins,
     Breaks,
@@ -125,6 +126,10 @@ impl Reach for Wrong {
     fn connect(&self, to: &SocketAddr) -> io::Result<TcpStream> {
         TcpStream::connect(to)
     }
+}
+
+pub(crate) fn nothing_wrong() -> Outcome {
+    keeps(transport(Wrong::Nothing))
 }
 
 pub(crate) fn loses_requests() -> Outcome {

@@ -116,6 +116,7 @@ impl<L: Client + 'static> Piece<L> {
         let failed = |seed, schedule, fault| Box::new(Failed { seed, schedule, fault });
         let nothing = || self.schedule(seeds.start).truncated(0);
         let before = remains(alone).map_err(|fault| failed(seeds.start, nothing(), fault))?;
+        watch.begin(seeds.start);
         if !self.conduct.forks() {
             check_idle(&*self.make, watch, self.packet, self.conduct, PATIENCE)
                 .map_err(|fault| failed(seeds.start, nothing(), fault))?;
