@@ -1,7 +1,7 @@
 //! What somebody else writes keeps the laws as what stands in the crate does.
 
-use socketserver::testing::{OverTcp, keeps_the_laws, strategy};
-use socketserver::{Selecting, Sync, ThreadPool, Threading};
+use socketserver::testing::{keeps_the_laws, strategy};
+use socketserver::{Sync, ThreadPool, Threading};
 
 use crate::owning::Pool;
 use crate::wrapping::{Counted, Several};
@@ -13,4 +13,3 @@ keeps_the_laws!(
     several_of_two_threads_each,
     strategy(|| Several(vec![ThreadPool::new(2), ThreadPool::new(2)]))
 );
-keeps_the_laws!(a_pool_at_a_table, strategy(|| Selecting::new(Pool { threads: 2 })).over(OverTcp));
