@@ -3,8 +3,9 @@
 use std::fmt::Debug;
 
 use socketserver::testing::{
-    Clock, Link, Memory, MemoryDatagramSocket, MemoryDatagrams, MemoryPacket, MemoryRequest,
-    MemoryStream, Stall,
+    Broken, Clock, Kept, Law, Link, Memory, MemoryDatagramClient, MemoryDatagramSocket,
+    MemoryDatagrams, MemoryPacket, MemoryRequest, MemoryStream, Mixin, Over, OverMemory,
+    OverMemoryDatagrams, OverTcp, Rig, Stall, Strategy, Teller, Visit, Watched,
 };
 use socketserver::{Handler, Options, Running, Server, Sync as OneByOne, ThreadPool, Threading};
 
@@ -22,6 +23,15 @@ fn what_is_in_memory_goes_anywhere_and_can_be_printed() {
     assert_send_sync_debug::<Running<Memory, Threading, Echo>>();
     assert_send_sync_debug::<Running<MemoryDatagrams, ThreadPool, Echo>>();
     assert_clone::<(Clock, Link, Stall)>();
+}
+
+#[test]
+fn what_the_laws_are_checked_with_goes_anywhere_and_can_be_printed() {
+    assert_send_sync_debug::<(OverTcp, OverMemory, OverMemoryDatagrams, MemoryDatagramClient)>();
+    assert_send_sync_debug::<(Watched<Memory>, Visit<MemoryRequest>, Teller)>();
+    assert_send_sync_debug::<(Strategy<()>, Over<()>, Mixin<()>, Rig<(), ()>)>();
+    assert_send_sync_debug::<(Law, Broken, Kept)>();
+    assert_clone::<(Law, Kept, OverTcp, OverMemory, OverMemoryDatagrams)>();
 }
 
 #[test]

@@ -34,6 +34,15 @@ use crate::{Concurrency, Handler, Sync, Tcp, TcpRequest, Threading};
 /// # Ok(())
 /// # }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "the laws can't be checked on `{Self}`",
+    label = "not a piece that the kit can put into a server",
+    note = "`strategy(…)` and `mixin(…)` are checked over memory and over TCP; what needs a descriptor, \
+            as `Selecting` does, says `.over(OverTcp)`",
+    note = "a strategy has to serve `Watched<T>` with the handler `Teller`, so to be generic over both; a \
+            mixin has to handle `Visit<R>`, so to be generic over its requests; and all have to be `Send` \
+            and `'static`"
+)]
 pub trait Check {
     /// Plays schedules until one breaks a law, or as many as there are to be.
     ///
