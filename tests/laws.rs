@@ -1,5 +1,6 @@
 //! The laws under every strategy that needs no process, over every transport, for random clients,
 //! failures and stops: by the kit that is there for everybody's pieces.
+#![allow(clippy::expect_used, reason = "tests may, and clippy knows only the functions marked so")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! The laws under every strategy that makes processes, over every transport of sockets: each in a
 //! process with one thread.
+#![allow(clippy::expect_used, reason = "tests may, and clippy knows only the functions marked so")]
 
 mod support;
 
@@ -63,7 +64,7 @@ macro_rules! over {
 under! {
     forking: strategy(Forking::new).at_once().inline(false).in_children(),
         over tcp udp unix_stream unix_datagram several;
-    one_child_at_a_time: strategy(|| limited()).in_children(),
+    one_child_at_a_time: strategy(limited).in_children(),
         over tcp udp unix_stream unix_datagram several;
     fork_server: strategy(ForkServer::new).at_once().inline(false).in_children(),
         over tcp udp unix_stream unix_datagram several;

@@ -104,7 +104,7 @@ impl<L: Client> System<L> {
     fn connect(&mut self, script: Script) -> io::Result<()> {
         let number = self.clients.len() + 1;
         let sent = self.model.clients[number - 1].sent;
-        self.world.expect(Guest { client: number, script });
+        self.world.invite(Guest { client: number, script });
         let client = self.machine.connect()?;
         let mut caller = Caller::new(client, script, number, self.model.setting.packet);
         caller.send(sent)?;
@@ -187,7 +187,7 @@ impl<L: Client> System<L> {
     fn takes_another(&mut self) -> bool {
         let (number, taken) = (self.clients.len() + 1, self.world.ledger.taken());
         let script = Script::Fine;
-        self.world.expect(Guest { client: number, script });
+        self.world.invite(Guest { client: number, script });
         let Ok(client) = self.machine.connect() else { return false };
         let mut caller = Caller::new(client, script, number, self.model.setting.packet);
         let said = caller.send(LENGTH);

@@ -73,7 +73,7 @@ impl World {
         })
     }
 
-    pub(super) fn expect(&self, guest: Guest) {
+    pub(super) fn invite(&self, guest: Guest) {
         locked(&self.guests).push(guest);
     }
 

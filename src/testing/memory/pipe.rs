@@ -209,7 +209,7 @@ impl Pipe {
                 None if !waits || until.is_some_and(|until| until <= self.now(side)) => {
                     return Err(Errno::EAGAIN.into());
                 }
-                None => self.sleep(side, way, until, &mut state),
+                None => self.doze(side, way, until, &mut state),
             }
         }
     }
@@ -219,7 +219,7 @@ impl Pipe {
         let mut state = self.state.lock();
         let is_late = || until.is_some_and(|until| until <= self.clock.now());
         while !is_late() && state.look(Side::Server, way, self.clock.now()) == Ok(None) {
-            self.sleep(Side::Server, way, until, &mut state);
+            self.doze(Side::Server, way, until, &mut state);
         }
     }
 
@@ -231,7 +231,7 @@ impl Pipe {
         }
     }
 
-    fn sleep(
+    fn doze(
         &self,
         side: Side,
         way: Way,
@@ -268,7 +268,7 @@ impl Pipe {
             if until.is_some_and(|until| until <= Instant::now()) {
                 return Err(Errno::EAGAIN.into());
             }
-            self.sleep(Side::Client, Way::Read, until, &mut state);
+            self.doze(Side::Client, Way::Read, until, &mut state);
         }
         Ok(())
     }

@@ -79,17 +79,17 @@ impl<M> Queue<M> {
     {
         let seen = self.state.lock().wakes;
         let queue = Arc::clone(self);
-        waiter.interruptible(move || queue.wake(), || self.sleep(seen, waiter.deadline()));
+        waiter.interruptible(move || queue.wake(), || self.doze(seen, waiter.deadline()));
     }
 
     /// Waits for the first, and takes it.
     pub(super) fn take_in_time(&self, until: Option<Instant>) -> io::Result<M> {
         let seen = self.state.lock().wakes;
-        self.sleep(seen, until);
+        self.doze(seen, until);
         self.take()
     }
 
-    fn sleep(&self, seen: u64, until: Option<Instant>) {
+    fn doze(&self, seen: u64, until: Option<Instant>) {
         let mut state = self.state.lock();
         while state.waiting.is_empty() && state.wakes == seen {
             match until {

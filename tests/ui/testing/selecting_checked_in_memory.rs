@@ -1,3 +1,5 @@
+//! A strategy is checked in memory too, where nothing is said of over what.
+
 use socketserver::testing::{Check, strategy};
 use socketserver::{Selecting, Sync};
 
