@@ -47,6 +47,15 @@ pub use crate::keeps_the_laws;
 /// The test runs in a process of its own, for which it starts its own program once more, and so sees
 /// every thread, child and descriptor that is left.
 ///
+/// # What is asked of a piece
+///
+/// * A strategy is for any transport and handler, serves until its session is over, and waits in
+///   [`close`](crate::Concurrency::close) for what runs elsewhere.
+/// * A transport's requests come in the order of their clients, and can be read and written.
+/// * A mixin passes every hook on, and neither answers nor fails by itself.
+///
+/// # How many, and which
+///
 /// | environment | |
 /// | --- | --- |
 /// | `SOCKETSERVER_SCHEDULES` | how many schedules are played on each rig; 100 by default |
