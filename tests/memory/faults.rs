@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -233,6 +234,26 @@ fn who_resets_or_goes_is_gone_to_the_server() -> Result {
         way(connect(Link::new(), server.local_addr()?)?);
         assert_eq!(server.handle_request()?, Outcome::Failed);
         assert_eq!(counters.failed_by(FailureKind::PeerGone), number as u64 + 1);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_client_that_waits_hears_of_a_reset_that_the_server_finds() -> Result {
+    let memory = Memory::options().bind("10.0.0.1:0")?;
+    let mut server = Server::new_fn(memory, OneByOne, |conn| conn.write_all(b"two"))?;
+    for _ in 0..200 {
+        let client = connect(Link::new().reset_writes_at(1), server.local_addr()?)?;
+        // It waits for as long as it takes, and is waited for only so long.
+        client.set_read_timeout(None)?;
+        let (tell, told) = channel();
+        thread::spawn(move || {
+            let _ = tell.send(None);
+            let _ = tell.send(all(client).err().map(|error| error.kind()));
+        });
+        told.recv_timeout(PATIENCE)?;
+        assert_eq!(server.handle_request()?, Outcome::Failed);
+        assert_eq!(told.recv_timeout(PATIENCE)?, Some(ErrorKind::ConnectionReset));
     }
     Ok(())
 }

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, SeqCst};
 use std::sync::{Condvar, LazyLock, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::sys::SharedWords;
@@ -12,6 +14,8 @@ use crate::{Event, FailureKind, Refusal, Stage};
 
 /// How often it is looked whether another process has written something.
 const LOOK: Duration = Duration::from_millis(1);
+/// Far longer than it takes to write an entry that has been begun.
+const A_MOMENT: Duration = Duration::from_secs(1);
 const WORDS: usize = 4096;
 /// Where the next entry goes, and how many requests have been taken.
 const NEXT: usize = 0;
@@ -129,6 +133,18 @@ pub(super) struct Entry {
     pub(super) what: What,
 }
 
+/// What a word says, once its writer has come to write it. One that has been killed before never
+/// does; what comes behind it is not seen.
+fn written(word: &AtomicU64) -> Option<Entry> {
+    let until = Instant::now() + A_MOMENT;
+    loop {
+        match word.load(Acquire) {
+            0 if Instant::now() < until => thread::yield_now(),
+            word => return Entry::of(word),
+        }
+    }
+}
+
 impl Entry {
     fn of(word: u64) -> Option<Self> {
         let code = usize::try_from((word & 0xffff_ffff).checked_sub(1)?).ok()?;
@@ -174,16 +190,16 @@ impl Ledger {
         self.written.notify_all();
     }
 
-    /// All entries so far; those that are being written, and what comes behind, are not there yet.
+    /// All entries so far.
     pub(super) fn entries(&self) -> Vec<Entry> {
         self.read(&mut self.read.lock().unwrap_or_else(PoisonError::into_inner)).to_vec()
     }
 
-    /// Goes on where the reading had come to.
+    /// Goes on where the reading had come to, up to what has been begun by now.
     fn read<'r>(&self, read: &'r mut Vec<Entry>) -> &'r [Entry] {
-        let next = self.words.get(FIRST + read.len()..).unwrap_or_default();
-        let written = next.iter().map_while(|word| Entry::of(word.load(Acquire)));
-        read.extend(written);
+        let end = usize::try_from(self.words[NEXT].load(SeqCst)).unwrap_or(WORDS).min(WORDS);
+        let begun = self.words.get(FIRST + read.len()..end).unwrap_or_default();
+        read.extend(begun.iter().map_while(written));
         read
     }
 

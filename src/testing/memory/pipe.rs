@@ -204,7 +204,12 @@ impl Pipe {
         let begun = self.now(side);
         let until = patience.and_then(|time| begun.checked_add(time));
         loop {
-            match state.look(side, way, self.clock.now())? {
+            let look = state.look(side, way, self.clock.now());
+            if look.is_err() {
+                // It may be a reset that the other side waits without knowing of.
+                self.changed.notify_all();
+            }
+            match look? {
                 Some(count) => return Ok((state, count)),
                 None if !waits || until.is_some_and(|until| until <= self.now(side)) => {
                     return Err(Errno::EAGAIN.into());
