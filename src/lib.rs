@@ -146,9 +146,9 @@ pub use sys::{AssumeForkSafe, ForkRefused, ForkedChild};
 #[cfg(feature = "proxy")]
 pub use transport::Proxied;
 pub use transport::{
-    AddressFamily, Bind, Bound, Channel, DatagramTransport, IpTransport, LocalAddr, Options,
-    Portable, Resumable, Sender, StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp,
-    UnixDatagram, UnixStream, UnixTransport,
+    AddressFamily, Bind, Bound, Channel, DatagramTransport, ForkRole, IpTransport, LocalAddr,
+    Options, Portable, Resumable, Sender, StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport,
+    Udp, UnixDatagram, UnixStream, UnixTransport,
 };
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use transport::{Beside, Listeners, Many};

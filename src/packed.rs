@@ -13,14 +13,9 @@ pub(crate) fn put(part: &[u8], bytes: &mut Vec<u8>) -> io::Result<()> {
 
 /// What was put first, and the rest.
 pub(crate) fn take(bytes: &[u8]) -> io::Result<(&[u8], &[u8])> {
-    let (length, rest) = take_number(bytes)?;
-    let length = usize::try_from(length).map_err(io::Error::other)?;
+    let (length, rest) = bytes.split_first_chunk().ok_or(ErrorKind::InvalidData)?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).map_err(io::Error::other)?;
     rest.split_at_checked(length).ok_or_else(|| ErrorKind::InvalidData.into())
-}
-
-fn take_number(bytes: &[u8]) -> io::Result<(u32, &[u8])> {
-    let (number, rest) = bytes.split_first_chunk().ok_or(ErrorKind::InvalidData)?;
-    Ok((u32::from_le_bytes(*number), rest))
 }
 
 /// Values that come as they went, one after the other.

@@ -1,5 +1,4 @@
-//! What the types promise beside their methods: which threads they may go to, what can be printed,
-//! what they weigh.
+//! What the types promise beside their methods: which threads they may go to, what can be printed.
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -11,14 +10,14 @@ use std::time::Duration;
 use socketserver::{
     Activity, AddressFamily, Amplifies, AssumeForkSafe, Begun, Beside, Bound, Closing, Counters,
     CrashOnPanic, Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Either, Ending,
-    Event, Failure, FailureKind, FinishInChild, ForkRefused, ForkServer, ForkedChild, Forking,
-    Guarded, Handler, HandlerFn, Hangup, Job, Limits, LineTooLong, Listeners, Live, Many, Next,
-    OnPanic, Options, Outcome, PoolSize, PreForking, ProcessCounts, Progress, Puller, Refusal,
-    Refuse, ReplyTooLong, Report, RequestTooLong, Room, Running, Selecting, Served, Server,
-    Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest,
-    TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket, Truncation, Udp, UdpRequest,
-    UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull, Worker,
-    Workers, handler_fn,
+    Event, Failure, FailureKind, FinishInChild, ForkRefused, ForkRole, ForkServer, ForkedChild,
+    Forking, Guarded, Handler, HandlerFn, Hangup, Job, Limits, LineTooLong, Listeners, Live, Many,
+    Next, OnPanic, Options, Outcome, PoolSize, PreForking, ProcessCounts, Progress, Puller,
+    Refusal, Refuse, ReplyTooLong, Report, RequestTooLong, Room, Running, Selecting, Served,
+    Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp,
+    TcpRequest, TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket, Truncation, Udp,
+    UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull,
+    Worker, Workers, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -123,9 +122,6 @@ impl<R> Handler<R> for Stateless {
     }
 }
 
-/// A handler with much in it.
-struct Heavy(#[expect(dead_code, reason = "only its size counts")] [u8; 4096]);
-
 /// Two kinds of transports, one of which may grow.
 type Two = Beside<Many<Tcp>, UnixStream>;
 
@@ -224,6 +220,7 @@ fn values_that_tell_what_happened_go_anywhere() {
     assert_send_sync_debug::<Credentials>();
     assert_send_sync_debug::<Amplifies>();
     assert_send_sync_debug::<ForkRefused>();
+    assert_send_sync_debug::<ForkRole>();
     assert_send_sync_debug::<AssumeForkSafe>();
     assert_send_sync_debug::<ForkedChild<'_>>();
     assert_send_sync_debug::<Event>();
@@ -341,52 +338,11 @@ fn a_server_is_no_freer_than_its_handler() {
 }
 
 #[test]
-fn unused_slots_weigh_nothing() {
-    let closure = |_: &mut TcpRequest| Ok(());
-    assert_eq!(size_of::<Sync>(), 0);
-    assert_eq!(size_of::<Stateless>(), 0);
-    assert_eq!(size_of_val(&handler_fn(closure)), 0);
-
-    // What every server has: its two halves, the end of its session, its interval, and whether it
-    // keeps books.
-    let own = 5 * size_of::<usize>() + size_of::<Option<Duration>>();
-    assert_eq!(size_of::<Server<Tcp, Sync, Stateless>>(), own);
-    assert_eq!(size_of::<Server<Tcp, Threading, Stateless>>(), own + size_of::<Threading>());
-    assert_eq!(size_of::<Server<Tcp, ThreadPool, Stateless>>(), own + size_of::<ThreadPool>());
-    assert_eq!(size_of::<Server<Tcp, Forking, Stateless>>(), own + size_of::<Forking>());
-}
-
-#[test]
-fn a_closure_as_a_handler_weighs_what_it_captures() {
-    let bytes = [0_u8; 24];
-    let closure = move |conn: &mut TcpRequest| conn.write_all(&bytes);
-    assert_eq!(size_of_val(&closure), 24);
-    assert_eq!(size_of_val(&handler_fn(closure)), 24);
-}
-
-#[test]
 fn a_guarded_handler_is_as_free_as_the_handler() {
     assert_send_sync_debug::<Guarded<HandlerFn<u8>>>();
     assert_clone::<Guarded<u8>>();
     assert_not!(Guarded<std::rc::Rc<u8>>: Send);
     assert_eq!(size_of::<Guarded<Stateless>>(), size_of::<Deadlines>());
-}
-
-#[test]
-fn a_server_weighs_the_same_whatever_it_serves() {
-    let light = size_of::<Server<Tcp, Sync, Stateless>>();
-    assert_eq!(size_of::<Server<Tcp, Sync, Heavy>>(), light);
-    assert_eq!(size_of::<Server<Udp, Sync, Stateless>>(), light);
-    assert_eq!(size_of::<Server<UnixStream, Sync, Stateless>>(), light);
-    assert_eq!(size_of::<Server<UnixDatagram, Sync, Stateless>>(), light);
-}
-
-#[test]
-fn what_moves_to_other_threads_weighs_a_pointer_and_a_number() {
-    assert_eq!(size_of::<Worker<Stateless>>(), size_of::<usize>() + size_of::<u64>());
-    assert_eq!(size_of::<Worker<Heavy>>(), size_of::<Worker<Stateless>>());
-    assert_eq!(size_of::<Session<Udp, Heavy>>(), size_of::<Session<Tcp, Stateless>>());
-    assert_eq!(size_of::<StopHandle>(), size_of::<usize>() + size_of::<u64>());
 }
 
 /// Answers with the letter it was made with.

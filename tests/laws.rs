@@ -9,8 +9,16 @@ use std::time::Duration;
 use socketserver::testing::{
     OverMemory, OverMemoryDatagrams, OverTcp, Strategy, keeps_the_laws, mixin, strategy,
 };
-use socketserver::{Forking, Selecting, StopAfterPanics, Sync, ThreadPool, Threading};
+use socketserver::{
+    Authenticated, Forking, Selecting, StopAfterPanics, Sync, ThreadPool, Threading, UnixStream,
+    Users,
+};
+#[cfg(feature = "proxy")]
+use socketserver::{Proxied, Tcp};
 use support::reaches::{Files, OverSeveral, OverUdp, OverUnixDatagram, OverUnixStream, Piecemeal};
+#[cfg(feature = "tls")]
+use support::wrapped::OverTls;
+use support::wrapped::{Knows, Wrapped};
 
 fn files() -> Files {
     Files::new().expect("there is a place for socket files")
@@ -29,7 +37,30 @@ macro_rules! under {
     )*};
 }
 
+/// Over what wraps a transport, and knows its clients.
+macro_rules! wrapped {
+    ($($name:ident: $strategy:expr;)*) => {$(
+        mod $name {
+            use super::*;
+
+            keeps_the_laws!(users, $strategy.over(over!(users)).within(Knows));
+            #[cfg(feature = "proxy")]
+            keeps_the_laws!(proxied, $strategy.over(over!(proxied)).within(Knows));
+            #[cfg(feature = "tls")]
+            keeps_the_laws!(tls, $strategy.over(OverTls(OverTcp)).within(Knows));
+            #[cfg(all(feature = "proxy", feature = "tls"))]
+            keeps_the_laws!(tls_proxied, $strategy.over(OverTls(over!(proxied))).within(Knows));
+        }
+    )*};
+}
+
 macro_rules! over {
+    (users) => {
+        Wrapped::<Authenticated<UnixStream, Users>, false>::new(files())
+    };
+    (proxied) => {
+        Wrapped::<Proxied<Tcp>, true>::new(files())
+    };
     (tcp) => {
         OverTcp
     };
@@ -77,6 +108,17 @@ under! {
     // In a process with several threads.
     refused_forking: strategy(Forking::new).refuses(),
         over tcp udp;
+}
+
+wrapped! {
+    sync_wrapped: strategy(|| Sync).inline(true);
+    threading_wrapped: strategy(Threading::new).at_once().inline(false);
+    thread_pool_wrapped: pool(CLIENTS).at_once().inline(true);
+    one_thread_wrapped: pool(1).inline(true);
+    selecting_wrapped: strategy(|| Selecting::new(Sync)).inline(true);
+    selecting_in_threads_wrapped: strategy(|| Selecting::new(Threading::new())).inline(true);
+    selecting_in_a_pool_wrapped: strategy(|| Selecting::new(ThreadPool::new(2))).inline(true);
+    refused_forking_wrapped: strategy(Forking::new).refuses();
 }
 
 fn pool(threads: usize) -> Strategy<impl Fn() -> ThreadPool> {

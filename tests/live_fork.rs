@@ -220,14 +220,20 @@ fn parent_lists_and_cuts<C: Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
 }
 
 fn child_lists_and_cuts() -> Result {
-    let seen = serve(Forking::new())?;
+    one_cuts_another(serve(Forking::new())?, |second, list| {
+        // Its own is with itself.
+        number(list, &format!(" {} 0", second.address()?)).map(drop)
+    })
+}
+
+/// Has one that is served find another in its list, and cut it.
+fn one_cuts_another(seen: Seen, look: impl FnOnce(&Client, &str) -> Result) -> Result {
     let mut first = seen.client()?;
     let pid = first.ask("pid")?;
     let mut second = seen.client()?;
     let list = second.ask("list")?;
     let id = number(&list, &format!(" {} {pid}", first.address()?))?;
-    // Its own is with itself.
-    number(&list, &format!(" {} 0", second.address()?))?;
+    look(&second, &list)?;
     assert_eq!(second.ask(&format!("cut {id}"))?, "true");
     assert!(first.is_at_its_end());
     eventually("it has failed", || seen.counters.failed_by(FailureKind::Cut) == 1)?;
@@ -255,7 +261,11 @@ fn suspends_and_resumes(seen: &Seen) -> Result {
 fn suspended_by_a_child() -> Result {
     let seen = serve(Forking::new())?;
     suspends_and_resumes(&seen)?;
-    // The stop is heard while nothing is taken.
+    stops_while_suspended(seen)
+}
+
+/// The stop is heard while nothing is taken.
+fn stops_while_suspended(seen: Seen) -> Result {
     let mut last = seen.client()?;
     last.ask("suspend")?;
     assert_eq!(last.ask("stop")?, "stopped");
@@ -288,26 +298,13 @@ fn suspended_by_a_worker() -> Result {
 fn suspended_by_a_worker_of_threads() -> Result {
     let seen = serve(PreForking::new(3, Threading::new())?)?;
     suspends_and_resumes(&seen)?;
-    let mut last = seen.client()?;
-    last.ask("suspend")?;
-    assert_eq!(last.ask("stop")?, "stopped");
-    drop(last);
-    seen.server.end().map(drop)
+    stops_while_suspended(seen)
 }
 
 /// A worker's children are its own to list and to cut.
 fn nested() -> Result {
     fn run<C: InWorker + Concurrency<Tcp, Obeys>>(strategy: C) -> Result {
-        let seen = serve(PreForking::new(1, strategy)?)?;
-        let mut first = seen.client()?;
-        let pid = first.ask("pid")?;
-        let mut second = seen.client()?;
-        let id = number(&second.ask("list")?, &format!(" {} {pid}", first.address()?))?;
-        assert_eq!(second.ask(&format!("cut {id}"))?, "true");
-        assert!(first.is_at_its_end());
-        eventually("it has failed", || seen.counters.failed_by(FailureKind::Cut) == 1)?;
-        drop(second);
-        seen.stop()
+        one_cuts_another(serve(PreForking::new(1, strategy)?)?, |_, _| Ok(()))
     }
     run(Forking::new())
 }

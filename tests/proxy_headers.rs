@@ -4,102 +4,19 @@
 
 mod support;
 
-use std::cell::RefCell;
-use std::io::{self, BufRead, ErrorKind, Read};
-use std::time::Instant;
+use std::io::{self, BufRead, ErrorKind};
 
 use proptest::prelude::*;
-use socketserver::{
-    BadProxyHeader, Connection, Deadlines, Hangup, Proxiable, Proxied, ProxiedRequest, Request,
-    Transport, Waiter,
-};
+use socketserver::{BadProxyHeader, Proxied, ProxiedRequest, Request, Transport};
+use support::pieces::{self, One, Pieces};
 use support::proxy;
 
-/// A connection whose bytes come in pieces of these lengths, over and over; at the end of each there
-/// is nothing for once.
-#[derive(Debug)]
-struct Pieces {
-    bytes: Vec<u8>,
-    at: usize,
-    shown: usize,
-    lengths: Vec<usize>,
-    next: usize,
-}
-
-impl Pieces {
-    fn new(bytes: Vec<u8>, lengths: &[usize]) -> Self {
-        Self { bytes, at: 0, shown: 0, lengths: lengths.to_vec(), next: 0 }
-    }
-}
-
-impl BufRead for Pieces {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.shown == 0 && self.at < self.bytes.len() {
-            let length = self.lengths[self.next % self.lengths.len()];
-            self.next += 1;
-            if length == 0 {
-                return Err(ErrorKind::WouldBlock.into());
-            }
-            self.shown = length.min(self.bytes.len() - self.at);
-        }
-        Ok(&self.bytes[self.at..self.at + self.shown])
-    }
-
-    fn consume(&mut self, amount: usize) {
-        assert!(amount <= self.shown, "more is taken than was shown");
-        self.shown -= amount;
-        self.at += amount;
-    }
-}
-
-impl Read for Pieces {
-    fn read(&mut self, _bytes: &mut [u8]) -> io::Result<usize> {
-        Err(io::Error::other("a header is read through the buffer"))
-    }
-}
-
-impl Request for Pieces {}
-
-impl Connection for Pieces {
-    fn set_deadlines(&mut self, _deadlines: Deadlines) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn set_hangup(&mut self, _hangup: Hangup) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn set_stage_end(&mut self, _end: Option<Instant>) {}
-}
-
-impl Proxiable for Pieces {}
-
-struct One(RefCell<Option<Pieces>>);
-
-impl Transport for One {
-    type Request = Pieces;
-
-    fn get_request(&self) -> io::Result<Option<Pieces>> {
-        Ok(self.0.take())
-    }
-
-    fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
-        waiter.pause()
-    }
-}
-
-/// Establishes a connection, as a table does: again where there is nothing yet.
 fn establish(pieces: Pieces) -> (ProxiedRequest<Pieces>, io::Result<()>) {
-    let tries = (pieces.bytes.len() + 2) * pieces.lengths.len();
-    let proxied = Proxied::new(One(RefCell::new(Some(pieces))), |_| true);
+    let tries = pieces.tries();
+    let proxied = Proxied::new(One::new(pieces), |_| true);
     let mut request = proxied.get_request().unwrap().unwrap();
-    for _ in 0..tries {
-        match request.establish() {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            established => return (request, established),
-        }
-    }
-    panic!("it waits for what it has had");
+    let established = pieces::establish(&mut request, tries);
+    (request, established)
 }
 
 /// By name, and "gone" where the input ends too early.
@@ -172,7 +89,7 @@ fn values_are_told_in_their_order() {
 fn a_header_of_a_proxy_that_is_not_trusted_is_not_looked_at() {
     let bytes = b"PROXY UNKNOWN\r\n".to_vec();
     for direct in [false, true] {
-        let one = One(RefCell::new(Some(Pieces::new(bytes.clone(), &[100]))));
+        let one = One::new(Pieces::new(bytes.clone(), &[100]));
         let proxied = Proxied::new(one, |_| false);
         let proxied = if direct { proxied.or_direct() } else { proxied };
         let mut request = proxied.get_request().unwrap().unwrap();

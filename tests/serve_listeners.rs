@@ -5,23 +5,14 @@
 #[path = "support/served.rs"]
 mod served;
 
-use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
-use served::{LIMIT, STRATEGIES, Served, Tested, connect, program};
+use served::{LIMIT, STRATEGIES, Served, Tested, connect, once, program};
 use tempfile::TempDir;
-
-fn once(mut connection: impl Read + Write) -> Tested {
-    connection.write_all(b"one line\n")?;
-    let mut all = String::new();
-    connection.read_to_string(&mut all)?;
-    assert_eq!(all, "one line\n");
-    Ok(())
-}
 
 fn once_unix(path: &str) -> Tested {
     let connection = UnixStream::connect(path)?;

@@ -5,8 +5,8 @@
 #[path = "support/served.rs"]
 mod served;
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::Signal;
-use served::{LIMIT, STRATEGIES, Served, Tested, connect, program};
+use served::{LIMIT, STRATEGIES, Served, Tested, connect, once, program};
 
 const TOOL: &str = "systemd-socket-activate";
 
@@ -26,8 +26,9 @@ fn main() -> ExitCode {
         println!("{TOOL} is not installed (it is in Debian's systemd): its tests are left out");
     }
     let mut trials = Vec::new();
-    for strategy in STRATEGIES {
-        trials.push(trial(format!("tcp_{strategy}"), move || over_tcp(strategy)));
+    for (strategy, last) in STRATEGIES.into_iter().zip(1..) {
+        let own = Ipv4Addr::new(127, 0, 1, last);
+        trials.push(trial(format!("tcp_{strategy}"), move || over_tcp(strategy, own)));
         trials.push(trial(format!("unix_{strategy}"), move || over_unix(strategy)));
     }
     let mut trials: Vec<_> = trials.into_iter().map(|one| one.with_ignored_flag(lacks)).collect();
@@ -38,14 +39,6 @@ fn main() -> ExitCode {
 
 fn trial(name: String, run: impl FnOnce() -> Tested + Send + 'static) -> Trial {
     Trial::test(name, || run().map_err(|error| Failed::from(error.to_string())))
-}
-
-fn once(mut connection: impl Read + Write) -> Tested {
-    connection.write_all(b"one line\n")?;
-    let mut all = String::new();
-    connection.read_to_string(&mut all)?;
-    assert_eq!(all, "one line\n");
-    Ok(())
 }
 
 /// A service manager's end.
@@ -118,12 +111,13 @@ fn activated(
     Ok(server)
 }
 
-fn over_tcp(strategy: &str) -> Tested {
+/// At an address of its `own`: a port that is free there stays so, whatever else runs.
+fn over_tcp(strategy: &str, own: Ipv4Addr) -> Tested {
     let dir = tempfile::tempdir()?;
     let notify = dir.path().join("notify");
     let manager = Manager::at(&notify)?;
     // It listens itself, and does not tell where: ports that are free a moment before.
-    let both = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+    let both = [TcpListener::bind((own, 0))?, TcpListener::bind((own, 0))?];
     let at = both.map(|listener| listener.local_addr().unwrap().to_string());
     let first = at[0].clone();
     let first = move || once(eventually(|| TcpStream::connect(&first))?);

@@ -4,20 +4,26 @@
 #[path = "support/tls/authority.rs"]
 #[allow(dead_code, unreachable_pub, reason = "other tests share it, and need more of it")]
 mod authority;
+#[path = "support/footprint.rs"]
+#[allow(dead_code, unreachable_pub, reason = "other tests share it, and look at more")]
+mod footprint;
 #[path = "support/served.rs"]
 mod served;
+#[path = "clients/silent.rs"]
+mod silent;
+#[path = "support/time.rs"]
+mod time;
 #[path = "clients/tool.rs"]
 #[allow(dead_code, reason = "other tests share it, and need more of it")]
 mod tool;
 
 use std::fs;
 use std::io::{Seek, Write};
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use socketserver::{Selecting, Sync, ThreadPool, Threading};
 use tempfile::TempDir;
 use wait_timeout::ChildExt;
 
@@ -45,21 +51,29 @@ const CLIENTS: &[Client] = &[
 
 fn main() -> ExitCode {
     let trials = STRATEGIES.iter().flat_map(|strategy| {
-        let silent = Trial::test(format!("a_thousand_silent_ones_{strategy}"), move || {
-            silent(strategy).map_err(|error| Failed::from(error.to_string()))
-        });
+        let silent = test(format!("a_thousand_silent_ones_{strategy}"), || silent::pages(strategy));
         // Elsewhere so many are more than there may be at a time.
         let silent = silent.with_ignored_flag(!ROOMY.contains(strategy));
         CLIENTS.iter().map(move |client| trial(strategy, *client)).chain([silent])
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+    let share = "the_share_of_a_thousand_silent_ones";
+    let shares = [
+        test(format!("{share}_threading"), || silent::share(Threading::new())),
+        test(format!("{share}_selecting"), || silent::share(Selecting::new(Sync))),
+        test(format!("{share}_selecting+thread-pool"), || {
+            silent::share(Selecting::new(ThreadPool::new(2)))
+        }),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials.chain(shares).collect()).exit_code()
+}
+
+fn test(name: String, run: impl FnOnce() -> Tested + Send + 'static) -> Trial {
+    Trial::test(name, || run().map_err(|error| Failed::from(error.to_string())))
 }
 
 fn trial(strategy: &'static str, (name, probe, run): Client) -> Trial {
     let lack = (!tool::works(probe)).then(|| format!("`{}` fails here", probe.join(" ")));
-    let trial = Trial::test(format!("{name}_{strategy}"), move || {
-        run(strategy).map_err(|error| Failed::from(error.to_string()))
-    });
+    let trial = test(format!("{name}_{strategy}"), move || run(strategy));
     trial.with_ignored_flag(lack.is_some()).with_kind(lack.unwrap_or_default())
 }
 
@@ -67,6 +81,7 @@ fn trial(strategy: &'static str, (name, probe, run): Client) -> Trial {
 struct Rig {
     served: Served,
     dir: TempDir,
+    servers: Authority,
     clients: Authority,
 }
 
@@ -74,11 +89,11 @@ impl Rig {
     fn start(strategy: &str, mode: &str, with_clients: bool) -> Tested<Self> {
         let dir = tempfile::tempdir()?;
         let path = |name: &str| dir.path().join(name);
-        let (authority, clients) = (Authority::new("servers")?, Authority::new("clients")?);
-        let (certificate, key) = authority.files(NAME)?;
+        let (servers, clients) = (Authority::new("servers")?, Authority::new("clients")?);
+        let (certificate, key) = servers.files(NAME)?;
         fs::write(path("cert.pem"), certificate)?;
         fs::write(path("key.pem"), key)?;
-        fs::write(path("ca.pem"), &authority.pem)?;
+        fs::write(path("ca.pem"), &servers.pem)?;
         fs::write(path("clients.pem"), &clients.pem)?;
         fs::create_dir(path("files"))?;
         fs::write(path("files/page"), "p".repeat(100_000))?;
@@ -92,7 +107,7 @@ impl Rig {
         if with_clients {
             options.extend(["--client-ca".into(), text("clients.pem")]);
         }
-        Ok(Self { served: Served::start(&options)?, dir, clients })
+        Ok(Self { served: Served::start(&options)?, dir, servers, clients })
     }
 
     fn path(&self, name: &str) -> String {
@@ -152,9 +167,11 @@ fn openssl_versions(strategy: &'static str) -> Tested {
         assert!(well && said.contains(&name) && said.contains("Verification: OK"), "{said}");
     }
     // What rustls does not speak.
-    let old = ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"];
-    let (well, said) = rig.s_client(&old, "a line\n")?;
-    assert!(!well && said.contains("alert"), "{said}");
+    for old in ["-tls1", "-tls1_1"] {
+        let old = [old, "-cipher", "ALL:@SECLEVEL=0"];
+        let (well, said) = rig.s_client(&old, "a line\n")?;
+        assert!(!well && said.contains("alert"), "{said}");
+    }
     rig.is_alive(&[])
 }
 
@@ -233,16 +250,4 @@ fn h2load(strategy: &'static str) -> Tested {
     let wanted = "200 total, 200 started, 200 done, 200 succeeded, 0 failed, 0 errored, 0 timeout";
     assert!(said.contains(wanted), "{said}");
     Ok(())
-}
-
-/// A thousand connections that say nothing, and one that does.
-fn silent(strategy: &'static str) -> Tested {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    let rig = Rig::start(strategy, "once", false)?;
-    let connect = |_| TcpStream::connect(&rig.served.address);
-    let silent = (0..1000).map(connect).collect::<Result<Vec<_>, _>>()?;
-    rig.is_alive(&[])?;
-    drop(silent);
-    rig.is_alive(&[])
 }

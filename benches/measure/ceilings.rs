@@ -34,7 +34,7 @@ pub fn of(kind: Kind) -> Ceilings {
         (Strategy::Forking, Udp | UnixDatagram) => (7.0, 0.0, ANY),
         (Strategy::PreForking, _) => (ANY, ANY, ANY),
         // The connection has to lie where its place in the table can point to.
-        (Strategy::Selecting, _) => (5.0, 1.0, 2_700.0),
+        (Strategy::Selecting, _) => (5.0, 1.0, 3_000.0),
         (Strategy::SelectingPool, _) => (ANY, 1.5, ANY),
     };
     Ceilings { calls, allocations, instructions }

@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 
+use crate::arguments::{choice, number, text, value};
 use crate::files::About;
 use crate::hand_over::Meeting;
 use crate::listeners;
@@ -208,7 +208,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
                     ("unix", Transport::Unix),
                     ("unixgram", Transport::Unixgram),
                 ];
-                transport = choice(&mut parser, "--transport", all)?;
+                transport = choice("--transport", &text(&mut parser)?, all)?;
             }
             Arg::Long("strategy") => {
                 let all = [
@@ -224,7 +224,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
                     ("selecting", Strategy::Selecting),
                     ("selecting+thread-pool", Strategy::SelectingThreadPool),
                 ];
-                strategy = choice(&mut parser, "--strategy", all)?;
+                strategy = choice("--strategy", &text(&mut parser)?, all)?;
             }
             Arg::Long("mode") => {
                 let all = [
@@ -233,7 +233,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
                     ("echo", Mode::Echo),
                     ("resp", Mode::Resp),
                 ];
-                mode = Some(choice(&mut parser, "--mode", all)?);
+                mode = Some(choice("--mode", &text(&mut parser)?, all)?);
             }
             Arg::Long("addr") => addresses.push(value(&mut parser)?),
             Arg::Long("backlog") => backlog = number(&mut parser, "--backlog", u32::MAX)?,
@@ -333,16 +333,8 @@ fn hinted(error: &dyn Display) -> String {
     format!("{error}; the options are {OPTIONS}")
 }
 
-fn value(parser: &mut Parser) -> Result<OsString, String> {
-    parser.value().map_err(|error| error.to_string())
-}
-
 fn file(parser: &mut Parser) -> Result<PathBuf, String> {
     value(parser).map(PathBuf::from)
-}
-
-fn text(parser: &mut Parser) -> Result<String, String> {
-    Ok(value(parser)?.to_string_lossy().into_owned())
 }
 
 fn seconds(parser: &mut Parser, option: &str) -> Result<Duration, String> {
@@ -360,31 +352,6 @@ fn target(parser: &mut Parser, option: &str) -> Result<String, String> {
         return Ok(given);
     }
     Err(format!("{option} {given:?} has to be a path of a URL, such as {option} /ready"))
-}
-
-/// One of several words.
-fn choice<V: Copy, const N: usize>(
-    parser: &mut Parser,
-    option: &str,
-    all: [(&str, V); N],
-) -> Result<V, String> {
-    let given = text(parser)?;
-    all.iter().find(|(name, _)| *name == given).map(|(_, value)| *value).ok_or_else(|| {
-        let names = all.map(|(name, _)| name).join(", ");
-        format!("{option} {given:?} is none of: {names}")
-    })
-}
-
-/// A number from 1 to `most`.
-fn number<V>(parser: &mut Parser, option: &str, most: V) -> Result<V, String>
-where
-    V: FromStr + PartialOrd + From<u8> + Display + Copy,
-{
-    let given = text(parser)?;
-    match given.parse() {
-        Ok(number) if number >= V::from(1) && number <= most => Ok(number),
-        _ => Err(format!("{option} {given:?} has to be a number from 1 to {most}")),
-    }
 }
 
 fn endpoint(transport: Transport, addresses: &[OsString]) -> Result<Endpoint, String> {

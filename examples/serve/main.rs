@@ -3,6 +3,7 @@
 //! `cargo run --release --example serve` is `python -m http.server`, on this crate. With options it
 //! is any of the twelve servers, for trying and for measuring: `-- --help` has them.
 
+mod arguments;
 mod cli;
 mod count;
 mod echo;

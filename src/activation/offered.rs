@@ -11,8 +11,10 @@ use socket2::{SockAddr, SockRef};
 
 use super::message::{Answer, READY, TAKE};
 use crate::sys::{self, Bell, Interest, Listener, Selector};
+use crate::transport::forward::forward_portable;
 use crate::transport::{
-    Inheritable, LocalAddr, Portable, Resumable, SocketFile, Transport, UnixDatagram, check_level,
+    ForkRole, Inheritable, LocalAddr, Portable, Resumable, SocketFile, Transport, UnixDatagram,
+    check_level,
 };
 use crate::{ForkedChild, StopHandle, Waiter};
 
@@ -180,10 +182,6 @@ impl<T: Inheritable + AsFd> Transport for Offered<T> {
         true
     }
 
-    fn is_in_memory(&self) -> bool {
-        self.inner.is_in_memory()
-    }
-
     fn server_close(self) -> io::Result<()> {
         if self.is_handed_over() {
             self.disown();
@@ -196,27 +194,13 @@ impl<T: Inheritable + AsFd> Transport for Offered<T> {
         self.inner.after_fork(child);
     }
 
-    fn check_fork(&self) -> io::Result<()> {
-        self.inner.check_fork()
+    fn check_fork(&self, role: ForkRole) -> io::Result<()> {
+        self.inner.check_fork(role)
     }
 }
 
 impl<T: Inheritable + Portable + AsFd> Portable for Offered<T> {
-    fn pack<'r>(
-        &self,
-        request: &'r T::Request,
-        bytes: &mut Vec<u8>,
-    ) -> io::Result<Option<BorrowedFd<'r>>> {
-        self.inner.pack(request, bytes)
-    }
-
-    fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<T::Request> {
-        self.inner.unpack(bytes, descriptor)
-    }
-
-    fn is_from(&self, request: &T::Request) -> bool {
-        self.inner.is_from(request)
-    }
+    forward_portable!(requests as they are);
 }
 
 impl<T: Inheritable + Resumable + AsFd> Resumable for Offered<T> {

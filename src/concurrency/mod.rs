@@ -121,7 +121,8 @@ use crate::session::Session;
     message = "`{Self}` cannot run `{H}` on requests of `{T}`",
     label = "this strategy does not go with this transport and handler",
     note = "strategies are `Sync`, `Threading`, `ThreadPool`, `Forking`, `ForkServer`, \
-            `FinishInChild` with one of the last two inside, `Selecting` and `PreForking` with one of these inside, and types that implement `Concurrency<T, H>`; a strategy is the second \
+            `FinishInChild` with one of the last two inside, `Selecting` and `PreForking` with one of \
+            these inside, and types that implement `Concurrency<T, H>`; a strategy is the second \
             parameter of `Server<Transport, Concurrency, Handler>`",
     note = "the handler has to handle the transport's requests, and under `Threading` and `ThreadPool` \
             both have to be `Send + Sync + 'static`"

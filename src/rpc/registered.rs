@@ -3,13 +3,12 @@
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::{fmt, process};
 
 use super::endpoint::{Endpoint, Endpoints};
 use super::rpcbind::Rpcbind;
-use crate::transport::{LocalAddr, Portable, Transport};
-use crate::{ForkedChild, Waiter};
+use crate::transport::forward::{forward_address, forward_portable, forward_transport};
+use crate::transport::{Portable, Transport};
 
 /// A transport that clients find by the number of a program: it is registered with the port mapper of
 /// this machine, rpcbind(8), as long as it is open.
@@ -152,40 +151,16 @@ impl<T: Transport> Transport for Registered<T> {
         self.inner.get_request()
     }
 
-    fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
-        self.inner.wait(waiter)
-    }
-
-    fn is_level_triggered(&self) -> bool {
-        self.inner.is_level_triggered()
-    }
+    forward_transport!(but server_close);
 
     fn server_close(mut self) -> io::Result<()> {
         let undone = self.registration.undo();
         self.inner.server_close().and(undone)
     }
-
-    fn after_fork(&self, child: &ForkedChild<'_>) {
-        self.inner.after_fork(child);
-    }
 }
 
 impl<T: Portable> Portable for Registered<T> {
-    fn pack<'r>(
-        &self,
-        request: &'r T::Request,
-        bytes: &mut Vec<u8>,
-    ) -> io::Result<Option<BorrowedFd<'r>>> {
-        self.inner.pack(request, bytes)
-    }
-
-    fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<T::Request> {
-        self.inner.unpack(bytes, descriptor)
-    }
-
-    fn is_from(&self, request: &T::Request) -> bool {
-        self.inner.is_from(request)
-    }
+    forward_portable!(requests as they are);
 }
 
 /// Those of the transport inside, which can so be registered for another program too.
@@ -195,19 +170,7 @@ impl<T: Endpoints> Endpoints for Registered<T> {
     }
 }
 
-impl<T: LocalAddr> LocalAddr for Registered<T> {
-    type Addr = T::Addr;
-
-    fn local_addr(&self) -> io::Result<T::Addr> {
-        self.inner.local_addr()
-    }
-}
-
-impl<T: AsFd> AsFd for Registered<T> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inner.as_fd()
-    }
-}
+forward_address!(<T> Registered<T>);
 
 impl<T: fmt::Debug> fmt::Debug for Registered<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,8 +1,16 @@
 //! What a transport that wraps another one, its field `inner`, leaves to it.
 
 /// The methods of [`Transport`](crate::Transport) but `get_request`: the socket is the inner one's.
+/// One that has something to do of its own when it is closed says so.
 macro_rules! forward_transport {
     () => {
+        forward_transport!(but server_close);
+
+        fn server_close(self) -> ::std::io::Result<()> {
+            self.inner.server_close()
+        }
+    };
+    (but server_close) => {
         fn wait(&self, waiter: &$crate::Waiter<'_>) -> ::std::io::Result<()> {
             self.inner.wait(waiter)
         }
@@ -11,16 +19,8 @@ macro_rules! forward_transport {
             self.inner.is_level_triggered()
         }
 
-        fn is_in_memory(&self) -> bool {
-            self.inner.is_in_memory()
-        }
-
-        fn check_fork(&self) -> ::std::io::Result<()> {
-            self.inner.check_fork()
-        }
-
-        fn server_close(self) -> ::std::io::Result<()> {
-            self.inner.server_close()
+        fn check_fork(&self, role: $crate::ForkRole) -> ::std::io::Result<()> {
+            self.inner.check_fork(role)
         }
 
         fn after_fork(&self, child: &$crate::ForkedChild<'_>) {
@@ -30,19 +30,33 @@ macro_rules! forward_transport {
 }
 
 /// The methods of [`Portable`](crate::Portable) but `unpack`: what is sent is the inner request, and
-/// the other process wraps it again.
+/// the other process wraps it again. Where the requests are the inner ones, `unpack` is too.
 macro_rules! forward_portable {
     () => {
+        forward_portable!(request => request.get_ref());
+    };
+    (requests as they are) => {
+        forward_portable!(request => request);
+
+        fn unpack(
+            &self,
+            bytes: &[u8],
+            descriptor: Option<::std::os::fd::OwnedFd>,
+        ) -> ::std::io::Result<Self::Request> {
+            self.inner.unpack(bytes, descriptor)
+        }
+    };
+    ($request:ident => $inner:expr) => {
         fn pack<'r>(
             &self,
-            request: &'r Self::Request,
+            $request: &'r Self::Request,
             bytes: &mut ::std::vec::Vec<u8>,
         ) -> ::std::io::Result<Option<::std::os::fd::BorrowedFd<'r>>> {
-            self.inner.pack(request.get_ref(), bytes)
+            self.inner.pack($inner, bytes)
         }
 
-        fn is_from(&self, request: &Self::Request) -> bool {
-            self.inner.is_from(request.get_ref())
+        fn is_from(&self, $request: &Self::Request) -> bool {
+            self.inner.is_from($inner)
         }
     };
 }

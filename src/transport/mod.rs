@@ -165,14 +165,6 @@ pub trait Transport: Sized {
         false
     }
 
-    /// Whether requests wait in the memory of this process, where no process that is forked from it
-    /// may take them: each would have a copy. [`PreForking`](crate::PreForking) then refuses to
-    /// serve. A descriptor is shared by processes, and the default is `false`. A transport that wraps
-    /// another passes this on.
-    fn is_in_memory(&self) -> bool {
-        false
-    }
-
     /// Closes the transport: Python's `server_close`, without the part of the strategy. Dropping a
     /// transport has to do the same, with nobody to return the error to.
     ///
@@ -191,16 +183,27 @@ pub trait Transport: Sized {
     /// own holds it as a `Mutex<Option<_>>`, and takes it out here.
     fn after_fork(&self, _child: &ForkedChild<'_>) {}
 
-    /// Whether requests can be handled in a forked child: asked by the strategies that fork, when the
-    /// server is made. They can where what a request is made of goes along into a child, as
-    /// descriptors do; that is the default. A transport that wraps another passes this on.
+    /// Whether a process that is forked from this one may do this with requests: asked by the
+    /// strategies that fork, when the server is made. It may where what requests are made of, and what
+    /// they wait in, is the same in both processes, as what a descriptor stands for is; that is the
+    /// default. Of memory, each process has a copy. A transport that wraps another passes this on.
     ///
     /// # Errors
     ///
-    /// Why they can't: what [`Server::new`](crate::Server::new) returns.
-    fn check_fork(&self) -> io::Result<()> {
+    /// Why it may not: what [`Server::new`](crate::Server::new) returns.
+    fn check_fork(&self, _role: ForkRole) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// What forked processes are to do: see [`Transport::check_fork`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ForkRole {
+    /// Each handles a request that the server has taken, as under [`Forking`](crate::Forking).
+    Handles,
+    /// They take requests themselves, as under [`PreForking`](crate::PreForking).
+    Takes,
 }
 
 /// A transport that can be made from an address alone; what

@@ -30,7 +30,9 @@ fn ten_thousand() -> Tested<String> {
     let begun = Instant::now();
     let silent: Vec<Held> =
         (0..clients).map(|_| Held::open(&server.address)).collect::<Tested<_>>()?;
-    until("all are accepted", LIMIT, || Ok(process.descriptors()? >= clients))?;
+    // One that came while the queue was full is there once the system says so again: by RFC 6298 that
+    // is after 1, 3, 7, 15 s.
+    until("all are accepted", 3 * LIMIT, || Ok(process.descriptors()? >= clients))?;
     let connected = begun.elapsed();
 
     let mut probes =

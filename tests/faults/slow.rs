@@ -19,7 +19,7 @@ const MANY: (&str, &str) = ("1000", "4");
 const FEW: (&str, &str) = ("30", "3");
 /// How often somebody wants a page meanwhile, and how many have to be had.
 const EVERY: Duration = Duration::from_millis(20);
-const FEWEST: usize = 20;
+const FEWEST: usize = 3;
 
 /// The modes of slowhttptest(1). The example reads bodies of this length, and answers many ranges at
 /// once.

@@ -9,7 +9,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{TestCaseError, TestRunner};
-use socketserver::{Concurrency, Selecting, Sync as OneByOne, Tcp, Threading, UnixStream};
+#[cfg(feature = "proxy")]
+use socketserver::Proxied;
+#[cfg(feature = "tls")]
+use socketserver::Tls;
+use socketserver::{
+    Authenticated, Concurrency, Selecting, Sync as OneByOne, Tcp, Threading, UnixStream, Users,
+};
 
 use crate::rig::{Client, Lines, Result, Stream, Table, lines, text};
 use crate::support::time::let_pass;
@@ -138,9 +144,24 @@ where
     Ok(())
 }
 
+/// Through what wraps a transport.
+fn play_wrapped(scripts: &[Script]) -> Result {
+    play::<Authenticated<UnixStream, Users>, _>(Selecting::new(Threading::new()), scripts)?;
+    #[cfg(feature = "proxy")]
+    play::<Proxied<Tcp>, _>(Selecting::new(Threading::new()), scripts)?;
+    #[cfg(feature = "tls")]
+    {
+        play::<Tls<Tcp>, _>(Selecting::new(Threading::new()), scripts)?;
+        play::<Tls<Tcp>, _>(Threading::new(), scripts)?;
+    }
+    #[cfg(all(feature = "proxy", feature = "tls"))]
+    play::<Tls<Proxied<Tcp>>, _>(Selecting::new(OneByOne), scripts)?;
+    Ok(())
+}
+
 #[test]
 fn the_same_comes_back_under_every_strategy() -> Result {
-    let config = ProptestConfig { cases: 16, failure_persistence: None, ..Default::default() };
+    let config = ProptestConfig { cases: 10, failure_persistence: None, ..Default::default() };
     let played = TestRunner::new(config).run(&vec(script(), 1..4), |scripts| {
         let played = || {
             play::<Tcp, _>(Selecting::new(OneByOne), &scripts)?;
@@ -148,7 +169,8 @@ fn the_same_comes_back_under_every_strategy() -> Result {
             play::<UnixStream, _>(Selecting::new(OneByOne), &scripts)?;
             play::<Tcp, _>(Selecting::new(Threading::new()), &scripts)?;
             play::<Tcp, _>(Threading::new(), &scripts)?;
-            play::<UnixStream, _>(OneByOne, &scripts)
+            play::<UnixStream, _>(OneByOne, &scripts)?;
+            play_wrapped(&scripts)
         };
         played().map_err(|error| TestCaseError::fail(error.to_string()))
     });

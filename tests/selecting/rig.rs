@@ -8,7 +8,7 @@ use std::os::unix::net as unix;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use socketserver::{
     Concurrency, Connection, Counters, Failure, Handler, Next, ReadLine, Report, Running, Server,
-    Tcp, UnixStream, line_missing,
+    line_missing,
 };
 use tempfile::TempDir;
 
@@ -29,8 +29,12 @@ pub(crate) trait Stream:
 {
 }
 
-impl Stream for Tcp {}
-impl Stream for UnixStream {}
+impl<T> Stream for T
+where
+    T: Reach<Request: BufRead + Write + Connection + Send, Addr: Send + Sync, Client: Client>,
+    T: Send + Sync + 'static,
+{
+}
 
 /// Its client.
 pub(crate) trait Client: Peer + Send + Sized + 'static {

@@ -3,6 +3,9 @@
 
 pub mod alone;
 pub mod apart;
+#[path = "tls/authority.rs"]
+pub mod authority;
+pub mod edge;
 pub mod footprint;
 #[cfg(feature = "testing")]
 pub mod forked;
@@ -10,10 +13,12 @@ pub mod gate;
 pub mod lines;
 pub mod net;
 pub mod one_byte;
+pub mod pieces;
 pub mod processes;
 pub mod proxy;
 #[cfg(feature = "testing")]
 pub mod reaches;
+pub mod relay;
 pub mod role;
 pub mod signals;
 pub mod slow;
@@ -23,3 +28,5 @@ pub mod tokens;
 pub mod trace;
 pub mod watchdog;
 pub mod workers;
+#[cfg(feature = "testing")]
+pub mod wrapped;

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net as unix;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -54,7 +54,11 @@ impl Files {
         self.0.path().join(fresh().to_string())
     }
 
-    fn left(&self) -> io::Result<Vec<String>> {
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn left(&self) -> io::Result<Vec<String>> {
         let files = fs::read_dir(self.0.path())?;
         files.map(|file| Ok(file?.path().display().to_string())).collect()
     }

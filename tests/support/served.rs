@@ -217,3 +217,12 @@ pub fn ask(address: &str, method: &str, target: &str, fields: &str) -> Tested<An
 pub fn get(address: &str, target: &str) -> Tested<Answer> {
     ask(address, "GET", target, "")
 }
+
+/// One exchange with an example in its mode `once`, which ends it.
+pub fn once(mut connection: impl Read + Write) -> Tested {
+    connection.write_all(b"one line\n")?;
+    let mut all = String::new();
+    connection.read_to_string(&mut all)?;
+    assert_eq!(all, "one line\n");
+    Ok(())
+}

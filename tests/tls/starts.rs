@@ -100,6 +100,54 @@ where
     Ok(())
 }
 
+/// What looks like TLS, and does not begin a handshake.
+fn what_is_no_hello<C>() -> Result
+where
+    C: Concurrency<Tls<Tcp>, Teller> + Default + Send + 'static,
+{
+    let served: Served<C> = serve()?;
+    let (server_hello, huge) = ([2, 0, 0, 0], [1, 0xff, 0xff, 0xff]);
+    for (kind, body) in [
+        (20, &[1][..]),
+        (21, &[2, 40]),
+        (21, &[1, 0]),
+        (22, &[]),
+        (22, &server_hello),
+        (22, &huge),
+        (22, &[1, 0, 0, 4, 3, 3, 0, 0]),
+        (23, b"hello"),
+    ] {
+        let mut client = net::connect(served.address)?;
+        client.write_all(&[&[kind, 3, 1, 0, u8::try_from(body.len())?], body].concat())?;
+        client.shutdown(Shutdown::Write)?;
+        let said = net::all(&client)?;
+        // To some of it rustls says nothing.
+        assert!(said.is_empty() || is_alert(&said), "{said:?} to {kind} {body:?}");
+        handshake(&served.failures, HandshakeReason::Other)?;
+    }
+    assert_alive(&served)?;
+    assert_eq!(served.end()?, []);
+    Ok(())
+}
+
+/// A record for each byte, which RFC 8446, 5.1, allows.
+fn a_start_in_many_records<C>() -> Result
+where
+    C: Concurrency<Tls<Tcp>, Teller> + Default + Send + 'static,
+{
+    let served: Served<C> = serve()?;
+    let whole = hello(&served)?;
+    let records: Vec<u8> = whole[5..].iter().flat_map(|byte| [22, 3, 1, 0, 1, *byte]).collect();
+    let mut client = net::connect(served.address)?;
+    client.write_all(&records)?;
+    client.shutdown(Shutdown::Write)?;
+    let said = net::all(&client)?;
+    assert_eq!(said.first(), Some(&22), "{said:?}");
+    assert_eq!(told(&served.failures)?.1, FailureKind::PeerGone, "it left after that");
+    assert_eq!(served.end()?, []);
+    Ok(())
+}
+
 fn a_start_byte_by_byte<C>() -> Result
 where
     C: Concurrency<Tls<Tcp>, Teller> + Default + Send + 'static,
@@ -214,6 +262,8 @@ where
 crate::under! {
     Threading, Selecting<Sync>, Selecting<Threading>:
     what_is_not_tls
+    what_is_no_hello
+    a_start_in_many_records
     a_start_that_breaks_off
     a_start_byte_by_byte
     the_deadline

@@ -2,11 +2,11 @@
 
 use std::fmt::Display;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 
+use crate::arguments::{choice, number, text, value};
 use crate::compare::Rounds;
 use crate::desk::Terms;
 use crate::store::{Database, Retry};
@@ -139,8 +139,7 @@ pub(crate) fn parse() -> Result<Asked, String> {
                 asked.command = choice("the command", &command.to_string_lossy(), all)?;
             }
             Arg::Long("sqlite") => {
-                let path = parser.value().map_err(|error| error.to_string())?;
-                terms.database = Database::Sqlite(path.into());
+                terms.database = Database::Sqlite(value(&mut parser)?.into());
             }
             Arg::Long("postgres") => terms.database = Database::Postgres(text(&mut parser)?),
             Arg::Long("strategy") => {
@@ -179,35 +178,6 @@ pub(crate) fn parse() -> Result<Asked, String> {
 
 fn hinted(error: &dyn Display) -> String {
     format!("{error}; the options are {OPTIONS}")
-}
-
-fn text(parser: &mut Parser) -> Result<String, String> {
-    let given = parser.value().map_err(|error| error.to_string())?;
-    Ok(given.to_string_lossy().into_owned())
-}
-
-/// One of several words.
-fn choice<V: Copy, const N: usize>(
-    what: &str,
-    given: &str,
-    all: [(&str, V); N],
-) -> Result<V, String> {
-    all.iter().find(|(name, _)| *name == given).map(|(_, value)| *value).ok_or_else(|| {
-        let names = all.map(|(name, _)| name).join(", ");
-        format!("{what} {given:?} is none of: {names}")
-    })
-}
-
-/// A number from 1 to `most`.
-fn number<V>(parser: &mut Parser, option: &str, most: V) -> Result<V, String>
-where
-    V: FromStr + PartialOrd + From<u8> + Display + Copy,
-{
-    let given = text(parser)?;
-    match given.parse() {
-        Ok(number) if number >= V::from(1) && number <= most => Ok(number),
-        _ => Err(format!("{option} {given:?} has to be a number from 1 to {most}")),
-    }
 }
 
 fn seconds(parser: &mut Parser, option: &str) -> Result<Duration, String> {

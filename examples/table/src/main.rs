@@ -4,6 +4,8 @@
 //! processes may share one table, which is how one outgrows a machine. `serve` is what any server of
 //! the crate is: a transport ([`rows`]), a strategy, and a handler ([`work`]).
 
+#[path = "../../serve/arguments.rs"]
+mod arguments;
 mod by_hand;
 mod clerk;
 mod cli;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getppid};
+use nix::unistd::Pid;
 
 use super::message::{LONGEST, Order, Report};
 use crate::handler::Handler;
@@ -16,12 +16,12 @@ use crate::sys::{self, Caught, Parcel, Quiet, Threads};
 use crate::transport::Transport;
 use crate::worker::Worker;
 
-/// The helper's whole life, made by `server`. It ends when the server has, and all children; returns
-/// what with. Its children are `child`.
+/// The helper's whole life. It ends when the server has, and all children; returns what with. `server`
+/// watches the server's process, where the system can; its children are `child`.
 pub(super) fn run<T, H>(
     session: &Session<T, H>,
     socket: OwnedFd,
-    server: Pid,
+    server: Option<OwnedFd>,
     child: impl Fn(&Worker<H>, &T, &[u8], Option<OwnedFd>) -> i32,
 ) -> i32
 where
@@ -32,7 +32,7 @@ where
     let mut helper = Helper {
         session,
         child,
-        desk: Some(Desk { socket, quiet, server: watch(server) }),
+        desk: Some(Desk { socket, quiet, server }),
         children: Vec::new(),
         // Of zeros that the system has ready: what no message fills is no memory yet.
         buffer: vec![0; LONGEST],
@@ -66,12 +66,6 @@ struct Desk {
     /// Readable when the server's process has ended. The socket need not tell: other processes that
     /// the server's has forked, the helpers of other servers among them, have copies of its other end.
     server: Option<OwnedFd>,
-}
-
-/// Watches the process that made this one; not where it is gone already, or can't be seen from here.
-fn watch(server: Pid) -> Option<OwnedFd> {
-    let watched = sys::watch_process(server).ok();
-    watched.filter(|_| getppid() == server)
 }
 
 impl<T, H, F> Helper<'_, T, H, F>

@@ -145,12 +145,14 @@ impl ForkServer {
         let (ours, theirs) = sys::parcel_pair()?;
         let mut ours = Some(ours);
         let mut theirs = Some(theirs);
-        let owner = Pid::this();
+        // Before the fork: this process may be gone before the helper has had its first turn.
+        let mut end = sys::watch_process(Pid::this()).ok();
         let pid = session.fork(Threads::LikelyOne, Caught::now(), |worker, forked| {
             drop(ours.take());
             worker.quietly(|| session.transport().after_fork(forked));
             let socket = theirs.take();
-            socket.map_or(children::FAILED, |socket| helper::run(session, socket, owner, child))
+            socket
+                .map_or(children::FAILED, |socket| helper::run(session, socket, end.take(), child))
         })?;
         self.helper = ours.map(|socket| Helper { socket, pid, owner: process::id() });
         Ok(())

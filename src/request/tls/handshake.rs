@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::mem;
 use std::time::Instant;
 
+use rustls::ProtocolVersion;
 use rustls::server::{Accepted, AcceptedAlert};
 
 use super::{HandshakeFailed, HandshakeReason, State, TlsRequest, TlsStream};
@@ -110,7 +111,14 @@ impl<R: TlsStream> TlsRequest<R> {
                 State::Open(conn) => {
                     let processed = conn.process_new_packets();
                     let over = !conn.is_handshaking();
-                    let sent = self.send();
+                    // What is left of TLS 1.3 is tickets, which go with the answer to what has come
+                    // already. To a peer that has not asked yet they are sent: it may have to hear
+                    // something before it may (RFC 1122, 4.2.3.4).
+                    let asked =
+                        matches!(&processed, Ok(state) if state.plaintext_bytes_to_read() > 0);
+                    let modern = conn.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+                    let wait_for_answer = over && asked && modern && self.input.is_none();
+                    let sent = if wait_for_answer { Ok(()) } else { self.send() };
                     if let Err(error) = processed {
                         let _ = self.inner.flush();
                         return Err(self.fail(error.into()));

@@ -18,6 +18,10 @@ impl<R: TlsStream> TlsRequest<R> {
         if !wait && !self.input.is_some_and(there) {
             return Err(ErrorKind::WouldBlock.into());
         }
+        // Where an earlier write is stuck, the read is not held up by it.
+        if wait && !self.stuck {
+            self.send()?;
+        }
         loop {
             let mut bytes = match self.inner.fill_buf() {
                 Ok(bytes) => bytes,
@@ -173,7 +177,9 @@ impl<R: TlsStream> Write for TlsRequest<R> {
         }
         self.secure(true)?;
         // What an earlier write could not get rid of.
-        self.send()?;
+        if self.stuck {
+            self.send()?;
+        }
         let count = self.writable()?.writer().write(bytes)?;
         match self.send() {
             // It has been taken, and must not be written once more.

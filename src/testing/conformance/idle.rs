@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::law::{Fault, Law};
-use super::model::{Conduct, Setting};
+use super::model::{Conduct, Kind, Setting};
 use super::system::Make;
 use super::watch::Watch;
 use super::world::World;
@@ -19,11 +19,11 @@ const MOST: usize = 200;
 pub(super) fn check_idle<L>(
     make: &Make<L>,
     watch: &Arc<Watch>,
-    packet: bool,
+    kind: Kind,
     conduct: Conduct,
     patience: Duration,
 ) -> Result<(), Fault> {
-    let setting = Setting { packet, conduct, hooks_panic: false, books: false };
+    let setting = Setting { kind, conduct, hooks_panic: false, books: false };
     let world = Arc::new(World::new(watch, patience, false, conduct.forks())?);
     let mut machine = make(&world, &setting)?;
     let stop = machine.spawn()?;

@@ -18,6 +18,15 @@ pub(super) struct Conduct {
     pub(super) place: Place,
 }
 
+/// What is known of a transport beforehand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    /// A request has all its bytes when it is taken.
+    pub(super) packet: bool,
+    /// Its client has to do something before it is established.
+    pub(super) has_opening: bool,
+}
+
 /// Where requests are handled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Place {
@@ -44,7 +53,7 @@ impl Conduct {
 /// What a schedule is played under.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setting {
-    pub(super) packet: bool,
+    pub(super) kind: Kind,
     pub(super) conduct: Conduct,
     /// Hooks that belong to no request panic, and so does `handle_error`.
     pub(super) hooks_panic: bool,
@@ -138,6 +147,11 @@ impl Peer {
             let gone = Script::Fails(Stage::Deliver, super::script::How::Gone);
             stories.push(gone.story(heard));
         }
+        let opens = setting.kind.has_opening && self.script.needs() > Heard::Nothing;
+        if self.end == End::Aborted && opens {
+            let gone = Script::Fails(Stage::Establish, super::script::How::Gone);
+            stories.push(gone.story(heard));
+        }
         stories
     }
 }
@@ -154,7 +168,7 @@ impl Setting {
             (
                 What::HandleError(at, FailureKind::Error),
                 What::HandleError(stage, FailureKind::TimedOut | FailureKind::PeerGone),
-            ) if self.packet => at == stage,
+            ) if self.kind.packet => at == stage,
             _ => seen == wanted,
         };
         seen.len() == wanted.len() && seen.iter().zip(wanted).all(same)
@@ -197,7 +211,7 @@ impl Model {
         let Conduct { inline, .. } = self.setting.conduct;
         let stream = |client: usize| {
             let peer = self.clients.get(client);
-            !self.setting.packet && peer.is_some_and(|peer| peer.end == End::Open)
+            !self.setting.kind.packet && peer.is_some_and(|peer| peer.end == End::Open)
         };
         match step {
             Step::Connect(..) => self.has_room(),
@@ -238,7 +252,7 @@ impl Model {
     pub(super) fn step(&mut self, step: Step) {
         match step {
             Step::Connect(script, sent) => {
-                let sent = if self.setting.packet { LENGTH } else { sent };
+                let sent = if self.setting.kind.packet { LENGTH } else { sent };
                 let fate = if self.running { Fate::Unknown } else { Fate::Queued };
                 let to_this_session = self.running && !self.stop;
                 self.clients.push(Peer::new(script, sent, fate, to_this_session));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::in_memory::OverMemory;
 use super::law::Broken;
 use super::machine::{RequestOf, machine};
-use super::model::{Conduct, Place};
+use super::model::{Conduct, Kind, Place};
 use super::reach::{OverTcp, Reach};
 use super::runner::{Kept, Piece, run};
 use super::teller::Teller;
@@ -289,5 +289,6 @@ where
     let make = move |world: &_, setting: &_| {
         machine(&reach, strategy(), |teller| wrap(teller), world, setting)
     };
-    run(Piece { make: Box::new(make), packet: R::IS_PACKET, conduct, name })
+    let kind = Kind { packet: R::IS_PACKET, has_opening: R::HAS_OPENING };
+    run(Piece { make: Box::new(make), kind, conduct, name })
 }

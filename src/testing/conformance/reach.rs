@@ -56,6 +56,11 @@ pub trait Reach {
     /// datagram, a job. It is not, by default, but a connection, whose bytes come as they like.
     const IS_PACKET: bool = false;
 
+    /// Whether a client has to do something before its request is
+    /// [established](crate::Request::establish), such as a handshake: one that goes away may be gone by
+    /// then.
+    const HAS_OPENING: bool = false;
+
     /// Makes the transport, where nobody else is, and says where clients reach it.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::apart::is_alone;
 use super::idle::check_idle;
 use super::law::{Broken, Fault};
-use super::model::Conduct;
+use super::model::{Conduct, Kind};
 use super::random::fresh_seed;
 use super::reach::Client;
 use super::remains::{Remains, reap_leftovers};
@@ -67,7 +67,7 @@ impl fmt::Display for Kept {
 /// What is checked: how a machine is made of it, and what is known of it.
 pub(super) struct Piece<L> {
     pub(super) make: Box<Make<L>>,
-    pub(super) packet: bool,
+    pub(super) kind: Kind,
     pub(super) conduct: Conduct,
     pub(super) name: String,
 }
@@ -104,7 +104,7 @@ pub(super) fn run<L: Client + 'static>(piece: Piece<L>) -> Result<Kept, Box<Brok
 
 impl<L: Client + 'static> Piece<L> {
     fn schedule(&self, seed: u64) -> Schedule {
-        Schedule::random(seed, self.packet, self.conduct)
+        Schedule::random(seed, self.kind, self.conduct)
     }
 
     fn play_all(
@@ -118,7 +118,7 @@ impl<L: Client + 'static> Piece<L> {
         let before = remains(alone).map_err(|fault| failed(seeds.start, nothing(), fault))?;
         watch.begin(seeds.start);
         if !self.conduct.forks() {
-            check_idle(&*self.make, watch, self.packet, self.conduct, PATIENCE)
+            check_idle(&*self.make, watch, self.kind, self.conduct, PATIENCE)
                 .map_err(|fault| failed(seeds.start, nothing(), fault))?;
         }
         for seed in seeds {

@@ -1,6 +1,6 @@
 //! A schedule: made up from a seed, and made shorter.
 
-use super::model::{Conduct, Model, Setting};
+use super::model::{Conduct, Kind, Model, Setting};
 use super::random::Random;
 use super::script::{LENGTH, Script};
 use super::step::Step;
@@ -16,10 +16,10 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// The same for the same seed.
-    pub(super) fn random(seed: u64, packet: bool, conduct: Conduct) -> Self {
+    pub(super) fn random(seed: u64, kind: Kind, conduct: Conduct) -> Self {
         let mut random = Random::new(seed);
         let (hooks_panic, books) = (random.percent(30), random.percent(50));
-        let setting = Setting { packet, conduct, hooks_panic, books };
+        let setting = Setting { kind, conduct, hooks_panic, books };
         let mut model = Model::new(setting);
         let mut steps = Vec::new();
         for _ in 0..1 + random.below(LONGEST) {

@@ -106,7 +106,7 @@ impl<L: Client> System<L> {
         let sent = self.model.clients[number - 1].sent;
         self.world.invite(Guest { client: number, script });
         let client = self.machine.connect()?;
-        let mut caller = Caller::new(client, script, number, self.model.setting.packet);
+        let mut caller = Caller::new(client, script, number, self.model.setting.kind.packet);
         caller.send(sent)?;
         self.clients.push(Some(caller));
         Ok(())
@@ -189,7 +189,7 @@ impl<L: Client> System<L> {
         let script = Script::Fine;
         self.world.invite(Guest { client: number, script });
         let Ok(client) = self.machine.connect() else { return false };
-        let mut caller = Caller::new(client, script, number, self.model.setting.packet);
+        let mut caller = Caller::new(client, script, number, self.model.setting.kind.packet);
         let said = caller.send(LENGTH);
         if !self.model.running {
             // Where that fails too, nothing more has been taken.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -11,8 +12,8 @@ use super::ledger::What;
 use super::script::{Script, panic_if};
 use super::world::{Guest, World, locked, this_process};
 use crate::{
-    Activity, Cutter, FailureKind, ForkedChild, Portable, Progress, Request, Resumable, Room,
-    Selectable, Stage, Transport, Waiter,
+    Activity, Cutter, FailureKind, ForkRole, ForkedChild, Portable, Progress, Request, Resumable,
+    Room, Selectable, Stage, Transport, Waiter,
 };
 
 /// A transport that the kit looks at from outside: what a strategy under test serves.
@@ -23,8 +24,12 @@ pub struct Watched<T: Transport> {
 
 /// A request on its way through the server, which the kit looks at: what a mixin under test handles.
 pub struct Visit<R> {
-    /// Taken out when it is closed.
+    /// Taken out when it is at its end.
     inner: Option<R>,
+    /// At its end, for which a table may have something to wait for.
+    leaving: Option<R>,
+    /// Its second stage has begun, which may be gone on with several times.
+    opening: bool,
     pub(super) guest: Guest,
     /// What the client's first line said.
     pub(super) heard: Option<Script>,
@@ -36,6 +41,11 @@ impl<T: Transport> Watched<T> {
         Self { inner, world }
     }
 
+    fn new_visit(&self, inner: Option<T::Request>, guest: Guest) -> Visit<T::Request> {
+        let world = Arc::clone(&self.world);
+        Visit { inner, leaving: None, opening: false, guest, heard: None, world }
+    }
+
     fn visit(&self, inner: T::Request) -> Visit<T::Request> {
         let number = self.world.ledger.take();
         let guest = self.world.guest(number);
@@ -43,8 +53,7 @@ impl<T: Transport> Watched<T> {
             self.world.ledger.record(0, What::Uninvited);
         }
         let guest = guest.unwrap_or_else(Guest::stranger);
-        let world = Arc::clone(&self.world);
-        let visit = Visit { inner: Some(inner), guest, heard: None, world };
+        let visit = self.new_visit(Some(inner), guest);
         visit.record(What::GetRequest);
         visit
     }
@@ -73,16 +82,12 @@ impl<T: Transport<Request: BufRead + Write>> Transport for Watched<T> {
         self.inner.is_level_triggered()
     }
 
-    fn is_in_memory(&self) -> bool {
-        self.inner.is_in_memory()
-    }
-
     fn server_close(self) -> io::Result<()> {
         self.inner.server_close()
     }
 
-    fn check_fork(&self) -> io::Result<()> {
-        self.inner.check_fork()
+    fn check_fork(&self, role: ForkRole) -> io::Result<()> {
+        self.inner.check_fork(role)
     }
 
     fn after_fork(&self, child: &ForkedChild<'_>) {
@@ -117,8 +122,7 @@ impl<T: Transport> Watched<T> {
         let (word, rest) = bytes.split_at_checked(length).ok_or(ErrorKind::InvalidData)?;
         let word = std::str::from_utf8(word).map_err(io::Error::other)?;
         let script = Script::parse(word).ok_or(ErrorKind::InvalidData)?;
-        let (guest, world) = (Guest { client, script }, Arc::clone(&self.world));
-        Ok((Visit { inner: None, guest, heard: None, world }, rest))
+        Ok((self.new_visit(None, Guest { client, script }), rest))
     }
 }
 
@@ -163,6 +167,21 @@ impl<T: Resumable<Request: BufRead + Write>> Resumable for Watched<T> {
 }
 
 impl<R> Visit<R> {
+    /// The request under test, unless it has come to its end.
+    #[must_use]
+    pub fn get_ref(&self) -> Option<&R> {
+        self.inner.as_ref()
+    }
+
+    /// That, or the same at its end.
+    fn present(&self) -> Option<&R> {
+        self.inner.as_ref().or(self.leaving.as_ref())
+    }
+
+    fn present_mut(&mut self) -> Option<&mut R> {
+        self.inner.as_mut().or(self.leaving.as_mut())
+    }
+
     pub(super) fn record(&self, what: What) {
         self.world.ledger.record(self.guest.client, what);
     }
@@ -174,8 +193,10 @@ impl<R> Visit<R> {
 
 impl<R: Request> Request for Visit<R> {
     fn establish(&mut self) -> io::Result<()> {
-        self.record(What::Hook(Stage::Establish));
-        self.guest.script.act(Stage::Establish)?;
+        if !mem::replace(&mut self.opening, true) {
+            self.record(What::Hook(Stage::Establish));
+            self.guest.script.act(Stage::Establish)?;
+        }
         self.inner()?.establish()
     }
 
@@ -190,11 +211,11 @@ impl<R: Request> Request for Visit<R> {
     }
 
     fn connection(&self) -> Option<BorrowedFd<'_>> {
-        self.inner.as_ref().and_then(Request::connection)
+        self.present().and_then(Request::connection)
     }
 
     fn cutter(&self) -> Option<Cutter> {
-        self.inner.as_ref().and_then(Request::cutter)
+        self.present().and_then(Request::cutter)
     }
 
     fn watch(&mut self, activity: &Activity) {
@@ -215,7 +236,8 @@ impl<R: Request> Request for Visit<R> {
 
     fn shutdown_request(&mut self) {
         self.record(What::Shutdown);
-        if let Some(mut inner) = self.inner.take() {
+        self.leaving = self.inner.take();
+        if let Some(inner) = &mut self.leaving {
             inner.shutdown_request();
         }
         self.record(What::Closed);
@@ -232,7 +254,7 @@ impl<R: Request> Request for Visit<R> {
 
 impl<R: Selectable> Selectable for Visit<R> {
     fn advance(&mut self, room: &mut Room) -> io::Result<Progress> {
-        self.inner.as_mut().map_or(Ok(Progress::Ended), |inner| inner.advance(room))
+        self.present_mut().map_or(Ok(Progress::Ended), |inner| inner.advance(room))
     }
 
     fn input(&self) -> &[u8] {
@@ -240,7 +262,7 @@ impl<R: Selectable> Selectable for Visit<R> {
     }
 
     fn until(&mut self) -> Option<Instant> {
-        self.inner.as_mut()?.until()
+        self.present_mut()?.until()
     }
 }
 

@@ -10,7 +10,7 @@ use super::datagram::MemoryDatagramSocket;
 use super::transport::{InMemory, not_shared};
 use crate::request::{Datagram, Packets};
 use crate::transport::{DatagramTransport, sealed};
-use crate::{Bind, LocalAddr, Options, Transport, Waiter};
+use crate::{Bind, ForkRole, LocalAddr, Options, Transport, Waiter};
 
 /// A packet of [`MemoryDatagrams`]: the same type as that of [`Udp`](crate::Udp), over another
 /// socket.
@@ -88,7 +88,7 @@ impl Transport for MemoryDatagrams {
         !self.packets.spins()
     }
 
-    fn check_fork(&self) -> io::Result<()> {
+    fn check_fork(&self, _role: ForkRole) -> io::Result<()> {
         Err(not_shared())
     }
 }

@@ -11,7 +11,7 @@ use super::queue::{Failures, Queue};
 use super::stream::MemoryStream;
 use crate::request::{StreamRequest, StreamSettings};
 use crate::transport::{StreamTransport, sealed};
-use crate::{Bind, Hangup, LocalAddr, Options, Transport, Waiter};
+use crate::{Bind, ForkRole, Hangup, LocalAddr, Options, Transport, Waiter};
 
 /// A connection of [`Memory`]: the same type as that of [`Tcp`](crate::Tcp), over another socket.
 pub type MemoryRequest = StreamRequest<MemoryStream, SocketAddr>;
@@ -125,7 +125,7 @@ impl Transport for Memory {
         true
     }
 
-    fn check_fork(&self) -> io::Result<()> {
+    fn check_fork(&self, _role: ForkRole) -> io::Result<()> {
         Err(not_shared())
     }
 }

@@ -16,16 +16,18 @@ use rustls::server::ClientHello;
 /// # Examples
 ///
 /// ```no_run
-/// # fn configured() -> std::io::Result<socketserver::rustls::ServerConfig> { unimplemented!() }
+/// use socketserver::rustls::ServerConfig;
 /// use socketserver::{Server, Tcp, Threading, Tls, TlsConfig};
 ///
-/// let config = TlsConfig::from(configured()?);
+/// # fn serve(first: ServerConfig, renewed: ServerConfig) -> std::io::Result<()> {
+/// let config = TlsConfig::from(first);
 /// let tls = Tls::new(Tcp::options().bind("127.0.0.1:8443")?, config.clone());
 /// let server = Server::new_fn(tls, Threading::new(), |_conn| Ok(()))?.spawn()?;
 ///
 /// // When the certificate has been renewed:
-/// config.replace(configured()?);
-/// # Ok::<(), std::io::Error>(())
+/// config.replace(renewed);
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct TlsConfig(Arc<RwLock<Arc<ServerConfig>>>);

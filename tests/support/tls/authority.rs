@@ -4,11 +4,11 @@ use std::error::Error;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use socketserver::rustls::crypto::{CryptoProvider, ring};
-use socketserver::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use socketserver::rustls::server::WebPkiClientVerifier;
-use socketserver::rustls::version::{TLS12, TLS13};
-use socketserver::rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 

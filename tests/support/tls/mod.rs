@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::missing_errors_doc, reason = "this is for tests")]
 
-pub mod authority;
 pub mod client;
 pub mod teller;
+
+pub use crate::support::authority;

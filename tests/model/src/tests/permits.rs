@@ -15,6 +15,15 @@ fn wait_to_enter(flight: &InFlight, number: u64) {
     }
 }
 
+/// One that waits at the same bell for something else than a permit.
+fn wait_for_something_else(flight: &Arc<InFlight>, number: u64) -> thread::JoinHandle<()> {
+    let flight = Arc::clone(flight);
+    thread::spawn(move || {
+        pause(&flight.control, number);
+        flight.pass_on();
+    })
+}
+
 /// As a session that takes one request: see `Session::enter_by`.
 fn enter(flight: &Arc<InFlight>, number: u64) -> Ticket {
     while flight.permits.is_suspended() || !flight.permits.take() {
@@ -88,13 +97,7 @@ fn who_waits_for_something_else_passes_the_ring_on() {
                 control.ring();
             }
         });
-        let other = thread::spawn({
-            let flight = Arc::clone(&flight);
-            move || {
-                pause(&flight.control, number);
-                flight.pass_on();
-            }
-        });
+        let other = wait_for_something_else(&flight, number);
         enter(&flight, number).forget();
         control.ring();
         join([worker, other]);
@@ -147,13 +150,7 @@ fn who_waits_while_it_is_suspended_hears_that_it_is_over() {
                 control.call();
             }
         });
-        let other = thread::spawn({
-            let flight = Arc::clone(&flight);
-            move || {
-                pause(&flight.control, number);
-                flight.pass_on();
-            }
-        });
+        let other = wait_for_something_else(&flight, number);
         enter(&flight, number).forget();
         control.ring();
         join([resumes, other]);
