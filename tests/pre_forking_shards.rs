@@ -7,9 +7,10 @@ mod support;
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{self, ExitCode};
 
 use nix::sys::signal::Signal;
@@ -46,9 +47,8 @@ fn sharded<C: Concurrency<Tcp, Obeys>>(strategy: PreForking<C>) -> Result<Seen> 
     serve_on(tcp, strategy, |stop| Obeys { stop }, |server| server)
 }
 
-/// How many connections wait in each of the sockets that listen there; what proc(5) calls the receive
-/// queue.
-fn queues(address: SocketAddr) -> Vec<u32> {
+/// The sockets that listen there: what proc(5) calls the inode, and the receive queue.
+fn listening(address: SocketAddr) -> Vec<(String, u32)> {
     const LISTENS: &str = "0A";
     let port = format!(":{:04X}", address.port());
     let table = BufReader::new(File::open("/proc/net/tcp").unwrap());
@@ -59,7 +59,23 @@ fn queues(address: SocketAddr) -> Vec<u32> {
     // Those that listen come first; the others may be very many.
     let listening = sockets.take_while(|fields| fields[3] == LISTENS);
     let there = listening.filter(|fields| fields[1].ends_with(&port));
-    there.map(|fields| u32::from_str_radix(&fields[4][9..], 16).unwrap()).collect()
+    let queue = |fields: &[String]| u32::from_str_radix(&fields[4][9..], 16).unwrap();
+    there.map(|fields| (fields[9].clone(), queue(&fields))).collect()
+}
+
+/// How many connections wait in each.
+fn queues(address: SocketAddr) -> Vec<u32> {
+    listening(address).into_iter().map(|(_, queue)| queue).collect()
+}
+
+/// Whether the process has none of them.
+fn has_let_go(id: u32, address: SocketAddr) -> bool {
+    let sockets = listening(address);
+    let is_one = |held: &Path| {
+        sockets.iter().any(|(inode, _)| held.as_os_str() == &*format!("socket:[{inode}]"))
+    };
+    let held = fs::read_dir(format!("/proc/{id}/fd")).unwrap();
+    !held.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).any(|held| is_one(&held))
 }
 
 /// Clients that are silent, so that each worker is busy with one and the others wait for it.
@@ -132,6 +148,7 @@ fn restarted() -> Result {
     seen.workers.restart();
     // Nobody waits for those that are busy.
     eventually("others serve", || seen.workers.started() == 6 && seen.workers.serving() == 3)?;
+    eventually("the old ones take no more", || old.iter().all(|id| has_let_go(*id, seen.address)))?;
     eventually("they have taken one each", || {
         queues(seen.address).iter().sum::<u32>() == 60 - 2 * 3
     })?;
