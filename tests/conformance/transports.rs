@@ -133,7 +133,8 @@ pub(crate) fn nothing_wrong() -> Outcome {
 }
 
 pub(crate) fn loses_requests() -> Outcome {
-    breaks(&[Law::Conservation], transport(Wrong::LosesEveryThird))
+    // Whoever has been lost is not answered either.
+    breaks(&[Law::Conservation, Law::OnceEach], transport(Wrong::LosesEveryThird))
 }
 
 pub(crate) fn spins() -> Outcome {

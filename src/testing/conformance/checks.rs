@@ -91,8 +91,14 @@ fn wrong(model: &Model, client: usize, seen: &[What], stories: &[Vec<What>]) -> 
 
 fn law_of(seen: &[What], wanted: &[What]) -> Law {
     let count = |story: &[What], what: &What| story.iter().filter(|other| *other == what).count();
-    let errors =
-        |story: &[What]| story.iter().filter(|what| matches!(what, What::HandleError(..))).count();
+    // Where they failed: another failure than that which had to be told is not that one told.
+    let failed = |story: &[What]| -> Vec<Stage> {
+        let stage = |what: &What| match what {
+            What::HandleError(stage, _) => Some(*stage),
+            _ => None,
+        };
+        story.iter().filter_map(stage).collect()
+    };
     let often = |what: &What| count(seen, what);
     if often(&What::Lost) + often(&What::Mistaken) > 0 || often(&What::GetRequest) > 1 {
         return Law::Conservation;
@@ -103,7 +109,8 @@ fn law_of(seen: &[What], wanted: &[What]) -> Law {
         (seen, wanted) if seen > wanted.max(1) => true,
         (seen, wanted) => over && *what == What::Hook(Stage::Handle) && seen < wanted,
     };
-    let told = errors(seen) > errors(wanted) || over && errors(seen) < errors(wanted);
+    let (told, to_be_told) = (failed(seen), failed(wanted));
+    let told = told.len() > to_be_told.len() || over && told != to_be_told;
     if told || once.iter().any(off) { Law::OnceEach } else { Law::SameStory }
 }
 

@@ -133,6 +133,10 @@ impl<L: Client> System<L> {
             return Err(self.never_closed(last));
         }
         served?;
+        if !asked {
+            // What has gone wrong before may have stopped it.
+            self.check()?;
+        }
         self.wait_for_workers()?;
         Law::LoopLives.holds(asked, || "serve_forever returned, and nobody had stopped it".into())
     }
