@@ -20,13 +20,13 @@ use super::system::{Make, play};
 use super::watch::{Hung, Watch, watched};
 
 /// Far beyond what anything takes, so that only what never comes reaches it.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(4);
 /// The same while a schedule is made shorter.
 const IMPATIENCE: Duration = Duration::from_millis(200);
 /// The same when what has come of that is played once more.
 const CERTAINTY: Duration = Duration::from_secs(1);
 /// So long at most is a schedule made shorter.
-const SHORTENING: Duration = Duration::from_secs(3);
+const SHORTENING: Duration = Duration::from_secs(2);
 const SCHEDULES: u64 = 100;
 
 /// Where the first schedule comes from, and how many are played.
