@@ -90,6 +90,8 @@ mod running;
 mod server;
 mod session;
 mod sys;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transport;
 mod worker;
 
@@ -125,7 +127,7 @@ pub use handler::{
     Begun, CrashOnPanic, Guarded, Handler, HandlerFn, InHalves, Next, OnPanic, StopAfterPanics,
     frame_missing, handler_fn, line_missing,
 };
-pub use in_flight::{Activity, Ticket};
+pub use in_flight::{Activity, Cutter, Ticket};
 pub use live::{Live, Served};
 pub use request::{
     Amplifies, ChannelRequest, Connection, Credentials, Datagram, DatagramSocket, DeadlinePassed,
@@ -144,9 +146,9 @@ pub use sys::{AssumeForkSafe, ForkRefused, ForkedChild};
 #[cfg(feature = "proxy")]
 pub use transport::Proxied;
 pub use transport::{
-    AddressFamily, Bind, Bound, Channel, DatagramTransport, IpTransport, LocalAddr, Options,
-    Portable, Resumable, Sender, StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport, Udp,
-    UnixDatagram, UnixStream, UnixTransport,
+    AddressFamily, Bind, Bound, Channel, DatagramTransport, ForkRole, IpTransport, LocalAddr,
+    Options, Portable, Resumable, Sender, StreamTransport, Tcp, ToIpAddrs, ToUnixAddr, Transport,
+    Udp, UnixDatagram, UnixStream, UnixTransport,
 };
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use transport::{Beside, Listeners, Many};

@@ -89,6 +89,12 @@ impl<T, C, H> Running<T, C, H> {
         self.stop.stop();
     }
 
+    /// Whether the thread has ended: the server does not serve any more.
+    #[cfg(feature = "testing")]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Waits until the server has stopped serving, and gives it back: to be closed, or to serve
     /// again. It does not stop it.
     ///

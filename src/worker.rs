@@ -13,7 +13,7 @@ use crate::event::{Event, Refusal};
 use crate::failure::{Cause, Failure, FailureKind, Stage, complain};
 pub(crate) use crate::fault::{Fault, contain, quietly, step};
 use crate::handler::{Handler, Next, OnPanic};
-use crate::in_flight::{Listed, Ticket};
+use crate::in_flight::{Line, Listed, Ticket};
 use crate::request::Request;
 
 /// Finishes requests: what a strategy moves to the thread or process that runs them. Cheap to
@@ -59,7 +59,9 @@ impl<R: Request> Job<R> {
 
     /// Has the request among those that may be cut or listed.
     pub(crate) fn list(&mut self) {
-        if let Some((listed, activity)) = self.ticket.list(self.request.connection()) {
+        let line = self.request.connection().map(Line::from);
+        let line = line.or_else(|| self.request.cutter().map(Line::from));
+        if let Some((listed, activity)) = self.ticket.list(line) {
             self.listed = listed;
             self.request.watch(&activity);
         }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use socketserver::{
     Activity, AddressFamily, Amplifies, AssumeForkSafe, Begun, Beside, Bound, Closing, Counters,
     CrashOnPanic, Credentials, Datagram, DeadlinePassed, Deadlines, Drain, Due, Either, Ending,
-    Event, Failure, FailureKind, FinishInChild, ForkRefused, ForkServer, ForkedChild, Forking,
-    Guarded, Handler, HandlerFn, Hangup, Job, Limits, LineTooLong, Listeners, Live, Many, Next,
-    OnPanic, Options, Outcome, PoolSize, PreForking, ProcessCounts, Progress, Puller, Refusal,
-    Refuse, ReplyTooLong, Report, RequestTooLong, Room, Running, Selecting, Served, Server,
-    Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp, TcpRequest,
-    TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket, Truncation, Udp, UdpRequest,
-    UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull, Worker,
-    Workers, handler_fn,
+    Event, Failure, FailureKind, FinishInChild, ForkRefused, ForkRole, ForkServer, ForkedChild,
+    Forking, Guarded, Handler, HandlerFn, Hangup, Job, Limits, LineTooLong, Listeners, Live, Many,
+    Next, OnPanic, Options, Outcome, PoolSize, PreForking, ProcessCounts, Progress, Puller,
+    Refusal, Refuse, ReplyTooLong, Report, RequestTooLong, Room, Running, Selecting, Served,
+    Server, Session, Stage, StopAfterPanics, StopHandle, StreamRequest, Sync, Taken, Tcp,
+    TcpRequest, TcpServer, ThreadPool, Threading, ThreadingUdpServer, Ticket, Truncation, Udp,
+    UdpRequest, UnixDatagram, UnixDatagramRequest, UnixStream, UnixStreamRequest, Waiter, WhenFull,
+    Worker, Workers, handler_fn,
 };
 
 fn assert_send<T: Send>() {}
@@ -220,6 +220,7 @@ fn values_that_tell_what_happened_go_anywhere() {
     assert_send_sync_debug::<Credentials>();
     assert_send_sync_debug::<Amplifies>();
     assert_send_sync_debug::<ForkRefused>();
+    assert_send_sync_debug::<ForkRole>();
     assert_send_sync_debug::<AssumeForkSafe>();
     assert_send_sync_debug::<ForkedChild<'_>>();
     assert_send_sync_debug::<Event>();
@@ -268,7 +269,7 @@ fn what_a_server_is_given_goes_anywhere() {
     }
     // What strategies and requests meet.
     assert_send_sync_debug::<Ticket>();
-    assert_send_sync_debug::<Activity>();
+    assert_send_sync_debug::<(Activity, socketserver::Cutter)>();
     assert_debug::<Closing<Stateless>>();
 }
 

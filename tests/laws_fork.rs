@@ -1,95 +1,125 @@
-//! The laws under `Forking`, `ForkServer`, `FinishInChild` and `PreForking`, and one story under every strategy: in processes with one thread.
+//! The laws under every strategy that makes processes, over every transport of sockets: each in a
+//! process with one thread.
+#![allow(clippy::expect_used, reason = "tests may, and clippy knows only the functions marked so")]
 
 mod support;
 
 use std::error::Error;
-use std::panic;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use proptest::collection::vec;
-use proptest::prelude::*;
-use proptest::sample::select;
-use proptest::test_runner::{TestCaseError, TestRunner};
-use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
-use support::alone;
-use support::laws::mixin::Mixin;
-use support::laws::model::{
-    Forks, Model, Setting, Transition, scripts, sent, wires_without_threads,
+use socketserver::testing::{Check, OverTcp, strategy};
+use socketserver::{
+    Authenticated, FinishInChild, ForkServer, Forking, InWorker, PreForking, Selecting, Sync,
+    ThreadPool, UnixStream, Users,
 };
-use support::laws::system::{Laws, run};
-use support::laws::{config, hush_scripted_panics};
+#[cfg(feature = "proxy")]
+use socketserver::{Proxied, Tcp};
+use support::alone;
+use support::forked::{LetsGo, Listed};
+use support::reaches::{Files, OverSeveral, OverUdp, OverUnixDatagram, OverUnixStream};
+use support::wrapped::{Knows, Wrapped};
 
-const REGRESSIONS: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/laws_fork.proptest-regressions");
-/// Within the life of a case's process.
-const SHRINK: Duration = Duration::from_secs(30);
+/// A client of each schedule has a thread to itself.
+const CLIENTS: usize = 10;
 
-fn main() -> ExitCode {
-    alone::run(&[
-        ("forking_servers_keep_the_laws_under_every_schedule", forking_servers_keep_the_laws),
-        ("a_script_has_one_story_under_every_strategy", a_script_has_one_story),
-    ])
+fn kept(piece: impl Check) -> Result<(), Box<dyn Error>> {
+    let kept = piece.check()?;
+    eprintln!("{kept}");
+    Ok(())
 }
 
-fn forking_servers_keep_the_laws() -> Result<(), Box<dyn Error>> {
-    let (config, mut runner) = runner(64);
-    let cases = Forks::sequential_strategy(1..40);
-    let result = runner.run(&cases, |(model, transitions, seen)| {
-        Laws::<Forks>::test_sequential(config.clone(), model, transitions, seen);
-        Ok(())
-    });
-    result.map_err(|error| error.to_string().into())
-}
+/// Over these, and over what wraps a transport, whose clients the server has to know. Those of TLS have
+/// a thread each.
+macro_rules! under {
+    ($($name:ident: $strategy:expr, over $($wire:ident)* $(, and $wrapped:ident)?;)*) => {
+        $(mod $name {
+            use super::*;
 
-/// Law 2 by itself: not what a table says that the story is, but that it is the same.
-fn a_script_has_one_story() -> Result<(), Box<dyn Error>> {
-    let (_, mut runner) = runner(32);
-    let wires = select(wires_without_threads());
-    let cases = (wires, any::<(bool, bool)>(), vec((scripts(), sent()), 1..6));
-    let result = runner.run(&cases, |(wire, (hooks_panic, books), clients)| {
-        let mut transitions = Vec::new();
-        for (number, (script, sent)) in clients.into_iter().enumerate() {
-            transitions.push(Transition::Connect(script, sent));
-            if !wire.is_packet() {
-                transitions.push(Transition::HalfClose(number));
-            }
+            $(pub(crate) fn $wire() -> Result<(), Box<dyn Error>> {
+                kept($strategy.over(Listed(over!($wire))).within(LetsGo))
+            })*
+
+            $(pub(crate) mod $wrapped {
+                use super::*;
+
+                pub(crate) fn users() -> Result<(), Box<dyn Error>> {
+                    kept($strategy.over(Listed(over!(users))).within(|inner| Knows(LetsGo(inner))))
+                }
+
+                #[cfg(feature = "proxy")]
+                pub(crate) fn proxied() -> Result<(), Box<dyn Error>> {
+                    kept($strategy.over(Listed(over!(proxied))).within(|inner| Knows(LetsGo(inner))))
+                }
+            })?
+        })*
+
+        fn main() -> ExitCode {
+            alone::run(&[
+                $($((concat!(stringify!($name), "::", stringify!($wire)), $name::$wire),)*)*
+                $($(
+                    (concat!(stringify!($name), "::users"), $name::$wrapped::users),
+                    #[cfg(feature = "proxy")]
+                    (concat!(stringify!($name), "::proxied"), $name::$wrapped::proxied),
+                )?)*
+            ])
         }
-        transitions.push(Transition::Serve);
-        let stories = |mixin| {
-            run(Model::new(Setting { wire, mixin, hooks_panic, books }), &transitions)
-                .map_err(|error| TestCaseError::fail(error.to_string()))
-        };
-        let sync = stories(Mixin::Sync)?;
-        let others = [
-            Mixin::Threading,
-            Mixin::ThreadPool,
-            Mixin::ThreadPoolOne,
-            Mixin::Selecting,
-            Mixin::SelectingThreads,
-            Mixin::SelectingPool,
-            Mixin::Forking,
-            Mixin::ForkingOne,
-            Mixin::ForkServer,
-            Mixin::FinishInChild,
-            Mixin::FinishInChildOfHelper,
-            Mixin::PreForking,
-            Mixin::PreForkingPool,
-            Mixin::PreForkingSelecting,
-        ];
-        for mixin in others {
-            prop_assert_eq!(&sync, &stories(mixin)?, "Sync and {:?}", mixin);
-        }
-        Ok(())
-    });
-    result.map_err(|error| error.to_string().into())
+    };
 }
 
-fn runner(cases: u32) -> (ProptestConfig, TestRunner) {
-    // The failure has the message; the pipe that stderr is would not hold it once for each step of
-    // the shrinking.
-    hush_scripted_panics();
-    panic::set_hook(Box::new(|_| {}));
-    let config = config(cases, SHRINK, REGRESSIONS);
-    (config.clone(), TestRunner::new(config))
+macro_rules! over {
+    (users) => {
+        Wrapped::<Authenticated<UnixStream, Users>, false>::new(Files::new()?)
+    };
+    (proxied) => {
+        Wrapped::<Proxied<Tcp>, true>::new(Files::new()?)
+    };
+    (tcp) => {
+        OverTcp
+    };
+    (udp) => {
+        OverUdp
+    };
+    (unix_stream) => {
+        OverUnixStream(Files::new()?)
+    };
+    (unix_datagram) => {
+        OverUnixDatagram(Files::new()?)
+    };
+    (several) => {
+        OverSeveral(Files::new()?)
+    };
+}
+
+under! {
+    forking: strategy(Forking::new).at_once().inline(false).in_children(),
+        over tcp udp unix_stream unix_datagram several, and wrapped;
+    one_child_at_a_time: strategy(limited).in_children(),
+        over tcp udp unix_stream unix_datagram several, and wrapped;
+    fork_server: strategy(ForkServer::new).at_once().inline(false).in_children(),
+        over tcp udp unix_stream unix_datagram several, and wrapped;
+    finish_in_child: strategy(|| FinishInChild::new(Forking::new())).half_in_children(),
+        over tcp udp unix_stream unix_datagram several, and wrapped;
+    // What wraps a transport can't send on a request that has been begun.
+    finish_in_child_of_helper: strategy(|| FinishInChild::new(ForkServer::new())).half_in_children(),
+        over tcp udp unix_stream unix_datagram several;
+    pre_forking: strategy(|| one_worker(Sync)).inline(true).in_workers(),
+        over tcp udp unix_stream unix_datagram several, and wrapped;
+    pre_forking_pool: strategy(|| one_worker(pool())).at_once().inline(true).in_workers(),
+        over tcp udp unix_stream unix_datagram several, and wrapped;
+    pre_forking_selecting: strategy(|| one_worker(Selecting::new(Sync))).inline(true).in_workers(),
+        over tcp unix_stream several, and wrapped;
+}
+
+fn limited() -> Forking {
+    Forking::new().max_children(1).expect("one is enough")
+}
+
+fn pool() -> ThreadPool {
+    ThreadPool::new(CLIENTS).idle_timeout(Duration::ZERO)
+}
+
+/// Of several it would not be known which has taken the first.
+fn one_worker<C: InWorker>(inside: C) -> PreForking<C> {
+    PreForking::new(1, inside).expect("there is memory for a worker")
 }

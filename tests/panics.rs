@@ -6,8 +6,9 @@ mod support;
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::panic;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Once};
 use std::thread;
 use std::time::Duration;
 
@@ -17,12 +18,24 @@ use socketserver::{
     Outcome, Request, Server, Stage, StopAfterPanics, Sync, Tcp, TcpRequest, ThreadPool, Threading,
     ThreadingTcpServer, Transport, Waiter,
 };
-use support::laws::hush_scripted_panics;
 use support::net::{PATIENCE, Reach, all, connect, is_closed};
 use support::tokens::{Actor, Tokens, Told, Way};
 use support::watchdog::without_hanging;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+/// Panics that a test asks for are no news on stderr; all others are.
+fn hush_scripted_panics() {
+    static HUSHED: Once = Once::new();
+    HUSHED.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if info.payload().downcast_ref::<&str>() != Some(&"scripted") {
+                usual(info);
+            }
+        }));
+    });
+}
 
 /// Serves such requests until there are no more; what was counted, and told.
 fn serve<C>(strategy: C, ways: &[Way]) -> Result<(Counters, Arc<Told>)>

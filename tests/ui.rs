@@ -21,14 +21,16 @@ fn what_makes_no_sense_does_not_compile_and_says_why() -> Result<(), Box<dyn Err
     }
     // The messages name what there is instead, and with a feature there is more.
     let cases = trybuild::TestCases::new();
-    match (cfg!(feature = "proxy"), cfg!(feature = "tls")) {
-        (false, false) => cases.compile_fail("tests/ui/*.rs"),
-        (true, false) => cases.compile_fail("tests/ui/proxy/*.rs"),
-        (false, true) => cases.compile_fail("tests/ui/tls/*.rs"),
-        (true, true) => {
-            cases.compile_fail("tests/ui/proxy/*.rs");
-            cases.compile_fail("tests/ui/tls/*.rs");
-        }
+    let features = [
+        (cfg!(feature = "proxy"), "tests/ui/proxy/*.rs"),
+        (cfg!(feature = "tls"), "tests/ui/tls/*.rs"),
+        (cfg!(feature = "testing"), "tests/ui/testing/*.rs"),
+    ];
+    for (_, folder) in features.iter().filter(|(on, _)| *on) {
+        cases.compile_fail(folder);
+    }
+    if features.iter().all(|(on, _)| !on) {
+        cases.compile_fail("tests/ui/*.rs");
     }
     Ok(())
 }

@@ -29,7 +29,7 @@ pub(crate) trait Client: BufRead + Write + AsFd + Connection {
     }
 }
 
-impl<S: StreamSocket, A> Client for StreamRequest<S, A> {
+impl<S: StreamSocket + AsFd, A> Client for StreamRequest<S, A> {
     fn is_ahead(&mut self) -> bool {
         !self.unread().is_empty()
     }

@@ -13,7 +13,8 @@ use super::message::{Answer, READY, TAKE};
 use crate::sys::{self, Bell, Interest, Listener, Selector};
 use crate::transport::forward::forward_portable;
 use crate::transport::{
-    Inheritable, LocalAddr, Portable, Resumable, SocketFile, Transport, UnixDatagram, check_level,
+    ForkRole, Inheritable, LocalAddr, Portable, Resumable, SocketFile, Transport, UnixDatagram,
+    check_level,
 };
 use crate::{ForkedChild, StopHandle, Waiter};
 
@@ -181,10 +182,6 @@ impl<T: Inheritable + AsFd> Transport for Offered<T> {
         true
     }
 
-    fn is_in_memory(&self) -> bool {
-        self.inner.is_in_memory()
-    }
-
     fn server_close(self) -> io::Result<()> {
         if self.is_handed_over() {
             self.disown();
@@ -195,6 +192,10 @@ impl<T: Inheritable + AsFd> Transport for Offered<T> {
     fn after_fork(&self, child: &ForkedChild<'_>) {
         self.offer.socket.after_fork(child);
         self.inner.after_fork(child);
+    }
+
+    fn check_fork(&self, role: ForkRole) -> io::Result<()> {
+        self.inner.check_fork(role)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::handler::Handler;
 use crate::in_flight::Ticket;
 use crate::session::Session;
 use crate::sys::{self, AssumeForkSafe, Caught, Exit, Threads};
-use crate::transport::Transport;
+use crate::transport::{ForkRole, Transport};
 use crate::worker::{self, Ending, Place, Worker};
 
 /// So many children may wait to be reaped until there is time.
@@ -218,6 +218,10 @@ impl<T: Transport, H: Handler<T::Request>> Concurrency<T, H> for Forking {
             }
             Ok(())
         })
+    }
+
+    fn prepare(&mut self, session: &Session<T, H>) -> io::Result<()> {
+        session.transport().check_fork(ForkRole::Handles)
     }
 
     fn close(&mut self, closing: &Closing<H>) -> io::Result<()> {

@@ -12,6 +12,63 @@ use super::activity::Activity;
 use crate::live::{Board, Served};
 use crate::sys;
 
+/// What ends a connection without a descriptor, as shutdown(2) does one with: whoever waits in a read
+/// or write of it returns, and finds its end. See [`Request::cutter`](crate::Request::cutter).
+///
+/// It is called at most once, by another thread than the connection's, and must not wait; where the
+/// connection has been closed by then, it does nothing.
+pub struct Cutter(Box<dyn Fn() + Send + Sync>);
+
+impl Cutter {
+    /// Cuts by calling this.
+    pub fn new(cut: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Box::new(cut))
+    }
+}
+
+impl fmt::Debug for Cutter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cutter")
+    }
+}
+
+/// How a connection is cut.
+#[derive(Debug)]
+pub(crate) enum Line {
+    Descriptor(RawFd),
+    Other(Cutter),
+}
+
+impl From<BorrowedFd<'_>> for Line {
+    #[inline]
+    fn from(connection: BorrowedFd<'_>) -> Self {
+        Self::Descriptor(connection.as_raw_fd())
+    }
+}
+
+impl From<Cutter> for Line {
+    fn from(cutter: Cutter) -> Self {
+        Self::Other(cutter)
+    }
+}
+
+impl Line {
+    fn cut(&self) {
+        match self {
+            Self::Descriptor(connection) => sys::cut_off(*connection),
+            Self::Other(Cutter(cut)) => cut(),
+        }
+    }
+
+    /// Who is at the other end, where the system knows.
+    fn peer(&self) -> Option<String> {
+        match self {
+            Self::Descriptor(connection) => sys::peer_name(*connection),
+            Self::Other(_) => None,
+        }
+    }
+}
+
 /// Each connection has a place from its acceptance until it is about to be closed; so a descriptor
 /// that is cut is open, and is the one that was meant. Where somebody may list what is in flight, all
 /// requests have a place, and leave it when they have ended.
@@ -37,10 +94,10 @@ struct Record {
 }
 
 /// How a request can be cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Way {
     /// By its connection.
-    Here(RawFd),
+    Here(Line),
     /// By the end of its process, where that is known.
     Elsewhere(Option<u32>),
     /// There is nothing to cut: a packet, a task, a connection that is about to be closed.
@@ -61,12 +118,12 @@ impl Connections {
     /// Enters a request, and its connection if it has one. Its place, and where it says what it does.
     pub(super) fn enter(
         &self,
-        connection: Option<BorrowedFd<'_>>,
+        connection: Option<Line>,
         board: Option<&Board>,
     ) -> (usize, Activity) {
         let activity = Activity::new(board.is_some());
         let listing = board.map(|board| (board.number(), Instant::now()));
-        let way = connection.map_or(Way::Not, |fd| Way::Here(fd.as_raw_fd()));
+        let way = connection.map_or(Way::Not, Way::Here);
         let record = Record { way, activity: activity.clone(), listing };
         let mut places = self.0.lock();
         if places.over {
@@ -136,9 +193,9 @@ impl Connections {
         let Some(places) = self.look(is_copy) else { return Cut::Nothing };
         let mut listed = places.all.iter().flatten();
         let record = listed.find(|record| record.listing.is_some_and(|(own, _)| own == id));
-        match record.map(|record| (record.way, &record.activity)) {
+        match record.map(|record| (&record.way, &record.activity)) {
             Some((Way::Here(connection), activity)) if !is_copy && activity.single_out() => {
-                sys::cut_off(connection);
+                connection.cut();
                 Cut::Done
             }
             Some((Way::Elsewhere(Some(_)), activity)) if !activity.is_cut() => Cut::Elsewhere,
@@ -186,17 +243,17 @@ impl Places {
 
 impl Record {
     fn cut(&self, idle_alone: bool) {
-        if let Way::Here(connection) = self.way {
+        if let Way::Here(connection) = &self.way {
             if self.activity.cut(idle_alone) {
-                sys::cut_off(connection);
+                connection.cut();
             }
         }
     }
 
     /// Who is at the other end; the system is asked once.
     fn peer(&self) -> Option<String> {
-        self.activity.peer(|| match self.way {
-            Way::Here(connection) => sys::peer_name(connection),
+        self.activity.peer(|| match &self.way {
+            Way::Here(connection) => connection.peer(),
             Way::Elsewhere(_) | Way::Not => None,
         })
     }
@@ -227,7 +284,7 @@ impl Listed {
     /// With its place, for as long as the request is in flight, where somebody may list it.
     pub(super) fn new(
         flight: &Arc<InFlight>,
-        connection: Option<BorrowedFd<'_>>,
+        connection: Option<Line>,
     ) -> (Self, Activity, Option<usize>) {
         let board = flight.permits.board();
         let (place, mut activity) = flight.connections.enter(connection, board);

@@ -6,13 +6,13 @@ mod connections;
 mod permits;
 
 pub use activity::Activity;
-pub(crate) use connections::{Connections, Cut, Listed};
+pub use connections::Cutter;
+pub(crate) use connections::{Connections, Cut, Line, Listed};
 pub(crate) use permits::Permits;
 
 use std::cell::Cell;
 use std::fmt;
 use std::mem;
-use std::os::fd::BorrowedFd;
 use std::process;
 use std::ptr;
 use std::sync::Arc;
@@ -212,10 +212,7 @@ impl Ticket {
 
     /// Has the request among those that a drain may cut, if it has a connection, and that can be
     /// listed, if anybody may.
-    pub(crate) fn list(
-        &mut self,
-        connection: Option<BorrowedFd<'_>>,
-    ) -> Option<(Listed, Activity)> {
+    pub(crate) fn list(&mut self, connection: Option<Line>) -> Option<(Listed, Activity)> {
         let entry = self.0.as_mut()?;
         if connection.is_none() && entry.flight.permits.board().is_none() {
             return None;

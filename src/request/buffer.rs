@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::mem;
 
 use super::selectable::{Behind, Room};
-use super::stream::StreamSocket;
+use super::socket::StreamSocket;
 use super::wire::Wire;
 
 /// So much memory is got at least for what is taken in; a table has no use for less.

@@ -14,7 +14,7 @@ use super::packets::{Packets, Spare};
 use super::{Credentials, Request};
 use crate::failure::FailureKind;
 use crate::in_flight::Activity;
-use crate::sys::{self, Packet, Told};
+use crate::sys::{self, Local, Packet, Told, Wanted};
 
 /// A packet of [`Udp`](crate::Udp).
 pub type UdpRequest = Datagram<UdpSocket, SocketAddr>;
@@ -24,27 +24,58 @@ pub type UdpRequest = Datagram<UdpSocket, SocketAddr>;
 pub type UnixDatagramRequest = Datagram<UnixDatagram, Option<unix::SocketAddr>>;
 
 /// What a [`Datagram`] needs of its socket. Sealed: implemented by [`UdpSocket`] and
-/// [`std::os::unix::net::UnixDatagram`].
-pub trait DatagramSocket: sealed::DatagramSocket + AsFd + fmt::Debug {}
+/// [`std::os::unix::net::UnixDatagram`], and with the feature `testing` by
+/// `testing::MemoryDatagramSocket`.
+pub trait DatagramSocket: RawDatagrams + fmt::Debug {}
 
-mod sealed {
-    pub trait DatagramSocket {
-        /// `MSG_DONTWAIT` where the *peer* decides whether a send would have to wait.
-        const SEND_FLAGS: super::c_int;
-    }
+/// The calls that packets are made of.
+pub trait RawDatagrams {
+    /// `MSG_DONTWAIT` where the *peer* decides whether a send would have to wait.
+    const SEND_FLAGS: c_int;
+
+    /// Takes one from the queue, without waiting.
+    fn receive(&self, packet: &mut Packet, wanted: Wanted) -> io::Result<()>;
+
+    fn send(
+        &self,
+        bytes: &[u8],
+        to: &SockAddr,
+        local: Option<Local>,
+        flags: c_int,
+    ) -> io::Result<()>;
 }
 
-impl DatagramSocket for UdpSocket {}
-impl DatagramSocket for UnixDatagram {}
+macro_rules! datagram_socket {
+    ($($socket:ty, $flags:expr;)*) => {$(
+        impl DatagramSocket for $socket {}
 
-impl sealed::DatagramSocket for UdpSocket {
-    const SEND_FLAGS: c_int = 0;
+        impl RawDatagrams for $socket {
+            const SEND_FLAGS: c_int = $flags;
+
+            #[inline]
+            fn receive(&self, packet: &mut Packet, wanted: Wanted) -> io::Result<()> {
+                packet.receive(self, wanted)
+            }
+
+            #[inline]
+            fn send(
+                &self,
+                bytes: &[u8],
+                to: &SockAddr,
+                local: Option<Local>,
+                flags: c_int,
+            ) -> io::Result<()> {
+                sys::send(self, bytes, to, local, flags)
+            }
+        }
+    )*};
 }
 
-impl sealed::DatagramSocket for UnixDatagram {
+datagram_socket! {
+    UdpSocket, 0;
     // The queue is the receiver's (unix(7): max_dgram_qlen), and one that does not read it must
     // not hold the server.
-    const SEND_FLAGS: c_int = libc::MSG_DONTWAIT;
+    UnixDatagram, libc::MSG_DONTWAIT;
 }
 
 /// A packet, its peer, and a reply that is sent when it is asked for.
@@ -183,7 +214,7 @@ impl<S: DatagramSocket, A> Datagram<S, A> {
         }
         let local = if let Told::CameTo(local) = told { Some(*local) } else { None };
         allowance.spend(bytes.len())?;
-        let sent = sys::send(&self.packets.socket, bytes, sender, local, flags);
+        let sent = self.packets.socket.send(bytes, sender, local, flags);
         if sent.is_err() {
             allowance.refund(bytes.len());
         }

@@ -9,7 +9,7 @@ use super::{Connection, Credentials, Deadlines, Hangup, Progress, Request, Room,
 use crate::admission::{PeerIp, PeerUid};
 use crate::authentication::{HasIdentity, PeerCertificate, PeerCredentials};
 use crate::failure::FailureKind;
-use crate::in_flight::Activity;
+use crate::in_flight::{Activity, Cutter};
 
 /// A request of one of two transports [beside](crate::Beside) each other. It is what both of them
 /// are, so a handler of all that can be read and written takes it as it is; another one looks which
@@ -55,6 +55,10 @@ impl<A: Request, B: Request> Request for Either<A, B> {
     #[inline]
     fn connection(&self) -> Option<BorrowedFd<'_>> {
         of!(self, request => request.connection())
+    }
+
+    fn cutter(&self) -> Option<Cutter> {
+        of!(self, request => request.cutter())
     }
 
     #[inline]

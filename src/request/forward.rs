@@ -121,6 +121,10 @@ macro_rules! forward_request {
             $to.connection()
         }
 
+        fn cutter(&$self) -> Option<$crate::Cutter> {
+            $to.cutter()
+        }
+
         fn answer(&mut $self, bytes: &[u8]) {
             $to.answer(bytes);
         }

@@ -1,15 +1,13 @@
 //! How a connection ends: the policy, and what has to be known of its traffic for it.
 
 use std::io::{self, ErrorKind};
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags};
+use nix::sys::socket::MsgFlags;
 
-use super::wire;
+use super::socket::{StreamSocket, Way};
 use crate::packed::{Taking, put_number};
-use crate::sys;
 
 /// So much leaves at once, whatever the peer does: it is less than the ten segments of a
 /// connection's first flight (RFC 6928), unless the segments are very small.
@@ -216,18 +214,17 @@ pub(super) enum Need {
 /// Discards input until the peer ends its side, or one of the bounds is reached. An error ends it:
 /// there is nothing left to save.
 #[inline]
-pub(super) fn drain(socket: &impl AsFd, need: Need, bytes: usize, time: Duration) {
+pub(super) fn drain(socket: &impl StreamSocket, need: Need, bytes: usize, time: Duration) {
     if need != Need::Nothing {
         discard(socket, need, bytes, time);
     }
 }
 
 #[cold]
-fn discard(socket: &impl AsFd, need: Need, bytes: usize, time: Duration) {
-    let mut lingering = Lingering::new(need, bytes, time);
+fn discard(socket: &impl StreamSocket, need: Need, bytes: usize, time: Duration) {
+    let mut lingering = Lingering::new(socket, need, bytes, time);
     while !lingering.is_over(socket) {
-        let mut input = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-        if sys::poll(&mut input, lingering.until).is_err() {
+        if socket.wait(Way::Read, lingering.until).is_err() {
             return;
         }
     }
@@ -244,17 +241,22 @@ pub(super) struct Lingering {
 }
 
 impl Lingering {
-    pub(super) fn new(need: Need, bytes: usize, time: Duration) -> Self {
-        let until = Instant::now().checked_add(time);
+    pub(super) fn new(
+        socket: &impl StreamSocket,
+        need: Need,
+        bytes: usize,
+        time: Duration,
+    ) -> Self {
+        let until = socket.time().now().checked_add(time);
         Self { waits: need == Need::Drain, left: bytes, until }
     }
 
     /// Discards what has come; whether there is nothing left to wait for.
-    pub(super) fn is_over(&mut self, socket: &impl AsFd) -> bool {
-        let mut discarded = [0; 16 * 1024];
-        while self.left > 0 && self.until.is_none_or(|until| Instant::now() < until) {
+    pub(super) fn is_over(&mut self, socket: &impl StreamSocket) -> bool {
+        let (mut discarded, time) = ([0; 16 * 1024], socket.time());
+        while self.left > 0 && self.until.is_none_or(|until| time.now() < until) {
             let room = self.left.min(discarded.len());
-            match wire::recv_now(socket, &mut discarded[..room]) {
+            match socket.receive(&mut discarded[..room], MsgFlags::MSG_DONTWAIT) {
                 Ok(0) => return true,
                 Ok(count) => self.left -= count,
                 Err(error) => return !self.waits || error.kind() != ErrorKind::WouldBlock,

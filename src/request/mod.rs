@@ -20,9 +20,11 @@ mod proxied;
 mod proxy_header;
 mod selectable;
 mod selected;
+mod socket;
 mod spin;
 mod stream;
 mod suspended;
+mod time;
 #[cfg(feature = "tls")]
 mod tls;
 mod urgent;
@@ -33,6 +35,8 @@ pub use allowance::Amplifies;
 pub use channel::ChannelRequest;
 pub use connection::Connection;
 pub use credentials::Credentials;
+#[cfg(feature = "testing")]
+pub(crate) use datagram::RawDatagrams;
 pub use datagram::{Datagram, DatagramSocket, UdpRequest, UnixDatagramRequest};
 pub use deadlines::{DeadlinePassed, Deadlines};
 pub use either::Either;
@@ -51,8 +55,13 @@ pub use proxy_header::{BadProxyHeader, ProxyHeader};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use selectable::Behind;
 pub use selectable::{Progress, ReplyTooLong, RequestTooLong, Room, Selectable};
+pub use socket::StreamSocket;
+#[cfg(feature = "testing")]
+pub(crate) use socket::{Raw, Way};
 pub(crate) use stream::StreamSettings;
-pub use stream::{StreamRequest, StreamSocket, TcpRequest, UnixStreamRequest};
+pub use stream::{StreamRequest, TcpRequest, UnixStreamRequest};
+#[cfg(feature = "testing")]
+pub(crate) use time::Time;
 #[cfg(feature = "tls")]
 pub use tls::{HandshakeFailed, HandshakeReason, TlsRequest, TlsStream, TlsTruncated};
 
@@ -60,7 +69,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use crate::failure::FailureKind;
-use crate::in_flight::Activity;
+use crate::in_flight::{Activity, Cutter};
 
 /// A request: what a [`Transport`](crate::Transport) gets, and what a
 /// [`Handler`](crate::Handler) handles.
@@ -132,9 +141,15 @@ pub trait Request: Sized {
         None
     }
 
+    /// The same for a connection without a descriptor: what ends it from outside. `None`, the
+    /// default, where [`connection`](Self::connection) has one, and where there is nothing to cut.
+    fn cutter(&self) -> Option<Cutter> {
+        None
+    }
+
     /// Has the request say when it is idle, to a server that cuts off idle connections first when it
     /// is closed, and who its peer is, to a [`Live`](crate::Live). It is called once, before the
-    /// request is handled, where `connection` has one, or the server has a `Live`.
+    /// request is handled, where `connection` or `cutter` has one, or the server has a `Live`.
     fn watch(&mut self, _activity: &Activity) {}
 
     /// Says a last word to a peer whose request is not going to be handled, in the serve loop and

@@ -1,7 +1,6 @@
 //! The socket that packets come through, and their buffers.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 
 use super::allowance::Allowance;
+use super::datagram::DatagramSocket;
 use super::spin::spin;
 use crate::sys::{Packet, Wanted};
 
@@ -91,7 +91,7 @@ impl<S> Packets<S> {
     #[inline]
     pub(super) fn receive(&self) -> io::Result<Box<Spare>>
     where
-        S: AsFd,
+        S: DatagramSocket,
     {
         let mut spare = self.take();
         let filled = match self.settings.spin {
@@ -110,7 +110,7 @@ impl<S> Packets<S> {
     #[cold]
     fn fill_spinning(&self, time: Duration, spare: &mut Spare) -> io::Result<()>
     where
-        S: AsFd,
+        S: DatagramSocket,
     {
         spin(time, || self.fill(spare))
     }
@@ -118,10 +118,10 @@ impl<S> Packets<S> {
     #[inline]
     fn fill(&self, spare: &mut Spare) -> io::Result<()>
     where
-        S: AsFd,
+        S: DatagramSocket,
     {
         for _ in 0..Self::DROPS_AT_ONCE {
-            spare.packet.receive(&self.socket, self.settings.wanted)?;
+            self.socket.receive(&mut spare.packet, self.settings.wanted)?;
             if spare.packet.truncated {
                 self.truncations.fetch_add(1, Relaxed);
                 if self.settings.truncation == Truncation::Drop {

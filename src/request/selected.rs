@@ -8,11 +8,12 @@ use super::buffer::Intake;
 use super::deadlines::Deadlines;
 use super::hangup::{Lingering, Need};
 use super::selectable::{Behind, Progress, Room, Selectable};
-use super::stream::{StreamRequest, StreamSocket};
+use super::socket::{StreamSocket, Watchable};
+use super::stream::StreamRequest;
 use super::watch::Watch;
 use super::wire::Wire;
 
-impl<S: StreamSocket, A> Selectable for StreamRequest<S, A> {
+impl<S: Watchable, A> Selectable for StreamRequest<S, A> {
     fn advance(&mut self, room: &mut Room) -> io::Result<Progress> {
         if self.detached {
             // What comes is for whoever has the connection now.
@@ -55,7 +56,7 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
         if self.wire.minders.as_ref().is_none_or(|minders| minders.lingering.is_none()) {
             let needed = self.hang_up().filter(|(need, ..)| *need != Need::Nothing);
             if let Some((need, bytes, time)) = needed {
-                let lingering = Lingering::new(need, bytes, time);
+                let lingering = Lingering::new(&self.wire.socket, need, bytes, time);
                 self.wire.minders.get_or_insert_default().lingering = Some(lingering);
             }
         }
@@ -79,7 +80,8 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     /// No single read or write waits in a table, so the timeout of each is the clock's.
     pub(super) fn watch_timeout(&mut self) {
         if self.timeout.is_some() {
-            let watch = Watch::new(Deadlines::new(), self.timeout, false, None);
+            let time = self.wire.socket.time();
+            let watch = Watch::new(Deadlines::new(), self.timeout, false, None, time);
             self.wire.minders.get_or_insert_default().watch = Some(watch);
         }
     }

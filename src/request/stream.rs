@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, BufRead, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{self as unix, UnixStream};
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,12 @@ use super::connection::Connection;
 use super::deadlines::Deadlines;
 use super::hangup::{self, Hangup, Need};
 use super::held::PIECE;
+use super::socket::StreamSocket;
 use super::watch::Watch;
-use super::wire::{self, Wire};
+use super::wire::Wire;
 use super::{Credentials, Request};
 use crate::failure::FailureKind;
-use crate::in_flight::Activity;
+use crate::in_flight::{Activity, Cutter};
 
 /// A connection of [`Tcp`](crate::Tcp).
 pub type TcpRequest = StreamRequest<TcpStream, SocketAddr>;
@@ -26,51 +27,6 @@ pub type TcpRequest = StreamRequest<TcpStream, SocketAddr>;
 /// A connection of [`UnixStream`](crate::UnixStream). Its peer is the client's address, which is
 /// unnamed unless the client has bound its socket.
 pub type UnixStreamRequest = StreamRequest<UnixStream, unix::SocketAddr>;
-
-/// What a [`StreamRequest`] needs of its socket. Sealed: implemented by [`TcpStream`] and
-/// [`std::os::unix::net::UnixStream`].
-pub trait StreamSocket: sealed::StreamSocket + AsFd + fmt::Debug {}
-
-mod sealed {
-    use super::{AsRawFd, Duration, Read, Shutdown, Write, io};
-
-    pub trait StreamSocket: Sized + Read + Write + AsRawFd {
-        fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()>;
-        fn disable_nagle(&self) -> io::Result<()>;
-        fn shutdown(&self, how: Shutdown) -> io::Result<()>;
-        fn try_clone(&self) -> io::Result<Self>;
-    }
-}
-
-macro_rules! stream_socket {
-    ($($socket:ty, $disable_nagle:expr;)*) => {$(
-        impl StreamSocket for $socket {}
-
-        impl sealed::StreamSocket for $socket {
-            fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()> {
-                self.set_read_timeout(timeout)?;
-                self.set_write_timeout(timeout)
-            }
-
-            fn disable_nagle(&self) -> io::Result<()> {
-                $disable_nagle(self)
-            }
-
-            fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-                self.shutdown(how)
-            }
-
-            fn try_clone(&self) -> io::Result<Self> {
-                self.try_clone()
-            }
-        }
-    )*};
-}
-
-stream_socket! {
-    TcpStream, |socket: &Self| socket.set_nodelay(true);
-    UnixStream, |_| Ok(());
-}
 
 /// What is set up for each connection of a stream transport.
 #[derive(Debug, Clone, Copy)]
@@ -303,8 +259,8 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
         if self.nodelay {
             self.wire.socket.disable_nagle()?;
         }
-        if self.urgent_in_line {
-            SockRef::from(&self.wire.socket).set_out_of_band_inline(true)?;
+        if let Some(socket) = self.wire.socket.descriptor().filter(|_| self.urgent_in_line) {
+            SockRef::from(&socket).set_out_of_band_inline(true)?;
         }
         match self.timeout {
             None => Ok(()),
@@ -343,18 +299,21 @@ impl<S: StreamSocket, A> Request for StreamRequest<S, A> {
 
     fn connection(&self) -> Option<BorrowedFd<'_>> {
         // Whoever it has been given up to is not to be disturbed.
-        (!self.detached).then(|| self.wire.socket.as_fd())
+        if self.detached { None } else { self.wire.socket.descriptor() }
+    }
+
+    fn cutter(&self) -> Option<Cutter> {
+        if self.detached { None } else { self.wire.socket.cutter() }
     }
 
     fn answer(&mut self, bytes: &[u8]) {
         // The send buffer of a connection that nothing has been written to has room.
-        let sent = wire::send_now(&self.wire.socket, bytes);
+        let sent = self.wire.socket.send_now(bytes);
         self.wire.traffic.sent(&sent);
     }
 
     fn reset_request(&mut self) {
-        // A Unix socket has no such thing, and takes it.
-        let _ = SockRef::from(&self.wire.socket).set_linger(Some(Duration::ZERO));
+        self.wire.socket.reset_on_close();
     }
 
     fn shutdown_request(&mut self) {
@@ -375,9 +334,9 @@ impl<S: StreamSocket, A> Connection for StreamRequest<S, A> {
     fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()> {
         deadlines.check()?;
         let unread = !self.unread().is_empty();
-        let timeout = self.timeout;
+        let (timeout, time) = (self.timeout, self.wire.socket.time());
         let watch = &mut self.wire.minders.get_or_insert_default().watch;
-        *watch = Some(Watch::new(deadlines, timeout, unread, watch.as_ref()));
+        *watch = Some(Watch::new(deadlines, timeout, unread, watch.as_ref(), time));
         Ok(())
     }
 
@@ -394,7 +353,8 @@ impl<S: StreamSocket, A> Connection for StreamRequest<S, A> {
         match (end, &mut self.wire.minders) {
             (Some(end), minders) => {
                 let watch = &mut minders.get_or_insert_default().watch;
-                let new = || Watch::new(Deadlines::new(), self.timeout, false, None);
+                let time = self.wire.socket.time();
+                let new = || Watch::new(Deadlines::new(), self.timeout, false, None, time);
                 watch.get_or_insert_with(new).begin_stage(end);
             }
             (None, Some(minders)) => {

@@ -7,7 +7,8 @@ use super::connection::Connection;
 use super::datagram::{Datagram, DatagramSocket};
 use super::deadlines::Deadlines;
 use super::hangup::Hangup;
-use super::stream::{StreamRequest, StreamSocket};
+use super::socket::StreamSocket;
+use super::stream::StreamRequest;
 use crate::packed::{Taking, put, put_number, put_time};
 
 impl<S: StreamSocket, A> StreamRequest<S, A> {

@@ -1,13 +1,15 @@
 //! Urgent data: what the peer of a connection says out of its turn.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{MsgFlags, recv};
 
-use super::stream::{StreamRequest, StreamSocket};
+use super::socket::StreamSocket;
+use super::stream::StreamRequest;
 use super::wire::Wire;
 use crate::sys;
 
@@ -53,7 +55,7 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     /// # Errors
     ///
     /// What poll(2) says. Over Unix sockets there is urgent data on Linux since 5.15; where there is
-    /// none, none ever comes.
+    /// none, as in memory, none ever comes.
     ///
     /// # Examples
     ///
@@ -79,7 +81,8 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
         if self.wire.urgent().is_some() {
             return Ok(true);
         }
-        let mut told = [PollFd::new(self.wire.socket.as_fd(), PollFlags::POLLPRI)];
+        let Some(socket) = self.wire.socket.descriptor() else { return Ok(false) };
+        let mut told = [PollFd::new(socket, PollFlags::POLLPRI)];
         sys::poll(&mut told, Some(Instant::now()))?;
         let told = told[0].revents().unwrap_or(PollFlags::empty());
         Ok(told.contains(PollFlags::POLLPRI))
@@ -109,7 +112,8 @@ impl<S: StreamSocket, A> StreamRequest<S, A> {
     /// What sockatmark(3) says: `ENOTTY` or `EINVAL`, over Unix sockets on systems without it.
     #[doc(alias("sockatmark", "SIOCATMARK"))]
     pub fn is_at_mark(&self) -> io::Result<bool> {
-        Ok(self.unread().is_empty() && sys::is_at_mark(&self.wire.socket)?)
+        let Some(socket) = self.wire.socket.descriptor() else { return Ok(false) };
+        Ok(self.unread().is_empty() && sys::is_at_mark(&socket)?)
     }
 }
 
@@ -120,9 +124,10 @@ impl<S: StreamSocket> Wire<S> {
     }
 
     fn recv_urgent(&mut self) -> io::Result<Option<u8>> {
+        let Some(socket) = self.socket.descriptor() else { return Ok(None) };
         let flags = MsgFlags::MSG_OOB | MsgFlags::MSG_DONTWAIT;
         let mut byte = [0];
-        match recv(self.socket.as_raw_fd(), &mut byte, flags) {
+        match recv(socket.as_raw_fd(), &mut byte, flags) {
             Ok(0) => Ok(None),
             Ok(_) => {
                 self.traffic.may_wait();

@@ -1,18 +1,18 @@
 //! The clocks of a connection that is held to deadlines.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags};
 
 use super::deadlines::{DeadlinePassed, Deadlines};
-use crate::sys;
+use super::socket::{StreamSocket, Way};
+use super::time::Time;
 
 /// What a connection may still take.
 #[derive(Debug)]
 pub(super) struct Watch {
+    time: Time,
     deadlines: Deadlines,
     /// The timeout of each single read or write, which nothing is told apart by.
     timeout: Option<Duration>,
@@ -44,13 +44,6 @@ struct Parked {
     end: Option<(Instant, Why)>,
 }
 
-/// What is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    Read,
-    Write,
-}
-
 /// Why a wait ends.
 #[derive(Debug, Clone, Copy)]
 enum Why {
@@ -65,6 +58,7 @@ impl Watch {
         timeout: Option<Duration>,
         unread: bool,
         before: Option<&Self>,
+        time: Time,
     ) -> Self {
         let begun = unread || before.is_some_and(|before| before.begun.is_some());
         Self {
@@ -73,7 +67,8 @@ impl Watch {
             spoken: unread || before.is_some_and(|before| before.spoken),
             silent: None,
             stuck: None,
-            begun: begun.then(Instant::now),
+            begun: begun.then(|| time.now()),
+            time,
             came: 0,
             waited: Duration::ZERO,
             stage_end: before.and_then(|before| before.stage_end),
@@ -99,13 +94,13 @@ impl Watch {
     /// It is over, and nothing that came in it counts: the peer has yet to say its first byte.
     /// Whether there is anything left to watch.
     pub(super) fn end_stage(&mut self) -> bool {
-        *self = Self::new(self.deadlines, self.timeout, false, None);
+        *self = Self::new(self.deadlines, self.timeout, false, None, self.time.clone());
         self.deadlines != Deadlines::new()
     }
 
     /// Another exchange is to come; with `unread`, it has begun.
     pub(super) fn next_exchange(&mut self, unread: bool) {
-        self.begun = unread.then(Instant::now);
+        self.begun = unread.then(|| self.time.now());
         (self.came, self.waited) = (0, Duration::ZERO);
     }
 
@@ -113,7 +108,7 @@ impl Watch {
     pub(super) fn check(&mut self) -> io::Result<()> {
         let ends = [self.end_of_request(), self.end_of_stage()];
         for (end, why) in ends.into_iter().flatten() {
-            if self.passed.is_none() && end <= Instant::now() {
+            if self.passed.is_none() && end <= self.time.now() {
                 return Err(self.ended(why));
             }
         }
@@ -125,11 +120,12 @@ impl Watch {
         if count == 0 {
             return;
         }
-        self.count_wait(Instant::now);
+        let time = self.time.clone();
+        self.count_wait(|| time.now());
         self.parked = None;
         self.spoken = true;
         self.silent = None;
-        self.begun = self.begun.or_else(|| Some(Instant::now()));
+        self.begun = self.begun.or_else(|| Some(self.time.now()));
         self.came += count;
         if self.deadlines.rate.is_some_and(|(bytes, _)| self.came >= bytes) {
             (self.came, self.waited) = (0, Duration::ZERO);
@@ -144,7 +140,7 @@ impl Watch {
 
     /// Begins a wait in a table, or goes on with the one that has begun; returns its end.
     pub(super) fn park(&mut self, way: Way) -> Option<Instant> {
-        let now = Instant::now();
+        let now = self.time.now();
         self.count_wait(|| now);
         let before = self.parked.as_ref().filter(|parked| parked.way == way);
         let since = before.map_or(now, |parked| parked.since);
@@ -175,7 +171,7 @@ impl Watch {
     /// What [`wait`](Self::wait) says then.
     pub(super) fn late(&mut self) -> io::Result<()> {
         match self.parked.as_ref().and_then(|parked| parked.end) {
-            Some((end, why)) if end <= Instant::now() => {
+            Some((end, why)) if end <= self.time.now() => {
                 self.parked = None;
                 Err(self.ended(why))
             }
@@ -192,24 +188,20 @@ impl Watch {
         &mut self,
         way: Way,
         since: &mut Option<Instant>,
-        socket: &impl AsFd,
+        socket: &impl StreamSocket,
     ) -> io::Result<()> {
         if let Some(passed) = self.passed {
             return Err(passed.into());
         }
-        let now = Instant::now();
+        let now = self.time.now();
         let since = *since.get_or_insert(now);
         let end = self.end(way, since, now);
         if let Some((_, why)) = end.filter(|(end, _)| *end <= now) {
             return Err(self.ended(why));
         }
-        let flags = match way {
-            Way::Read => PollFlags::POLLIN,
-            Way::Write => PollFlags::POLLOUT,
-        };
-        sys::poll(&mut [PollFd::new(socket.as_fd(), flags)], end.map(|(end, _)| end))?;
+        socket.wait(way, end.map(|(end, _)| end))?;
         if way == Way::Read && self.begun.is_some() {
-            self.waited += now.elapsed();
+            self.waited += self.time.now().saturating_duration_since(now);
         }
         Ok(())
     }

@@ -3,20 +3,17 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags};
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::MsgFlags;
 
 use super::hangup::{Lingering, Traffic};
 use super::held::{Held, PIECE};
 use super::selectable::ReplyTooLong;
+use super::socket::{StreamSocket, Way};
 use super::spin::spin;
-use super::stream::StreamSocket;
-use super::watch::{Watch, Way};
+use super::watch::Watch;
 use crate::in_flight::{Activity, Listed};
-use crate::sys;
 
 /// How much may be written after a reply that is too long, by
 /// [`handle_error`](crate::Handler::handle_error).
@@ -88,13 +85,13 @@ impl Minders {
     }
 
     /// Sends what is held back, as far as the peer takes it at once; whether nothing is left.
-    fn send_held(&mut self, socket: &impl AsFd) -> io::Result<bool> {
+    fn send_held(&mut self, socket: &impl StreamSocket) -> io::Result<bool> {
         loop {
             let next = self.held.next()?;
             if next.is_empty() {
                 break;
             }
-            match send_now(socket, next) {
+            match socket.send_now(next) {
                 Ok(sent) => {
                     self.held.sent(sent);
                     self.went(sent);
@@ -111,12 +108,12 @@ impl Minders {
 
     /// Sends all of it, however long the peer takes, as a write outside of a table does.
     #[cold]
-    fn send_all_held(&mut self, socket: &impl AsFd) -> io::Result<()> {
+    fn send_all_held(&mut self, socket: &impl StreamSocket) -> io::Result<()> {
         let mut sent = self.send_held(socket);
         while let Ok(false) = sent {
             let waited = match &mut self.watch {
                 Some(watch) => watch.wait(Way::Write, &mut None, socket),
-                None => sys::poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], None),
+                None => socket.wait(Way::Write, None),
             };
             sent = waited.and_then(|()| self.send_held(socket));
         }
@@ -152,7 +149,7 @@ impl<S> Wire<S> {
     /// Where what is held back can't be sent.
     pub(super) fn unselect(&mut self) -> io::Result<()>
     where
-        S: AsFd,
+        S: StreamSocket,
     {
         self.replies = None;
         match &mut self.minders {
@@ -197,7 +194,7 @@ impl<S: StreamSocket> Wire<S> {
     /// Reads once, into the room that `bytes` have left.
     pub(super) fn fill(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
         let room = bytes.capacity() - bytes.len();
-        self.receive(room, |socket, flags| sys::receive_more(socket, bytes, flags))
+        self.receive(room, |socket, flags| socket.receive_more(bytes, flags))
     }
 
     /// Takes in what has come without waiting, into the room that `bytes` have left; none where
@@ -211,7 +208,7 @@ impl<S: StreamSocket> Wire<S> {
         if let Some(watch) = self.watch() {
             watch.check()?;
         }
-        let received = sys::receive_more(&self.socket, bytes, MsgFlags::MSG_DONTWAIT);
+        let received = self.socket.receive_more(bytes, MsgFlags::MSG_DONTWAIT);
         self.traffic.received(room, &received);
         match received {
             Ok(count) => {
@@ -249,7 +246,7 @@ impl<S: StreamSocket> Wire<S> {
     #[inline(never)]
     fn write_without_waiting(&mut self, max: usize, bytes: &[u8]) -> io::Result<usize> {
         if !self.holds() {
-            match send_now(&self.socket, bytes) {
+            match self.socket.send_now(bytes) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 sent => {
                     if let Some(minders) = &mut self.minders {
@@ -295,7 +292,7 @@ impl<S: StreamSocket> Wire<S> {
 impl<S: StreamSocket> Read for Wire<S> {
     #[inline]
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.receive(bytes.len(), |socket, flags| Ok(recv(socket.as_raw_fd(), bytes, flags)?))
+        self.receive(bytes.len(), |socket, flags| socket.receive(bytes, flags))
     }
 }
 
@@ -407,7 +404,7 @@ fn watched_write<S: StreamSocket>(
 ) -> io::Result<usize> {
     let mut since = None;
     loop {
-        match send_now(socket, bytes) {
+        match socket.send_now(bytes) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 watch.wait(Way::Write, &mut since, socket)?;
             }
@@ -417,19 +414,4 @@ fn watched_write<S: StreamSocket>(
             }
         }
     }
-}
-
-/// Receives without waiting: one `recv(2)`.
-pub(super) fn recv_now(socket: &impl AsFd, bytes: &mut [u8]) -> io::Result<usize> {
-    Ok(recv(socket.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT)?)
-}
-
-/// Sends without waiting: one `send(2)`.
-pub(super) fn send_now(socket: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-    // Apple's systems have a socket option instead, which std sets.
-    #[cfg(target_vendor = "apple")]
-    let quiet = MsgFlags::empty();
-    #[cfg(not(target_vendor = "apple"))]
-    let quiet = MsgFlags::MSG_NOSIGNAL;
-    Ok(send(socket.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | quiet)?)
 }

@@ -158,7 +158,7 @@ mod tests {
     fn enter(flight: &Arc<InFlight>) -> io::Result<Connection> {
         let (own, other) = UnixStream::pair()?;
         other.set_nonblocking(true)?;
-        let listed = Ticket::new(flight, None).list(Some(own.as_fd()));
+        let listed = Ticket::new(flight, None).list(Some(own.as_fd().into()));
         let (listed, activity) = listed.ok_or(ErrorKind::NotFound)?;
         Ok(Connection { _own: own, other, listed, activity })
     }

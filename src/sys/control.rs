@@ -12,7 +12,7 @@ use crate::request::Credentials;
 
 /// What the kernel is asked to say of each packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub enum Wanted {
     Nothing,
     /// The address of this machine that it came to.
     Arrival,
@@ -30,7 +30,7 @@ pub(crate) enum Told {
 
 /// An address of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Local {
+pub struct Local {
     pub(crate) ip: IpAddr,
     /// That of a link-local address, which means nothing without; else 0, and the routes choose.
     interface: u32,

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use crate::request::Credentials;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub enum Wanted {
     Nothing,
     Arrival,
     Credentials,
@@ -24,7 +24,7 @@ pub(crate) enum Told {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Local {
+pub struct Local {
     pub(crate) ip: IpAddr,
 }
 

@@ -61,7 +61,7 @@ mod urgent;
 pub(crate) use address::{address_bytes, address_of};
 pub(crate) use bell::{Bell, poll};
 pub(crate) use child::{Exit, reap, watch_process};
-pub(crate) use control::{Told, Wanted, ask};
+pub(crate) use control::{Local, Told, Wanted, ask};
 pub(crate) use cut::cut_off;
 pub(crate) use exit::at_exit;
 pub use fork::ForkedChild;

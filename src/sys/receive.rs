@@ -36,7 +36,7 @@ pub(crate) fn receive_more(
 
 /// A datagram, in a place that is used again for the next one.
 #[derive(Debug)]
-pub(crate) struct Packet {
+pub struct Packet {
     pub(crate) buffer: Box<[u8]>,
     /// How many bytes of the buffer it fills.
     pub(crate) length: usize,

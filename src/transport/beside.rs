@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::gate::Gate;
-use super::{LocalAddr, Portable, Resumable, Transport};
+use super::{ForkRole, LocalAddr, Portable, Resumable, Transport};
 use crate::request::Either;
 use crate::{ForkedChild, Waiter};
 
@@ -105,10 +105,6 @@ impl<A: Transport + AsFd, B: Transport + AsFd> Transport for Beside<A, B> {
         true
     }
 
-    fn is_in_memory(&self) -> bool {
-        self.first.is_in_memory() || self.second.is_in_memory()
-    }
-
     fn server_close(self) -> io::Result<()> {
         let first = self.first.server_close();
         self.second.server_close().and(first)
@@ -117,6 +113,10 @@ impl<A: Transport + AsFd, B: Transport + AsFd> Transport for Beside<A, B> {
     fn after_fork(&self, child: &ForkedChild<'_>) {
         self.first.after_fork(child);
         self.second.after_fork(child);
+    }
+
+    fn check_fork(&self, role: ForkRole) -> io::Result<()> {
+        self.first.check_fork(role).and_then(|()| self.second.check_fork(role))
     }
 }
 

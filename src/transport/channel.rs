@@ -8,8 +8,8 @@ use std::sync::mpsc::{SendError, TrySendError};
 
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
-use super::Transport;
 use super::wakeup::Wakeup;
+use super::{ForkRole, Transport};
 use crate::Waiter;
 use crate::request::ChannelRequest;
 
@@ -115,8 +115,16 @@ impl<T> Transport for Channel<T> {
         waiter.readable_as_ever(self.wakeup.bell())
     }
 
-    fn is_in_memory(&self) -> bool {
-        true
+    /// A job that has been taken goes along into a child.
+    fn check_fork(&self, role: ForkRole) -> io::Result<()> {
+        match role {
+            ForkRole::Handles => Ok(()),
+            ForkRole::Takes => Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "the jobs of a Channel wait in the memory of this process, of which PreForking would \
+                 give each of its processes a copy; use Threading, ThreadPool or Sync",
+            )),
+        }
     }
 }
 

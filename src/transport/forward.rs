@@ -19,8 +19,8 @@ macro_rules! forward_transport {
             self.inner.is_level_triggered()
         }
 
-        fn is_in_memory(&self) -> bool {
-            self.inner.is_in_memory()
+        fn check_fork(&self, role: $crate::ForkRole) -> ::std::io::Result<()> {
+            self.inner.check_fork(role)
         }
 
         fn after_fork(&self, child: &$crate::ForkedChild<'_>) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::{array, fmt};
 
 use super::gate::Gate;
-use super::{LocalAddr, Portable, Resumable, Transport};
+use super::{ForkRole, LocalAddr, Portable, Resumable, Transport};
 use crate::{ForkedChild, Waiter};
 
 /// So many there may be.
@@ -185,10 +185,6 @@ impl<T: Transport + AsFd> Transport for Many<T> {
         true
     }
 
-    fn is_in_memory(&self) -> bool {
-        self.iter().any(T::is_in_memory)
-    }
-
     fn server_close(self) -> io::Result<()> {
         // Whoever else has them is about to change them, and closes them then.
         let Some(Members { places, .. }) = Arc::into_inner(self.members) else { return Ok(()) };
@@ -198,6 +194,10 @@ impl<T: Transport + AsFd> Transport for Many<T> {
 
     fn after_fork(&self, child: &ForkedChild<'_>) {
         self.iter().for_each(|member| member.after_fork(child));
+    }
+
+    fn check_fork(&self, role: ForkRole) -> io::Result<()> {
+        self.iter().try_for_each(|member| member.check_fork(role))
     }
 }
 

@@ -39,6 +39,8 @@ pub use inheritable::{Inheritable, Show};
 pub use ip::{AddressFamily, ToIpAddrs};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use many::{Listeners, Many};
+#[cfg(feature = "testing")]
+pub(crate) use options::sealed;
 pub use options::{Bound, DatagramTransport, IpTransport, Options, StreamTransport, UnixTransport};
 pub use portable::Portable;
 #[cfg(feature = "proxy")]
@@ -163,14 +165,6 @@ pub trait Transport: Sized {
         false
     }
 
-    /// Whether requests wait in the memory of this process, where no process that is forked from it
-    /// may take them: each would have a copy. [`PreForking`](crate::PreForking) then refuses to
-    /// serve. A descriptor is shared by processes, and the default is `false`. A transport that wraps
-    /// another passes this on.
-    fn is_in_memory(&self) -> bool {
-        false
-    }
-
     /// Closes the transport: Python's `server_close`, without the part of the strategy. Dropping a
     /// transport has to do the same, with nobody to return the error to.
     ///
@@ -188,6 +182,28 @@ pub trait Transport: Sized {
     /// drops it. A transport that wraps another passes this on; one with a listening socket of its
     /// own holds it as a `Mutex<Option<_>>`, and takes it out here.
     fn after_fork(&self, _child: &ForkedChild<'_>) {}
+
+    /// Whether a process that is forked from this one may do this with requests: asked by the
+    /// strategies that fork, when the server is made. It may where what requests are made of, and what
+    /// they wait in, is the same in both processes, as what a descriptor stands for is; that is the
+    /// default. Of memory, each process has a copy. A transport that wraps another passes this on.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not: what [`Server::new`](crate::Server::new) returns.
+    fn check_fork(&self, _role: ForkRole) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What forked processes are to do: see [`Transport::check_fork`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ForkRole {
+    /// Each handles a request that the server has taken, as under [`Forking`](crate::Forking).
+    Handles,
+    /// They take requests themselves, as under [`PreForking`](crate::PreForking).
+    Takes,
 }
 
 /// A transport that can be made from an address alone; what

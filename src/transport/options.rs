@@ -50,16 +50,18 @@ pub struct Options<T> {
     pub(super) family: Option<AddressFamily>,
     pub(super) reuse_address: Option<bool>,
     pub(super) reuse_port: bool,
-    pub(super) backlog: u32,
+    pub(crate) backlog: u32,
     pub(super) claims: bool,
     pub(super) file_mode: Option<u32>,
-    pub(super) packet: PacketSettings,
-    pub(super) stream: StreamSettings,
+    pub(crate) packet: PacketSettings,
+    pub(crate) stream: StreamSettings,
+    #[cfg(feature = "testing")]
+    pub(crate) memory: crate::testing::Script,
     transport: PhantomData<fn() -> T>,
 }
 
 impl<T> Options<T> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             family: None,
             reuse_address: None,
@@ -84,12 +86,14 @@ impl<T> Options<T> {
                 hangup: Hangup::default(),
                 spin: None,
             },
+            #[cfg(feature = "testing")]
+            memory: crate::testing::Script::default(),
             transport: PhantomData,
         }
     }
 
     /// Says of the options what is wrong with them, before a socket is made.
-    pub(super) fn check(&self) -> io::Result<()> {
+    pub(crate) fn check(&self) -> io::Result<()> {
         let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         if self.backlog == 0 {
             return wrong("a request_queue_size of 0 lets nobody connect; it has to be at least 1");
@@ -381,7 +385,7 @@ pub trait UnixTransport: sealed::Sealed {}
     message = "`{Self}` is not a transport of connections, and has no such option",
     label = "an option of `Tcp` and `UnixStream` alone"
 )]
-pub trait StreamTransport: sealed::Sealed + sealed::Listening {}
+pub trait StreamTransport: sealed::Sealed {}
 
 /// A transport of packets. Sealed: [`Udp`](crate::Udp) and
 /// [`UnixDatagram`](crate::UnixDatagram).
@@ -391,7 +395,7 @@ pub trait StreamTransport: sealed::Sealed + sealed::Listening {}
 )]
 pub trait DatagramTransport: sealed::Sealed {}
 
-pub(super) mod sealed {
+pub(crate) mod sealed {
     use super::{AsFd, Options, Socket, io};
 
     pub trait Sealed {}
@@ -434,14 +438,14 @@ impl DatagramTransport for crate::UnixDatagram {}
 /// those who have to do something in between: drop privileges, tell somebody the port. Clients
 /// that connect before [`server_activate`](Self::server_activate) are refused.
 #[must_use = "nobody can connect before `server_activate`"]
-pub struct Bound<T: StreamTransport> {
+pub struct Bound<T: sealed::Listening> {
     // Before the socket: see `SocketFile`.
     pub(super) guard: T::Guard,
     pub(super) socket: Socket,
     pub(super) options: Options<T>,
 }
 
-impl<T: StreamTransport> Bound<T> {
+impl<T: sealed::Listening> Bound<T> {
     /// Listens: Python's `server_activate`.
     ///
     /// # Errors
@@ -453,13 +457,13 @@ impl<T: StreamTransport> Bound<T> {
     }
 }
 
-impl<T: StreamTransport> AsFd for Bound<T> {
+impl<T: sealed::Listening> AsFd for Bound<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-impl<T: StreamTransport> fmt::Debug for Bound<T> {
+impl<T: sealed::Listening> fmt::Debug for Bound<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bound").field("socket", &self.socket).finish_non_exhaustive()
     }

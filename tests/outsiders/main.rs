@@ -3,6 +3,8 @@
 
 mod ahead;
 mod channel;
+#[cfg(feature = "testing")]
+mod laws;
 mod owning;
 mod second_stage;
 mod waiting;

@@ -15,7 +15,7 @@ use crate::{FAR, ask, end, hear, say};
 
 /// Any strategy, with its calls counted.
 #[derive(Debug, Default)]
-struct Counted<C> {
+pub(crate) struct Counted<C> {
     inner: C,
     calls: Arc<Calls>,
 }
@@ -40,7 +40,7 @@ impl<T, H, C: Concurrency<T, H>> Concurrency<T, H> for Counted<C> {
 
 /// Several of any strategy at once, each on a thread that pulls for it.
 #[derive(Debug)]
-struct Several<C>(Vec<C>);
+pub(crate) struct Several<C>(pub(crate) Vec<C>);
 
 impl<T, H, C> Concurrency<T, H> for Several<C>
 where

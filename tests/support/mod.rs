@@ -7,14 +7,17 @@ pub mod apart;
 pub mod authority;
 pub mod edge;
 pub mod footprint;
+#[cfg(feature = "testing")]
+pub mod forked;
 pub mod gate;
-pub mod laws;
 pub mod lines;
 pub mod net;
 pub mod one_byte;
 pub mod pieces;
 pub mod processes;
 pub mod proxy;
+#[cfg(feature = "testing")]
+pub mod reaches;
 pub mod relay;
 pub mod role;
 pub mod signals;
@@ -25,3 +28,5 @@ pub mod tokens;
 pub mod trace;
 pub mod watchdog;
 pub mod workers;
+#[cfg(feature = "testing")]
+pub mod wrapped;

@@ -166,6 +166,58 @@ impl Reach for UnixDatagram {
     }
 }
 
+#[cfg(feature = "testing")]
+mod memory {
+    use std::io::{self, Write};
+    use std::net::SocketAddr;
+    use std::path::Path;
+
+    use socketserver::testing::{Memory, MemoryDatagramSocket, MemoryDatagrams, MemoryStream};
+
+    use super::{PATIENCE, Reach, all};
+
+    impl Reach for Memory {
+        type Client = MemoryStream;
+
+        fn open(_dir: &Path) -> io::Result<Self> {
+            Self::options().bind("10.0.0.1:0")
+        }
+
+        fn send(to: &SocketAddr, _dir: &Path, bytes: &[u8]) -> io::Result<MemoryStream> {
+            let mut client = MemoryStream::connect(to)?;
+            client.set_read_timeout(Some(PATIENCE))?;
+            client.write_all(bytes)?;
+            Ok(client)
+        }
+
+        fn receive(client: MemoryStream) -> io::Result<Vec<u8>> {
+            all(client)
+        }
+    }
+
+    impl Reach for MemoryDatagrams {
+        type Client = MemoryDatagramSocket;
+
+        fn open(_dir: &Path) -> io::Result<Self> {
+            Self::options().bind("10.0.0.1:0")
+        }
+
+        fn send(to: &SocketAddr, _dir: &Path, bytes: &[u8]) -> io::Result<MemoryDatagramSocket> {
+            let client = MemoryDatagramSocket::bind("10.0.0.2:0")?;
+            client.set_read_timeout(Some(PATIENCE))?;
+            client.send_to(bytes, to)?;
+            Ok(client)
+        }
+
+        fn receive(client: MemoryDatagramSocket) -> io::Result<Vec<u8>> {
+            let mut bytes = vec![0; 65_536];
+            let (length, _) = client.recv_from(&mut bytes)?;
+            bytes.truncate(length);
+            Ok(bytes)
+        }
+    }
+}
+
 /// Answers with the line it was sent.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Echo;

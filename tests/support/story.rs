@@ -3,7 +3,6 @@
 
 use std::error::Error;
 use std::io::{self, BufRead, Read};
-use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use socketserver::{
@@ -11,42 +10,49 @@ use socketserver::{
     Request, Resumable, Server, Tcp, TcpRequest, Transport, Waiter,
 };
 
-use super::net;
+use super::net::{self, Reach};
 use super::trace::Trace;
 
-/// TCP whose requests note how they are closed.
+/// A transport, TCP where nothing else is said, whose requests note how they are closed.
 #[derive(Debug)]
-pub struct Traced {
-    pub tcp: Tcp,
+pub struct Traced<T = Tcp> {
+    pub inner: T,
     pub trace: Trace,
+}
+
+impl<T: Reach> Traced<T> {
+    pub fn over(trace: &Trace) -> io::Result<Self> {
+        // Nothing that is opened here is a file.
+        Ok(Self { inner: T::open("".as_ref())?, trace: trace.clone() })
+    }
 }
 
 impl Traced {
     pub fn new(trace: &Trace) -> io::Result<Self> {
-        Ok(Self { tcp: Tcp::options().bind("127.0.0.1:0")?, trace: trace.clone() })
+        Self::over(trace)
     }
 }
 
-impl Transport for Traced {
-    type Request = TracedRequest;
+impl<T: Transport> Transport for Traced<T> {
+    type Request = TracedRequest<T::Request>;
 
-    fn get_request(&self) -> io::Result<Option<TracedRequest>> {
-        let request = self.tcp.get_request()?;
+    fn get_request(&self) -> io::Result<Option<Self::Request>> {
+        let request = self.inner.get_request()?;
         Ok(request.map(|request| TracedRequest { request, trace: self.trace.clone() }))
     }
 
     fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
         self.trace.note("wait");
-        self.tcp.wait(waiter)
+        self.inner.wait(waiter)
     }
 
     fn server_close(self) -> io::Result<()> {
         self.trace.note("server_close");
-        self.tcp.server_close()
+        self.inner.server_close()
     }
 
     fn after_fork(&self, child: &ForkedChild<'_>) {
-        self.tcp.after_fork(child);
+        self.inner.after_fork(child);
     }
 }
 
@@ -56,11 +62,11 @@ impl Portable for Traced {
         traced: &'r TracedRequest,
         bytes: &mut Vec<u8>,
     ) -> io::Result<Option<BorrowedFd<'r>>> {
-        self.tcp.pack(&traced.request, bytes)
+        self.inner.pack(&traced.request, bytes)
     }
 
     fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<TracedRequest> {
-        let request = self.tcp.unpack(bytes, descriptor)?;
+        let request = self.inner.unpack(bytes, descriptor)?;
         Ok(TracedRequest { request, trace: self.trace.clone() })
     }
 }
@@ -71,37 +77,37 @@ impl Resumable for Traced {
         traced: &'r TracedRequest,
         bytes: &mut Vec<u8>,
     ) -> io::Result<Option<BorrowedFd<'r>>> {
-        self.tcp.suspend(&traced.request, bytes)
+        self.inner.suspend(&traced.request, bytes)
     }
 
     fn resume(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<TracedRequest> {
-        let request = self.tcp.resume(bytes, descriptor)?;
+        let request = self.inner.resume(bytes, descriptor)?;
         Ok(TracedRequest { request, trace: self.trace.clone() })
     }
 }
 
-impl LocalAddr for Traced {
-    type Addr = SocketAddr;
+impl<T: LocalAddr> LocalAddr for Traced<T> {
+    type Addr = T::Addr;
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
+    fn local_addr(&self) -> io::Result<T::Addr> {
+        self.inner.local_addr()
     }
 }
 
 impl AsFd for Traced {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.tcp.as_fd()
+        self.inner.as_fd()
     }
 }
 
 /// A connection that notes how it is closed.
 #[derive(Debug)]
-pub struct TracedRequest {
-    pub request: TcpRequest,
+pub struct TracedRequest<R = TcpRequest> {
+    pub request: R,
     trace: Trace,
 }
 
-impl Request for TracedRequest {
+impl<R: Request> Request for TracedRequest<R> {
     fn establish(&mut self) -> io::Result<()> {
         self.request.establish()
     }
@@ -125,7 +131,7 @@ impl Request for TracedRequest {
     }
 }
 
-impl BufRead for TracedRequest {
+impl<R: BufRead> BufRead for TracedRequest<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.request.fill_buf()
     }
@@ -135,7 +141,7 @@ impl BufRead for TracedRequest {
     }
 }
 
-impl Read for TracedRequest {
+impl<R: Read> Read for TracedRequest<R> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.request.read(bytes)
     }
@@ -249,11 +255,24 @@ pub fn play<C>(strategy: impl Fn() -> C, in_child: bool, inline: bool) -> Result
 where
     C: Concurrency<Traced, Script>,
 {
+    play_over(strategy, in_child, inline)
+}
+
+/// The same over a transport of connections.
+pub fn play_over<T, C>(
+    strategy: impl Fn() -> C,
+    in_child: bool,
+    inline: bool,
+) -> Result<(), Box<dyn Error>>
+where
+    T: Reach<Client: Read>,
+    C: Concurrency<Traced<T>, Script>,
+{
     for (events, hooks) in CHAPTERS {
         let trace = Trace::new()?;
         let script = Script { events, trace: trace.clone() };
-        let mut server = Server::new(Traced::new(&trace)?, strategy(), script)?;
-        let client: TcpStream = net::connect(server.local_addr()?)?;
+        let mut server = Server::new(Traced::over(&trace)?, strategy(), script)?;
+        let client = T::send(&server.local_addr()?, "".as_ref(), b"")?;
 
         let outcome = server.handle_request()?;
         server.close()?;

@@ -17,7 +17,7 @@ use super::{Concurrency, ForkServer, Forking, Sync, ThreadPool, Threading};
 use crate::drain::Closing;
 use crate::handler::Handler;
 use crate::session::Session;
-use crate::transport::{IpTransport, Transport};
+use crate::transport::{ForkRole, IpTransport, Transport};
 
 /// So many processes serve side by side, each as the strategy `C` does: a server that uses all
 /// processors although its handler can't be shared by threads, and of which no crash ends more than a
@@ -271,14 +271,7 @@ where
     }
 
     fn prepare(&mut self, session: &Session<T, H>) -> io::Result<()> {
-        if session.transport().is_in_memory() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the requests of this transport wait in the memory of this process, of which \
-                 PreForking would give each of its processes a copy; use Threading, ThreadPool or \
-                 Sync",
-            ));
-        }
+        session.transport().check_fork(ForkRole::Takes)?;
         self.check_shards(session)
     }
 

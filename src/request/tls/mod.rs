@@ -25,7 +25,7 @@ use super::{Connection, Credentials, Deadlines, Hangup, Request};
 use crate::admission::{PeerIp, PeerUid};
 use crate::authentication::{PeerCertificate, PeerCredentials};
 use crate::failure::FailureKind;
-use crate::in_flight::Activity;
+use crate::in_flight::{Activity, Cutter};
 use crate::transport::tls::{Terms, UnderWay};
 
 /// A request that TLS can run over: a connection that is read and written. Every request that can is;
@@ -200,6 +200,10 @@ impl<R: TlsStream> Request for TlsRequest<R> {
 
     fn connection(&self) -> Option<BorrowedFd<'_>> {
         self.inner.connection()
+    }
+
+    fn cutter(&self) -> Option<Cutter> {
+        self.inner.cutter()
     }
 
     fn watch(&mut self, activity: &Activity) {

@@ -43,7 +43,7 @@ fn a_stop_hurries_the_end() {
         let flight = flight(&control, 1);
         let connection = kernel::open();
         let mut ticket = Ticket::new(&flight, None);
-        let (listed, _) = ticket.list(Some(BorrowedFd::new(connection))).unwrap();
+        let (listed, _) = ticket.list(Some(BorrowedFd::new(connection).into())).unwrap();
         let closing = close(&control, &flight);
         let stop = thread::spawn(move || stop.stop());
         let request = thread::spawn(move || {

@@ -18,7 +18,7 @@ fn outsider() {
 fn connection(flight: &Arc<InFlight>, work: impl FnOnce(&Activity)) -> bool {
     let number = kernel::open();
     let mut ticket = Ticket::new(flight, None);
-    let (listed, activity) = ticket.list(Some(BorrowedFd::new(number))).unwrap();
+    let (listed, activity) = ticket.list(Some(BorrowedFd::new(number).into())).unwrap();
     work(&activity);
     drop(listed);
     kernel::close(number)

@@ -34,7 +34,7 @@ fn stops_cut_the_request_off() {
         let timer = Timer::start(&flight, number, drain).unwrap();
         let connection = kernel::open();
         let mut ticket = Ticket::new(&flight, None);
-        let (listed, _) = ticket.list(Some(BorrowedFd::new(connection))).unwrap();
+        let (listed, _) = ticket.list(Some(BorrowedFd::new(connection).into())).unwrap();
         let stop = thread::spawn(move || (0..3).for_each(|_| stop.stop()));
         kernel::wait(connection);
         drop((listed, ticket));

@@ -1,16 +1,18 @@
-//! What a request does to its server, and the one story that this makes of it under every strategy.
+//! What happens to a request, and the one story that this makes of it under every strategy.
 
 use std::fmt;
 use std::io;
 use std::panic;
 
-use socketserver::{FailureKind, Stage};
+use super::ledger::What;
+use crate::{FailureKind, Stage};
 
-use super::SCRIPTED;
+/// What the error or panic of a script says.
+pub(super) const SCRIPTED: &str = "scripted";
 
-/// What happens to a request. A peer sends it as the first line of its message.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Script {
+/// What happens to a request. A client sends it as the first line of its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Script {
     Fine,
     Rejected,
     Fails(Stage, How),
@@ -23,20 +25,24 @@ pub enum Script {
 
 /// How a stage fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
+pub(super) enum How {
     Error,
     Late,
     Gone,
     Panic,
 }
 
-/// How much of its message a peer's handler gets to see.
+/// How much of its message a client's handler gets to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Heard {
+pub(super) enum Heard {
     Nothing,
     FirstLine,
     All,
 }
+
+/// The bytes of a message: a line with the script's word, and a line with the client's number.
+pub(super) const LENGTH: usize = 7;
+const FIRST_LINE: usize = 3;
 
 const STAGES: [(Stage, char); 6] = [
     (Stage::Setup, 's'),
@@ -49,19 +55,29 @@ const STAGES: [(Stage, char); 6] = [
 const WAYS: [(How, char); 4] =
     [(How::Error, 'e'), (How::Panic, 'p'), (How::Late, 'l'), (How::Gone, 'g')];
 
+impl Heard {
+    /// What is heard of a message of which so many bytes have been sent.
+    pub(super) fn of(sent: usize) -> Self {
+        match sent {
+            ..FIRST_LINE => Self::Nothing,
+            FIRST_LINE..LENGTH => Self::FirstLine,
+            LENGTH.. => Self::All,
+        }
+    }
+}
+
 impl Script {
-    /// Those that a peer may come with, the plainest first.
-    pub fn of_peers() -> Vec<Self> {
+    /// Those that a client may come with, the plainest first.
+    pub(super) fn of_clients() -> impl Iterator<Item = Self> {
         let failing = STAGES
             .iter()
             .flat_map(|(stage, _)| WAYS.iter().map(|(how, _)| Self::Fails(*stage, *how)));
         let plain = [Self::Fine, Self::Rejected];
-        let rest = [Self::FailsTwice, Self::PanicsInShutdown];
-        plain.into_iter().chain(failing).chain(rest).collect()
+        plain.into_iter().chain(failing).chain([Self::FailsTwice, Self::PanicsInShutdown])
     }
 
     /// Its first line, of two letters.
-    pub fn word(self) -> String {
+    pub(super) fn word(self) -> String {
         match self {
             Self::Fine => "ok".into(),
             Self::Rejected => "re".into(),
@@ -76,12 +92,12 @@ impl Script {
         }
     }
 
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::of_peers().into_iter().chain([Self::Stops]).find(|script| script.word() == word)
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        Self::of_clients().chain([Self::Stops]).find(|script| script.word() == word)
     }
 
     /// What the script has this stage do.
-    pub fn act(self, stage: Stage) -> io::Result<()> {
+    pub(super) fn act(self, stage: Stage) -> io::Result<()> {
         self.failure_in(stage).map_or(Ok(()), How::act)
     }
 
@@ -93,33 +109,29 @@ impl Script {
         }
     }
 
-    /// The hooks, in order, of a request whose handler has heard so much before its peer fell
+    /// The hooks, in order, of a request whose handler has heard so much before its client fell
     /// silent for good.
-    pub fn story(self, heard: Heard, packet: bool) -> Vec<String> {
-        let mut story = vec!["get_request".to_owned()];
+    pub(super) fn story(self, heard: Heard) -> Vec<What> {
+        let mut story = vec![What::GetRequest];
         if let Some((stage, how)) = self.live(heard, &mut story) {
-            story.push(handle_error(stage, how.kind(packet)));
+            story.push(What::HandleError(stage, how.kind()));
         }
-        Self::end(story)
-    }
-
-    /// The hooks of a request that no thread or process can be had for.
-    pub fn story_without_start(self, packet: bool) -> Vec<String> {
-        if matches!(self, Self::Rejected | Self::Fails(Stage::Verify, _)) {
-            return self.story(Heard::Nothing, packet);
-        }
-        let refused = handle_error(Stage::Start, FailureKind::NotStarted);
-        Self::end(vec!["get_request".to_owned(), name_of(Stage::Verify).to_owned(), refused])
-    }
-
-    fn end(mut story: Vec<String>) -> Vec<String> {
-        story.extend(["shutdown_request".to_owned(), "closed".to_owned()]);
+        story.extend([What::Shutdown, What::Closed]);
         story
     }
 
-    fn live(self, heard: Heard, story: &mut Vec<String>) -> Option<(Stage, How)> {
+    /// The hooks of a request that no thread or process can be had for.
+    pub(super) fn story_without_start(self) -> Vec<What> {
+        if matches!(self, Self::Rejected | Self::Fails(Stage::Verify, _)) {
+            return self.story(Heard::Nothing);
+        }
+        let refused = What::HandleError(Stage::Start, FailureKind::NotStarted);
+        vec![What::GetRequest, What::Hook(Stage::Verify), refused, What::Shutdown, What::Closed]
+    }
+
+    fn live(self, heard: Heard, story: &mut Vec<What>) -> Option<(Stage, How)> {
         let mut step = |stage: Stage, needs: Heard| {
-            story.push(name_of(stage).to_owned());
+            story.push(What::Hook(stage));
             if heard < needs {
                 return Some((stage, How::Gone));
             }
@@ -141,7 +153,7 @@ impl Script {
     }
 
     /// Whether the handler comes to answer a whole message.
-    pub fn answers(self, packet: bool) -> bool {
+    pub(super) fn answers(self, packet: bool) -> bool {
         match self {
             Self::Fine | Self::PanicsInShutdown | Self::Stops => true,
             // A packet's answer leaves only after a success.
@@ -151,7 +163,7 @@ impl Script {
     }
 
     /// How much of a connection's message it takes to end the request.
-    pub fn needs(self) -> Heard {
+    pub(super) fn needs(self) -> Heard {
         match self {
             Self::Rejected | Self::Fails(Stage::Verify | Stage::Establish, _) => Heard::Nothing,
             Self::Fails(Stage::Setup, _) => Heard::FirstLine,
@@ -160,16 +172,21 @@ impl Script {
     }
 }
 
-/// On one line, however it is asked for: failures are read by people.
-impl fmt::Debug for Script {
+/// What is to happen to the request, behind "its request".
+impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fine => f.write_str("Fine"),
-            Self::Rejected => f.write_str("Rejected"),
-            Self::Fails(stage, how) => write!(f, "Fails({stage:?}, {how:?})"),
-            Self::FailsTwice => f.write_str("FailsTwice"),
-            Self::PanicsInShutdown => f.write_str("PanicsInShutdown"),
-            Self::Stops => f.write_str("Stops"),
+            Self::Fine => f.write_str("is handled"),
+            Self::Rejected => f.write_str("is rejected by `verify_request`"),
+            Self::Fails(stage, How::Error) => write!(f, "fails in `{}`", What::Hook(*stage)),
+            Self::Fails(stage, How::Panic) => write!(f, "panics in `{}`", What::Hook(*stage)),
+            Self::Fails(stage, How::Late) => write!(f, "times out in `{}`", What::Hook(*stage)),
+            Self::Fails(stage, How::Gone) => {
+                write!(f, "finds its peer gone in `{}`", What::Hook(*stage))
+            }
+            Self::FailsTwice => f.write_str("fails in `handle` and again in `finish`"),
+            Self::PanicsInShutdown => f.write_str("is handled and panics in `shutdown_request`"),
+            Self::Stops => f.write_str("is handled, and its handler stops the server"),
         }
     }
 }
@@ -184,30 +201,19 @@ impl How {
         }
     }
 
-    /// A packet has no peer that could leave, or be late.
-    fn kind(self, packet: bool) -> FailureKind {
+    fn kind(self) -> FailureKind {
         match self {
             Self::Panic => FailureKind::Panic,
-            Self::Late if !packet => FailureKind::TimedOut,
-            Self::Gone if !packet => FailureKind::PeerGone,
-            Self::Error | Self::Late | Self::Gone => FailureKind::Error,
+            Self::Late => FailureKind::TimedOut,
+            Self::Gone => FailureKind::PeerGone,
+            Self::Error => FailureKind::Error,
         }
     }
 }
 
-pub fn handle_error(stage: Stage, kind: FailureKind) -> String {
-    format!("handle_error({stage:?}, {kind:?})")
-}
-
-/// What the ledger calls a stage.
-pub fn name_of(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Verify => "verify_request",
-        Stage::Establish => "establish",
-        Stage::Setup => "setup",
-        Stage::Handle => "handle",
-        Stage::Finish => "finish",
-        Stage::Deliver => "deliver",
-        _ => "start",
+/// Panics where a script asks for it.
+pub(super) fn panic_if(asked: bool) {
+    if asked {
+        panic::panic_any(SCRIPTED);
     }
 }

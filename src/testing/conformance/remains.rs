@@ -5,52 +5,55 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 
-use super::WATCHDOG;
-
 /// The descriptors and threads of this process.
 #[derive(Debug, Clone, Default)]
-pub struct Remains {
+pub(super) struct Remains {
     descriptors: BTreeMap<String, PathBuf>,
     threads: BTreeMap<String, PathBuf>,
 }
 
 impl Remains {
-    pub fn now() -> io::Result<Self> {
+    pub(super) fn now() -> io::Result<Self> {
         Ok(Self { descriptors: list("/proc/self/fd")?, threads: list("/proc/self/task")? })
     }
 
-    /// Says what there is beyond what there was; the last thread that was joined is given the time
-    /// to leave the kernel's list.
-    pub fn since(before: &Self) -> io::Result<Result<(), String>> {
-        let until = Instant::now() + WATCHDOG;
+    /// What there is beyond what there was, in words; the last thread that was joined is given the
+    /// time to leave the kernel's list.
+    pub(super) fn since(before: &Self, patience: Duration) -> io::Result<Option<String>> {
+        let until = Instant::now() + patience;
         loop {
             let now = Self::now()?;
             let descriptors = beyond(&now.descriptors, &before.descriptors);
             let threads = beyond(&now.threads, &before.threads);
             let children = children();
             if descriptors.is_empty() && threads.is_empty() && children.is_none() {
-                return Ok(Ok(()));
+                return Ok(None);
             }
             // Only threads leave late.
             if !descriptors.is_empty() || children.is_some() || until <= Instant::now() {
-                return Ok(Err(format!(
-                    "left over: descriptors {descriptors:?}, threads {threads:?}, children \
-                     {children:?}"
-                )));
+                let say = |what: &str, which: Vec<String>| match which.is_empty() {
+                    true => String::new(),
+                    false => format!(" {what} {}", which.join(", ")),
+                };
+                let children = Vec::from_iter(children);
+                let (threads, children) = (say("threads", threads), say("children", children));
+                return Ok(Some(say("descriptors", descriptors) + &threads + &children));
             }
             thread::yield_now();
         }
     }
 }
 
-/// Reaps whatever a failed case has left, so that the next begins with none.
-pub fn reap_leftovers() {
-    while !matches!(waitpid(None, None), Err(Errno::ECHILD)) {}
+/// Reaps whatever a schedule that failed has left, so that the next begins with none.
+pub(super) fn reap_leftovers() {
+    while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status.pid().is_some())
+    {
+    }
 }
 
 /// What there is to be said of children, where there are any.
