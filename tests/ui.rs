@@ -21,10 +21,11 @@ fn what_makes_no_sense_does_not_compile_and_says_why() -> Result<(), Box<dyn Err
     }
     // The messages name what there is instead, and with a feature there is more.
     let cases = trybuild::TestCases::new();
+    let (proxy, tls) = (cfg!(feature = "proxy"), cfg!(feature = "tls"));
     let features = [
-        (cfg!(feature = "proxy"), "tests/ui/proxy/*.rs"),
-        (cfg!(feature = "tls"), "tests/ui/tls/*.rs"),
-        (cfg!(feature = "testing"), "tests/ui/testing/*.rs"),
+        (proxy, "tests/ui/proxy/*.rs"),
+        (tls, "tests/ui/tls/*.rs"),
+        (cfg!(feature = "testing") && !proxy && !tls, "tests/ui/testing/*.rs"),
     ];
     for (_, folder) in features.iter().filter(|(on, _)| *on) {
         cases.compile_fail(folder);
