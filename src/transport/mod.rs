@@ -176,11 +176,11 @@ pub trait Transport: Sized {
     }
 
     /// Called in a forked child before it handles its request, and in one that has served
-    /// ([`PreForking`](crate::PreForking)) when it takes no further request: lets go of what only the parent may
-    /// hold, a listening socket above all, which would go on taking connections that nobody serves
-    /// after the parent has closed it. The child never uses the transport afterwards, and never
-    /// drops it. A transport that wraps another passes this on; one with a listening socket of its
-    /// own holds it as a `Mutex<Option<_>>`, and takes it out here.
+    /// ([`PreForking`](crate::PreForking)) when it takes no further request: lets go of what only the
+    /// parent may hold, a listening socket above all, which would go on taking connections that nobody
+    /// serves after the parent has closed it. The child never uses the transport afterwards, and never
+    /// drops it. A transport that wraps another passes this on; one with a listening socket of its own
+    /// holds it as a `Mutex<Option<_>>`, and takes it out here.
     fn after_fork(&self, _child: &ForkedChild<'_>) {}
 
     /// Whether a process that is forked from this one may do this with requests: asked by the
