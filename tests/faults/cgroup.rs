@@ -38,3 +38,20 @@ impl Drop for Cgroup {
         let _ = until("an empty group", Duration::from_secs(5), gone);
     }
 }
+
+/// How many processes and threads there may be where this process is, in either version of cgroups(7);
+/// where nothing says so, any number.
+pub(crate) fn most_threads() -> usize {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limits = groups.lines().filter_map(|group| {
+        let mut parts = group.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next()?, parts.next()?);
+        let root = match controllers {
+            "" => "/sys/fs/cgroup",
+            "pids" => "/sys/fs/cgroup/pids",
+            _ => return None,
+        };
+        fs::read_to_string(format!("{root}{path}/pids.max")).ok()?.trim().parse().ok()
+    });
+    limits.min().unwrap_or(usize::MAX)
+}

@@ -1,10 +1,11 @@
-//! Ten thousand clients that connect and say nothing.
+//! Ten thousand clients that connect and say nothing; fewer where there may not be as many threads.
 
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::cgroup::most_threads;
 use crate::footprint::until;
 use crate::served::{LIMIT, Tested};
 use crate::subject::{self, Held};
@@ -22,7 +23,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn ten_thousand() -> Tested<String> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    let clients = CLIENTS.min(usize::try_from(hard)?.saturating_sub(500));
+    // Each is a thread: whatever else runs here has as much room.
+    let clients = CLIENTS.min(usize::try_from(hard)?.saturating_sub(500)).min(most_threads() / 2);
     let server = subject::start(&[], "threading", "once")?;
     let process = subject::process(&server);
     let alone = (process.in_hand()?, process.memory("VmRSS")?);
