@@ -4,14 +4,17 @@
 
 use std::io;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
 use super::{COUNT, Claim, Count, End, Retry, Store};
 
 /// How long one waits for another that writes.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one waits where it has to try again.
+const A_MOMENT: Duration = Duration::from_millis(5);
 
 /// `due` is in milliseconds since 1970, as SQLite has no type for it.
 const CREATE: &str = "
@@ -55,12 +58,28 @@ impl Sqlite {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let opened = Connection::open(path).and_then(|connection| {
             connection.busy_timeout(PATIENCE)?;
-            // Readers and the writer don't wait for each other.
-            connection.pragma_update(None, "journal_mode", "WAL")?;
+            into_wal(&connection)?;
             connection.execute_batch(CREATE)?;
             Ok(connection)
         });
         opened.map(Self).map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
+    }
+}
+
+/// Has readers and the writer not wait for each other. Of two that do this at once, one is told that the
+/// database is locked, and SQLite does not wait by itself there.
+fn into_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && Instant::now() < until =>
+            {
+                thread::sleep(A_MOMENT);
+            }
+            other => return other,
+        }
     }
 }
 
