@@ -277,6 +277,8 @@ impl<L: Client> System<L> {
                 peer.end = End::Aborted;
             }
         }
+        // Before anything is waited for: whoever looks into a hang has to know who is gone.
+        self.world.watch.step(&self.world, &self.model);
         if self.model.running {
             if !self.model.stop {
                 Law::LoopLives.holds(!self.machine.has_ended(), || {
@@ -286,7 +288,6 @@ impl<L: Client> System<L> {
             }
             self.machine.join()?;
         }
-        self.world.watch.step(&self.world, &self.model);
         self.machine.close()?;
         self.check()?;
         self.check_ends()?;
