@@ -75,12 +75,13 @@ pub(super) fn check_end(entries: &[Entry], model: &Model, client: usize) -> Resu
 /// What is wrong about a story that is none of those that may be.
 fn wrong(model: &Model, client: usize, seen: &[What], stories: &[Vec<What>]) -> Fault {
     // The one that goes best with it.
-    let alike = |story: &&Vec<What>| {
+    let alike = |story: &[What]| {
         let same = |(seen, wanted): (&What, &What)| model.setting.is(&[*seen], &[*wanted]);
-        seen.iter().zip(story.iter()).take_while(|pair| same(*pair)).count()
+        seen.iter().zip(story).take_while(|pair| same(*pair)).count()
     };
-    let nearest = stories.iter().max_by_key(alike).map_or(&[][..], Vec::as_slice);
-    let law = law_of(seen, nearest);
+    let nearest = stories.iter().map(Vec::as_slice).max_by_key(|story| alike(story));
+    let nearest = nearest.unwrap_or_default();
+    let law = law_of(seen, nearest, alike(nearest));
     let what = format!(
         "the request of client {client} had the story\n    {}\n  and under Sync it has\n    {}",
         list(seen),
@@ -89,16 +90,16 @@ fn wrong(model: &Model, client: usize, seen: &[What], stories: &[Vec<What>]) -> 
     Fault::Broken(law, what)
 }
 
-fn law_of(seen: &[What], wanted: &[What]) -> Law {
+fn failed_in(what: &What) -> Option<Stage> {
+    match what {
+        What::HandleError(stage, _) => Some(*stage),
+        _ => None,
+    }
+}
+
+/// `alike` is how long they are the same.
+fn law_of(seen: &[What], wanted: &[What], alike: usize) -> Law {
     let count = |story: &[What], what: &What| story.iter().filter(|other| *other == what).count();
-    // Where they failed: another failure than that which had to be told is not that one told.
-    let failed = |story: &[What]| -> Vec<Stage> {
-        let stage = |what: &What| match what {
-            What::HandleError(stage, _) => Some(*stage),
-            _ => None,
-        };
-        story.iter().filter_map(stage).collect()
-    };
     let often = |what: &What| count(seen, what);
     if often(&What::Lost) + often(&What::Mistaken) > 0 || often(&What::GetRequest) > 1 {
         return Law::Conservation;
@@ -109,8 +110,12 @@ fn law_of(seen: &[What], wanted: &[What]) -> Law {
         (seen, wanted) if seen > wanted.max(1) => true,
         (seen, wanted) => over && *what == What::Hook(Stage::Handle) && seen < wanted,
     };
-    let (told, to_be_told) = (failed(seen), failed(wanted));
-    let told = told.len() > to_be_told.len() || over && told != to_be_told;
+    // A failure told in another stage is not the one that had to be told.
+    let failed = |story: &[What]| -> Vec<Stage> { story.iter().filter_map(failed_in).collect() };
+    // One that follows from an earlier difference says nothing of the law.
+    let failure_first =
+        [seen, wanted].iter().any(|story| story.get(alike).and_then(failed_in).is_some());
+    let told = failure_first && failed(seen) != failed(wanted);
     if told || once.iter().any(off) { Law::OnceEach } else { Law::SameStory }
 }
 

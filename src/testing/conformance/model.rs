@@ -1,7 +1,7 @@
 //! The reference: what a server may and must do, by the documentation of its stop and its queue.
 
 use super::ledger::What;
-use super::script::{Heard, LENGTH, Script};
+use super::script::{Heard, How, LENGTH, Script};
 use super::step::Step;
 use crate::{FailureKind, Stage};
 
@@ -143,14 +143,11 @@ impl Peer {
             End::Open | End::HalfClosed => vec![heard],
         };
         let mut stories: Vec<_> = parts.into_iter().map(|part| self.script.story(part)).collect();
-        if self.end == End::Aborted && self.script.answers(true) {
-            let gone = Script::Fails(Stage::Deliver, super::script::How::Gone);
-            stories.push(gone.story(heard));
-        }
-        let opens = setting.kind.has_opening && self.script.needs() > Heard::Nothing;
-        if self.end == End::Aborted && opens {
-            let gone = Script::Fails(Stage::Establish, super::script::How::Gone);
-            stories.push(gone.story(heard));
+        if self.end == End::Aborted {
+            let opens = setting.kind.has_opening && self.script.needs() > Heard::Nothing;
+            let gone = [(Stage::Deliver, self.script.answers(true)), (Stage::Establish, opens)];
+            let gone = gone.into_iter().filter(|(_, may_be)| *may_be);
+            stories.extend(gone.map(|(at, _)| Script::Fails(at, How::Gone).story(heard)));
         }
         stories
     }

@@ -329,13 +329,14 @@ impl<L: Client> System<L> {
         };
         let served = count(What::GetRequest) - self.taken_once;
         let wanted = [
-            (What::CopyClosed, forked),
-            (What::ServiceActions, served),
-            (What::HandleTimeout, self.timeouts),
+            (Law::SameStory, What::CopyClosed, forked),
+            // It is the loop's own: one that does not come to it has ended.
+            (Law::LoopLives, What::ServiceActions, served),
+            (Law::SameStory, What::HandleTimeout, self.timeouts),
         ];
-        for (what, wanted) in wanted {
+        for (law, what, wanted) in wanted {
             let seen = count(what);
-            Law::SameStory.holds(seen == wanted, || {
+            law.holds(seen == wanted, || {
                 format!("{what} was called {seen} times, and had to be {wanted} times")
             })?;
         }
