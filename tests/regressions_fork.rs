@@ -27,6 +27,7 @@ use socketserver::{
 };
 
 use support::alone;
+use support::footprint::lift_limit;
 use support::one_byte::{echo_one, release, tcp};
 use support::time::let_pass;
 
@@ -58,11 +59,6 @@ fn limit_to(more: u64) -> io::Result<()> {
     drop(next);
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     Ok(setrlimit(Resource::RLIMIT_NOFILE, used + more, hard)?)
-}
-
-fn lift_limit() -> io::Result<()> {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
 }
 
 /// A transport whose four first connections are there from the start, and whose next three come

@@ -6,14 +6,13 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socketserver::rustls::{ClientConfig, ClientConnection, StreamOwned};
 use socketserver::{
     Concurrency, Counters, FailureKind, Handler, Next, ReadLine, Server, Tcp, Tls, line_missing,
 };
 
 use crate::authority::{Authority, BOTH};
-use crate::footprint::{Process, until};
+use crate::footprint::{Process, lift_limit, until};
 use crate::served::{Answer, LIMIT, Tested, connect};
 use crate::{NAME, Rig};
 
@@ -28,11 +27,6 @@ type Secured = StreamOwned<ClientConnection, TcpStream>;
 fn secured(address: &str, config: &Arc<ClientConfig>) -> Tested<Secured> {
     let conn = ClientConnection::new(config.clone(), NAME.try_into()?)?;
     Ok(StreamOwned::new(conn, connect(address)?))
-}
-
-fn many_descriptors() -> Tested {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
 }
 
 fn say_nothing(address: &str) -> Tested<Vec<TcpStream>> {
@@ -68,7 +62,7 @@ fn held(server: u32) -> Tested<usize> {
 
 /// Another gets its pages beside them.
 pub(crate) fn pages(strategy: &'static str) -> Tested {
-    many_descriptors()?;
+    lift_limit()?;
     let rig = Rig::start(strategy, "files", false)?;
     let (address, config) = (&rig.served.address, Arc::new(rig.servers.client(&BOTH, None)?));
     let alone = median(address, &config)?;
@@ -113,7 +107,7 @@ fn exchange(client: &mut BufReader<Secured>) -> Tested {
 /// They get their share of the server and no more: those beyond it are refused at once, and those who
 /// are through are served.
 pub(crate) fn share<C: Concurrency<Tls<Tcp>, Lines> + Send + 'static>(strategy: C) -> Tested {
-    many_descriptors()?;
+    lift_limit()?;
     let (authority, counters) = (Authority::new("servers")?, Counters::new()?);
     let tcp = Tcp::options().request_queue_size(1024).bind("127.0.0.1:0")?;
     // The share is given back by those who have it, and not by their deadline.

@@ -3,10 +3,9 @@
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::cgroup::most_threads;
-use crate::footprint::until;
+use crate::footprint::{lift_limit, until};
 use crate::served::{LIMIT, Tested};
 use crate::subject::{self, Held};
 use crate::trials::trial;
@@ -21,10 +20,9 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn ten_thousand() -> Tested<String> {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    let most = usize::try_from(lift_limit()?)?;
     // Each is a thread: whatever else runs here has as much room.
-    let clients = CLIENTS.min(usize::try_from(hard)?.saturating_sub(500)).min(most_threads() / 2);
+    let clients = CLIENTS.min(most.saturating_sub(500)).min(most_threads() / 2);
     let server = subject::start(&[], "threading", "once")?;
     let process = subject::process(&server);
     let alone = (process.in_hand()?, process.memory("VmRSS")?);

@@ -2,12 +2,22 @@
 
 use std::error::Error;
 use std::fs;
+use std::io;
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::time::let_pass;
 
 type Looked<T = ()> = Result<T, Box<dyn Error>>;
+
+/// Lets this process have as many descriptors as it may have at most, and says how many.
+pub fn lift_limit() -> io::Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
+}
 
 /// A process by its id.
 #[derive(Debug, Clone, Copy)]

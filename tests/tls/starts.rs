@@ -54,6 +54,14 @@ fn handshake(from: &Receiver<Told>, reason: HandshakeReason) -> Result {
     Ok(())
 }
 
+/// What the server says to a client that says this and no more.
+fn said_to<C: Concurrency<Tls<Tcp>, Teller>>(start: &[u8], served: &Served<C>) -> Result<Vec<u8>> {
+    let mut client = net::connect(served.address)?;
+    client.write_all(start)?;
+    client.shutdown(Shutdown::Write)?;
+    Ok(net::all(&client)?)
+}
+
 fn what_is_not_tls<C>() -> Result
 where
     C: Concurrency<Tls<Tcp>, Teller> + Default + Send + 'static,
@@ -68,10 +76,7 @@ where
         vec![0; 16 * 1024],
         vec![0xff; 100],
     ] {
-        let mut client = net::connect(served.address)?;
-        client.write_all(&start)?;
-        client.shutdown(Shutdown::Write)?;
-        let said = net::all(&client)?;
+        let said = said_to(&start, &served)?;
         assert!(is_alert(&said), "{said:?} to {:?}", &start[..4]);
         handshake(&served.failures, HandshakeReason::NotTls)?;
         assert_alive(&served)?;
@@ -87,10 +92,7 @@ where
     let served: Served<C> = serve()?;
     let whole = hello(&served)?;
     for part in [0, 1, 4, 5, whole.len() / 2, whole.len() - 1, whole.len()] {
-        let mut client = net::connect(served.address)?;
-        client.write_all(&whole[..part])?;
-        client.shutdown(Shutdown::Write)?;
-        let said = net::all(&client)?;
+        let said = said_to(&whole[..part], &served)?;
         assert_eq!(said.is_empty(), part < whole.len(), "{part}: {said:?}");
         let (stage, kind, ..) = told(&served.failures)?;
         assert_eq!((stage, kind), (Stage::Establish, FailureKind::PeerGone), "after {part}");
@@ -117,10 +119,8 @@ where
         (22, &[1, 0, 0, 4, 3, 3, 0, 0]),
         (23, b"hello"),
     ] {
-        let mut client = net::connect(served.address)?;
-        client.write_all(&[&[kind, 3, 1, 0, u8::try_from(body.len())?], body].concat())?;
-        client.shutdown(Shutdown::Write)?;
-        let said = net::all(&client)?;
+        let record = [&[kind, 3, 1, 0, u8::try_from(body.len())?], body].concat();
+        let said = said_to(&record, &served)?;
         // To some of it rustls says nothing.
         assert!(said.is_empty() || is_alert(&said), "{said:?} to {kind} {body:?}");
         handshake(&served.failures, HandshakeReason::Other)?;
@@ -138,10 +138,7 @@ where
     let served: Served<C> = serve()?;
     let whole = hello(&served)?;
     let records: Vec<u8> = whole[5..].iter().flat_map(|byte| [22, 3, 1, 0, 1, *byte]).collect();
-    let mut client = net::connect(served.address)?;
-    client.write_all(&records)?;
-    client.shutdown(Shutdown::Write)?;
-    let said = net::all(&client)?;
+    let said = said_to(&records, &served)?;
     assert_eq!(said.first(), Some(&22), "{said:?}");
     assert_eq!(told(&served.failures)?.1, FailureKind::PeerGone, "it left after that");
     assert_eq!(served.end()?, []);
