@@ -9,6 +9,7 @@ use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::process::{self, Command, ExitCode};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
@@ -16,8 +17,8 @@ use std::thread;
 
 use nix::sys::signal::Signal;
 use socketserver::{
-    Concurrency, ForkRefused, ForkServer, Handler, Next, Outcome, Server, Session, StopHandle, Tcp,
-    TcpRequest,
+    Concurrency, ForkRefused, ForkRole, ForkServer, Handler, Next, Outcome, Portable, Server,
+    Session, StopHandle, Tcp, TcpRequest, Transport, Waiter,
 };
 use support::net;
 use support::one_byte::{echo_one, release, tcp};
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         ("a_process_with_busy_threads_is_served", busy_threads),
         ("the_hooks_have_one_order_under_a_fork_server", hooks_have_one_order),
         ("a_server_is_not_made_beside_threads", not_beside_threads),
+        ("a_transport_says_whether_it_may_be_forked", reluctant),
         ("children_are_of_the_process_as_it_was", as_it_was),
         ("a_stop_from_a_child_is_heard", stop_from_a_child),
         ("a_full_house_hears_the_stop", full_house),
@@ -100,6 +102,48 @@ fn not_beside_threads() -> Result {
     assert!(no_child_is_left());
     go.send(())?;
     other.join().map_err(|_| "the thread panicked")??;
+    Ok(())
+}
+
+/// What can be sent to another process, and does not want to be.
+#[derive(Debug)]
+struct Reluctant(Tcp);
+
+impl Transport for Reluctant {
+    type Request = TcpRequest;
+
+    fn get_request(&self) -> io::Result<Option<TcpRequest>> {
+        self.0.get_request()
+    }
+
+    fn wait(&self, waiter: &Waiter<'_>) -> io::Result<()> {
+        self.0.wait(waiter)
+    }
+
+    fn check_fork(&self, role: ForkRole) -> io::Result<()> {
+        assert_eq!(role, ForkRole::Handles);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl Portable for Reluctant {
+    fn pack<'r>(
+        &self,
+        request: &'r TcpRequest,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<Option<BorrowedFd<'r>>> {
+        self.0.pack(request, bytes)
+    }
+
+    fn unpack(&self, bytes: &[u8], descriptor: Option<OwnedFd>) -> io::Result<TcpRequest> {
+        self.0.unpack(bytes, descriptor)
+    }
+}
+
+fn reluctant() -> Result {
+    let made = Server::new_fn(Reluctant(tcp()?), ForkServer::new(), echo_one);
+    assert_eq!(made.expect_err("refused").kind(), io::ErrorKind::Unsupported);
+    assert!(no_child_is_left());
     Ok(())
 }
 

@@ -121,6 +121,10 @@ where
     T: Transport,
     H: InHalves<T::Request>,
 {
+    fn prepare(&mut self, session: &Session<T, H>) -> io::Result<()> {
+        Concurrency::<T, H>::prepare(&mut self.children, session)
+    }
+
     fn serve(&mut self, session: &Session<T, H>) -> io::Result<()> {
         self.children.begin(session);
         children::serve(&mut self.children, session, |forking, place| {

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use socketserver::testing::{Link, Memory, MemoryDatagrams, MemoryRequest, MemoryStream};
 use socketserver::{
-    Concurrency, Counters, Drain, Forking, Handler, Hangup, Limits, Next, Outcome, PreForking,
-    ReadLine, Refusal, Server, Sync as OneByOne, ThreadPool, Threading, by_ip,
+    Begun, Concurrency, Counters, Drain, FinishInChild, Forking, Handler, Hangup, InHalves, Limits,
+    Next, Outcome, PreForking, ReadLine, Refusal, Server, Sync as OneByOne, ThreadPool, Threading,
+    by_ip,
 };
 
 use crate::support::net::{Echo, PATIENCE, all};
@@ -163,6 +164,27 @@ fn a_hangup_can_be_a_reset() -> Result {
     Ok(())
 }
 
+/// Would have all done in a child.
+struct Later;
+
+impl Handler<MemoryRequest> for Later {
+    fn handle(&self, conn: &mut MemoryRequest) -> io::Result<Next> {
+        self.both_halves(conn)
+    }
+}
+
+impl InHalves<MemoryRequest> for Later {
+    type Rest = ();
+
+    fn begin(&self, _: &mut MemoryRequest) -> io::Result<Begun<()>> {
+        Ok(Begun::InChild(()))
+    }
+
+    fn finish_in_child(&self, conn: &mut MemoryRequest, (): ()) -> io::Result<Next> {
+        Echo.handle(conn)
+    }
+}
+
 #[test]
 fn what_is_in_memory_is_not_served_in_other_processes() -> Result {
     let refused = |made: io::Result<()>| {
@@ -171,6 +193,7 @@ fn what_is_in_memory_is_not_served_in_other_processes() -> Result {
         assert!(error.to_string().contains("Threading"), "{error}");
     };
     refused(Server::new(memory()?, Forking::new(), Echo).map(drop));
+    refused(Server::new(memory()?, FinishInChild::new(Forking::new()), Later).map(drop));
     refused(Server::new(memory()?, PreForking::new(1, OneByOne)?, Echo).map(drop));
     let packets = MemoryDatagrams::options().bind("10.0.0.1:0")?;
     refused(Server::new(packets, Forking::new(), Echo).map(drop));

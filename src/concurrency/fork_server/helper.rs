@@ -81,7 +81,9 @@ where
         // What can't be watched is looked at twice.
         let server = desk.server.as_ref().map_or(desk.socket.as_fd(), AsFd::as_fd);
         let mut fds = [desk.quiet.as_fd(), desk.socket.as_fd(), server].map(entry);
-        sys::poll(&mut fds, None).ok()?;
+        if sys::poll(&mut fds, None).is_err() {
+            return self.finish();
+        }
         let [ends, orders, last] = fds.map(|fd| fd.any().unwrap_or(true));
         if ends {
             desk.quiet.drain();

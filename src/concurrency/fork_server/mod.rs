@@ -21,7 +21,7 @@ use crate::handler::Handler;
 use crate::in_flight::Ticket;
 use crate::session::Session;
 use crate::sys::{self, Caught, Exit, ForkRefused, Threads};
-use crate::transport::{Portable, Transport};
+use crate::transport::{ForkRole, Portable, Transport};
 use crate::worker::{self, Ending, Place, Worker};
 
 /// Each request runs in a process of its own, which is not forked from this one: for processes with
@@ -142,6 +142,7 @@ impl ForkServer {
         session: &Session<T, H>,
         child: impl Fn(&Worker<H>, &T, &[u8], Option<OwnedFd>) -> i32,
     ) -> io::Result<()> {
+        session.transport().check_fork(ForkRole::Handles)?;
         let (ours, theirs) = sys::parcel_pair()?;
         let mut ours = Some(ours);
         let mut theirs = Some(theirs);

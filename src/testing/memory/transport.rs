@@ -26,8 +26,9 @@ pub type MemoryRequest = StreamRequest<MemoryStream, SocketAddr>;
 /// It is served under [`Sync`](crate::Sync), [`Threading`](crate::Threading) and
 /// [`ThreadPool`](crate::ThreadPool). [`Selecting`](crate::Selecting) and
 /// [`ForkServer`](crate::ForkServer) need descriptors, and do not compile;
-/// [`Forking`](crate::Forking) and [`PreForking`](crate::PreForking) are refused when the server is
-/// made, as a child has a copy of the memory and not the memory.
+/// [`Forking`](crate::Forking), [`FinishInChild`](crate::FinishInChild) of it and
+/// [`PreForking`](crate::PreForking) are refused when the server is made, as a child has a copy of the
+/// memory and not the memory.
 ///
 /// The end of a connection is [`Hangup::Shutdown`] by default, as nothing is lost in memory that
 /// would have to be drained first.
