@@ -30,6 +30,7 @@ impl<R: Reach<Client: AsFd>> Reach for Listed<R> {
     type Client = End<R::Client>;
 
     const IS_PACKET: bool = R::IS_PACKET;
+    const HAS_OPENING: bool = R::HAS_OPENING;
 
     fn open(&self) -> io::Result<(R::Transport, R::Address)> {
         self.0.open()

@@ -19,7 +19,7 @@ fn fresh() -> usize {
     NEXT.fetch_add(1, Relaxed)
 }
 
-/// Any packet transport over IP.
+/// `Udp` on a free port of 127.0.0.1.
 pub struct OverUdp;
 
 impl Reach for OverUdp {

@@ -156,9 +156,10 @@ impl<S> Strategy<S> {
         self
     }
 
-    /// Each request goes to a process of its own. The check has to run in a process with one thread,
-    /// and neither has [`keeps_the_laws!`](crate::testing::keeps_the_laws) one: it is for the `main` of
-    /// a test that has no harness.
+    /// Each request goes to a process of its own. The check has to run in a process with one thread and
+    /// no children of its own: all there are are taken for the server's, and reaped. That of
+    /// [`keeps_the_laws!`](crate::testing::keeps_the_laws) has more threads: call
+    /// [`check`](Check::check) in the `main` of a test that has no harness.
     #[must_use]
     pub fn in_children(mut self) -> Self {
         self.conduct.place = Place::Children;
@@ -173,8 +174,8 @@ impl<S> Strategy<S> {
         self
     }
 
-    /// The requests are taken by other processes. As for [`in_children`](Self::in_children), there has
-    /// to be one thread.
+    /// The requests are taken by another process; of several it would not be known which has taken the
+    /// first. As for [`in_children`](Self::in_children), there has to be one thread.
     #[must_use]
     pub fn in_workers(mut self) -> Self {
         self.conduct.place = Place::Workers;

@@ -106,8 +106,8 @@ pub trait Client: Sized {
     fn half_close(&mut self) -> io::Result<()>;
 
     /// What the server has answered: over a connection all up to its end, which is waited for; or one
-    /// packet, which is waited for where there is an `answer`, and where there is none is empty. It
-    /// waits for as long as `patience`, and no longer.
+    /// packet, which is waited for where there is an `answer`, and where there is none is empty.
+    /// Nothing that comes is waited for longer than `patience`.
     ///
     /// # Errors
     ///
