@@ -12,7 +12,6 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use socketserver::{
     Counters, Failure, FailureKind, Handler, Next, Outcome, Running, Server, Tcp, TcpRequest,
     ThreadPool,
@@ -20,6 +19,7 @@ use socketserver::{
 use support::alone;
 use support::gate::{Gate, Keeper, gate};
 use support::net::{self, PATIENCE};
+use support::no_threads::allow_no_further_thread;
 use support::one_byte::{release, tcp};
 use support::processes::eventually;
 
@@ -228,28 +228,17 @@ fn a_panic_costs_the_pool_no_thread() -> Result {
     Ok(())
 }
 
-/// No address space for another stack: as where a process may have no more threads. Returns what to
-/// set again.
-fn allow_no_further_thread() -> Result<(rlim_t, rlim_t)> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_AS)?;
-    let status = fs::read_to_string("/proc/self/status")?;
-    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).ok_or("no VmSize")?;
-    let size: u64 = size.trim().trim_end_matches("kB").trim().parse()?;
-    setrlimit(Resource::RLIMIT_AS, (size + 1024) * 1024, hard)?;
-    Ok((soft, hard))
-}
-
 fn without_further_threads_requests_wait_for_those_there_are() -> Result {
     let gated = Gated::new(ThreadPool::new(4))?;
     let first = gated.crowd(1, 1)?;
     // Another one waits.
-    let (soft, hard) = allow_no_further_thread()?;
+    let limit = allow_no_further_thread()?;
     let second = gated.crowd(1, 1)?;
     let others = gated.clients(5)?;
     gated.let_go([first, second, others].into_iter().flatten().collect())?;
     assert_eq!(gated.keeper.most(), 2);
 
-    setrlimit(Resource::RLIMIT_AS, soft, hard)?;
+    limit.lift()?;
     while gated.keeper.has_one_come() {
         gated.keeper.wait_for_one()?;
     }
@@ -262,10 +251,10 @@ fn without_further_threads_requests_wait_for_those_there_are() -> Result {
 fn a_thread_that_could_not_be_had_is_had_later_though_nobody_comes_back() -> Result {
     let gated = Gated::new(ThreadPool::new(2))?;
     eventually("the first is there", || threads() > gated.before)?;
-    let (soft, hard) = allow_no_further_thread()?;
+    let limit = allow_no_further_thread()?;
     let first = gated.crowd(1, 1)?;
     let second = gated.clients(1)?;
-    setrlimit(Resource::RLIMIT_AS, soft, hard)?;
+    limit.lift()?;
     gated.keeper.wait_for_one()?;
     gated.let_go([first, second].into_iter().flatten().collect())?;
     gated.close()
@@ -295,10 +284,10 @@ fn without_any_thread_it_serves_when_there_is_one() -> Result {
         server.serve_forever().and_then(|()| server.close())
     });
     let client = net::connect(address)?;
-    let (soft, hard) = allow_no_further_thread()?;
+    let limit = allow_no_further_thread()?;
     go.send(())?;
     assert!(!told.recv_timeout(PATIENCE)?.is_empty());
-    setrlimit(Resource::RLIMIT_AS, soft, hard)?;
+    limit.lift()?;
     assert_eq!(net::all(client)?, b"x");
     stop.stop();
     serving.join().map_err(|_| "it panicked")??;

@@ -18,7 +18,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Instant;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 use socketserver::{
@@ -27,6 +26,7 @@ use socketserver::{
 };
 use support::gate::{Keeper, gate};
 use support::net;
+use support::no_threads::allow_no_further_thread;
 use support::one_byte::{echo_one, release, tcp};
 use support::processes::eventually;
 use support::{alone, role};
@@ -197,7 +197,6 @@ impl<H: Handler<TcpRequest>> Handler<TcpRequest> for Tells<H> {
     }
 }
 
-/// No address space for another stack: as where a process may have no more threads.
 fn a_request_that_leaves_nobody_to_wait_is_refused_until_a_thread_comes_back() -> Result {
     let (gate, keeper) = gate();
     let (tell, told) = channel();
@@ -206,11 +205,7 @@ fn a_request_that_leaves_nobody_to_wait_is_refused_until_a_thread_comes_back() -
     let first = net::connect(address)?;
     keeper.wait_for_one()?;
 
-    let (soft, hard) = getrlimit(Resource::RLIMIT_AS)?;
-    let status = fs::read_to_string("/proc/self/status")?;
-    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).ok_or("no VmSize")?;
-    let size: u64 = size.trim().trim_end_matches("kB").trim().parse()?;
-    setrlimit(Resource::RLIMIT_AS, (size + 1024) * 1024, hard)?;
+    let limit = allow_no_further_thread()?;
     for _ in 0..3 {
         assert_eq!(ask(address)?, b"", "a clean end, no reset");
         assert_eq!(told.recv()?, FailureKind::NotStarted);
@@ -226,7 +221,7 @@ fn a_request_that_leaves_nobody_to_wait_is_refused_until_a_thread_comes_back() -
         }
         assert_eq!(net::all(&mut client)?, b"");
     };
-    setrlimit(Resource::RLIMIT_AS, soft, hard)?;
+    limit.lift()?;
     keeper.let_go()?;
     assert_eq!(net::all(next)?, b"x");
     running.close()?;

@@ -12,6 +12,7 @@ pub mod forked;
 pub mod gate;
 pub mod lines;
 pub mod net;
+pub mod no_threads;
 pub mod one_byte;
 pub mod pieces;
 pub mod processes;
